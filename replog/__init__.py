@@ -1,0 +1,1 @@
+"""A Multi-Paxos replicated log with a distinguished leader, to embed in Python programs."""

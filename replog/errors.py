@@ -1,0 +1,86 @@
+"""What can go wrong, named by what the caller may do about it.
+
+Every error says what happened, why, and what to do next. ``exit_code`` is what a command ends with
+(``docs/OPERATING.md`` has the table).
+"""
+
+from __future__ import annotations
+
+
+class ReplogError(Exception):
+    """Base of every error this library raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(ReplogError):
+    """A setting is missing, unknown or impossible; the message names its key and a fix."""
+
+    exit_code = 2
+
+
+class Unavailable(ReplogError):
+    """No leader could be reached in time. The command was definitely not done; it may be submitted again."""
+
+    exit_code = 3
+
+
+class Overloaded(ReplogError):
+    """The cluster refused the command because a queue was full. It was definitely not done; slow down, then retry."""
+
+    exit_code = 3
+
+
+class CommandTooLarge(ReplogError):
+    """The command is above ``command_bytes_max``. It was definitely not done and never will be."""
+
+    exit_code = 4
+
+
+class StorageFull(ReplogError):
+    """The leader's disk or map is nearly full and takes no new commands. Definitely not done; make room."""
+
+    exit_code = 4
+
+
+class Refused(ReplogError):
+    """A node refused the request for the reason given: wrong cluster, unknown node, other incarnation or format."""
+
+    exit_code = 4
+
+
+class CommandFailed(ReplogError):
+    """The state machine's ``apply`` raised for this command; its writes were undone on every replica."""
+
+    exit_code = 4
+
+
+class SessionExpired(ReplogError):
+    """The session is gone, so whether its unanswered commands were done can't be told by the log.
+
+    Ask the state machine before sending anything again under a new session.
+    """
+
+    exit_code = 6
+
+
+class OutcomeUnknown(ReplogError):
+    """The deadline passed after the command was sent: it may be done, now or later. Look before retrying."""
+
+    exit_code = 6
+
+
+class StorageError(ReplogError):
+    """The disk failed or its contents can't be used; the message names the file and the next step."""
+
+    exit_code = 5
+
+
+class Damaged(StorageError):
+    """A record is there but fails its checksum. Never the same as absent (P10)."""
+
+
+class StateDiverged(ReplogError):
+    """This replica's state differs from a quorum's at the same slot: the state machine is not deterministic."""
+
+    exit_code = 1

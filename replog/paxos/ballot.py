@@ -1,0 +1,40 @@
+"""Names for the things that are counted: nodes, slots, ballots.
+
+A ballot is (round, node): rounds order ballots, the node makes two proposers' ballots differ
+(Lamport, "Paxos Made Simple", section 2.2: "different proposers choose their numbers from disjoint sets").
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, NewType
+
+NodeId = NewType("NodeId", int)
+"""A member of the cluster, from 1. Its name in text is ``n1``."""
+
+Slot = NewType("Slot", int)
+"""A place in the log, from 1. Slot 0 is "before the log": ``chosen_through == 0`` means nothing is chosen."""
+
+BEFORE_LOG = Slot(0)
+
+
+class Ballot(NamedTuple):
+    """A proposer's number; compares by round, then by node."""
+
+    round: int
+    node: NodeId
+
+    def __str__(self) -> str:
+        return f"{self.round}.n{self.node}"
+
+    def next_for(self, node: NodeId) -> Ballot:
+        """The smallest ballot of ``node`` that is above this one."""
+        return Ballot(self.round if node > self.node else self.round + 1, node)
+
+
+BALLOT_ZERO = Ballot(0, NodeId(0))
+"""Below every proposer's ballot: promised by nobody, led by nobody."""
+
+
+def node_name(node: NodeId) -> str:
+    """How a person reads and writes a node: ``n3``."""
+    return f"n{node}"

@@ -1,0 +1,130 @@
+"""What a replica wants done. The fields' comments are the ordering contract between core and driver.
+
+The shape is etcd's ``Ready`` cut down to one value: the driver hands in events, takes one ``Effects``, does
+what it says, and reports back through ``on_written`` and the other ``on_...`` doors.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+from .ballot import Ballot, NodeId, Slot
+from .messages import AcceptedSlot, Outbound
+
+
+class LogWrite(msgspec.Struct, frozen=True, gc=False):
+    """One transaction of the log store: everything in it becomes durable together, or nothing does.
+
+    Parameters
+    ----------
+    promise: the promise to remember, or None if it has not changed.
+    slots: acceptances to store, ascending by slot within one ballot; a later one replaces an earlier one.
+    chosen_through: how far the log is known chosen, or None. A hint: losing it costs a question to the peers.
+    """
+
+    promise: Ballot | None
+    slots: tuple[AcceptedSlot, ...]
+    chosen_through: Slot | None
+
+
+class ReadSlots(msgspec.Struct, frozen=True, gc=False):
+    """Read chosen slots from the log for ``target`` and answer ``Replica.on_slots_read``.
+
+    The driver may return fewer than asked (but at least one, whatever its size); it stops at
+    ``bytes_max`` and ``slots_max``.
+    """
+
+    target: NodeId
+    from_slot: Slot
+    through: Slot
+    slots_max: int
+    bytes_max: int
+
+
+class SendState(msgspec.Struct, frozen=True, gc=False):
+    """Read the piece at ``position`` of state image ``image`` and send it to ``target`` as a StatePiece."""
+
+    target: NodeId
+    image: bytes
+    position: int
+
+
+class StoreStatePiece(msgspec.Struct, frozen=True, gc=False):
+    """Keep one piece of a state image that is being received; answer ``Replica.on_state_piece_stored``.
+
+    A piece at position 0 begins a new image. After the last one is stored and the image is durably installed,
+    the driver answers ``Replica.on_state_installed`` instead.
+    """
+
+    image: bytes
+    applied_through: Slot
+    position: int
+    is_last: bool
+    data: bytes
+
+
+class NoticeKind(enum.Enum):
+    """Things a person or the driver wants to know; none of them is needed for safety."""
+
+    BECAME_CANDIDATE = "became_candidate"
+    BECAME_LEADER = "became_leader"
+    STEPPED_DOWN = "stepped_down"
+    LEADER_CHANGED = "leader_changed"
+    ABSTAINED = "abstained"
+    DAMAGE_REPAIRED = "damage_repaired"
+    DISK_STALLED = "disk_stalled"
+    STATE_TRANSFER_BEGAN = "state_transfer_began"
+    STATE_DIVERGED = "state_diverged"
+    MEMBERSHIP_CHANGED = "membership_changed"
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that happened, with its facts as keys, ready for a structured log."""
+
+    kind: NoticeKind
+    facts: dict[str, Any]
+
+
+class ReadReady(msgspec.Struct, frozen=True, gc=False):
+    """The reads ``read_ids`` may be answered once the state machine has applied ``slot``."""
+
+    slot: Slot
+    read_ids: tuple[int, ...]
+
+
+class Effects(msgspec.Struct):
+    """Everything one turn asks of the driver.
+
+    Order: ``send`` may leave at once, also before and beside the write. ``write`` is one synchronous
+    transaction; writes of successive turns are made in order, and several may be joined into one. Only when it is
+    durable may ``send_after_write`` leave and ``on_written(ticket)`` be called, in ticket order. ``release``
+    is already durable here and chosen: it may be applied at once, in order.
+    """
+
+    ticket: int
+    """Names this turn's write; 0 if there is none."""
+    send: list[Outbound]
+    """Promises nothing: may leave before the write."""
+    write: LogWrite | None
+    """P1: must be durable before anything below it is said."""
+    send_after_write: list[Outbound]
+    """Rests on ``write`` (P1). Empty if ``write`` is None."""
+    release: list[AcceptedSlot]
+    """Chosen, durable in this node's log, ascending without gaps (P7): apply in this order."""
+    reads: list[ReadReady]
+    """Linearizable reads whose confirmation round has succeeded."""
+    reads_refused: list[int]
+    """Reads this node can not answer any more: it stopped leading."""
+    slot_reads: list[ReadSlots]
+    """Slots to read from the log for a peer that is behind."""
+    state_sends: list[SendState]
+    """Pieces of the state to send to a peer that is below the floor."""
+    state_pieces: list[StoreStatePiece]
+    """Pieces of a state to keep; the node is below every peer's floor."""
+    notices: list[Notice]
+    """What happened, for logs and status."""
+    deadline_s: float
+    """Call ``tick`` not later than this (same clock as ``tick``'s ``now_s``)."""

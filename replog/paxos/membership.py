@@ -1,0 +1,57 @@
+"""Who votes. Every quorum question in the project is asked here and nowhere else.
+
+Rule protected: two quorums of one membership share a voter (P5 rests on it), so a quorum is a strict
+majority of the *voters*, never of the nodes that happened to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from .ballot import NodeId
+
+
+class Membership(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """A versioned set of voters and non-voting learners; it is itself a value in the log.
+
+    Parameters
+    ----------
+    version: counts changes, from 1; a node follows the highest version it has learned.
+    voters: node ids that promise and accept, ascending.
+    learners: node ids that learn and apply without a vote, ascending.
+    """
+
+    version: int
+    voters: tuple[NodeId, ...]
+    learners: tuple[NodeId, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.version < 1:
+            raise ValueError(f"membership version {self.version} is below 1")
+        if not self.voters:
+            raise ValueError("a membership needs at least one voter")
+        if list(self.voters) != sorted(set(self.voters)) or list(self.learners) != sorted(set(self.learners)):
+            raise ValueError(f"members must be ascending and distinct: {self.voters} / {self.learners}")
+        if set(self.voters) & set(self.learners):
+            raise ValueError("a node is either a voter or a learner")
+
+    @property
+    def quorum_count(self) -> int:
+        """How many voters make a quorum."""
+        return len(self.voters) // 2 + 1
+
+    @property
+    def members(self) -> tuple[NodeId, ...]:
+        """Voters and learners, ascending."""
+        return tuple(sorted(self.voters + self.learners))
+
+    def is_voter(self, node: NodeId) -> bool:
+        return node in self.voters
+
+    def is_quorum(self, nodes: Collection[NodeId]) -> bool:
+        """Whether ``nodes`` contain a strict majority of the voters; learners and strangers do not count."""
+        if len(nodes) < self.quorum_count:
+            return False
+        return sum(voter in nodes for voter in self.voters) >= self.quorum_count

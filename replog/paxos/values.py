@@ -1,0 +1,50 @@
+"""What a slot can hold, and the bytes it is proposed, stored and checked as.
+
+A value is encoded once, by the leader that first proposes it; from then on it travels as bytes with the
+crc32c made over them, through the acceptors' disks to the Applier, which alone decodes it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .membership import Membership
+
+
+class NoOp(msgspec.Struct, array_like=True, frozen=True, tag=0):
+    """Fills a gap in the log (P4)."""
+
+
+class Batch(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Client submissions ordered together.
+
+    Parameters
+    ----------
+    time_ms: log time, milliseconds since the Unix epoch, never below that of an earlier slot.
+    submissions: opaque submissions in order, each as it left its client.
+    """
+
+    time_ms: int
+    submissions: list[bytes]
+
+
+SlotValue = NoOp | Batch | Membership
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[SlotValue] = msgspec.msgpack.Decoder(SlotValue)
+
+
+def encode_value(value: SlotValue) -> bytes:
+    return _encoder.encode(value)
+
+
+def decode_value(data: bytes) -> SlotValue:
+    """Decode a chosen value.
+
+    Raises ``msgspec.DecodeError`` when the bytes are no value; their checksum has been verified before, so
+    that is a defect of the proposer, not of the disk.
+    """
+    return _decoder.decode(data)
+
+
+NO_OP = encode_value(NoOp())

@@ -11,10 +11,11 @@ from typing import Protocol
 
 import msgspec
 
-from .paxos.ballot import Ballot, NodeId, Slot
+from .paxos.ballot import NodeId, Slot
 from .paxos.effects import LogWrite
 from .paxos.membership import Membership
 from .paxos.messages import AcceptedSlot
+from .paxos.recovered import Recovered
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -31,29 +32,6 @@ class Identity(msgspec.Struct, frozen=True):
     cluster: bytes
     node: NodeId
     incarnation: bytes
-    membership: Membership
-
-
-class Recovered(msgspec.Struct, frozen=True):
-    """What a log store remembers when it is opened.
-
-    Parameters
-    ----------
-    promise: the highest durable promise.
-    chosen_through: the durable hint; every slot up to it and above ``compacted_through`` has a record.
-    compacted_through: slots up to here are gone.
-    accepted: the tail above ``chosen_through``, ascending; damaged records are not in it.
-    damaged_chosen: slots at or below ``chosen_through`` whose records are damaged: repaired from peers (P10).
-    damaged_reason: empty, or why this node must abstain: its promise or an unchosen acceptance is damaged (P9, P10).
-    membership: the newest membership known chosen.
-    """
-
-    promise: Ballot
-    chosen_through: Slot
-    compacted_through: Slot
-    accepted: tuple[AcceptedSlot, ...]
-    damaged_chosen: tuple[Slot, ...]
-    damaged_reason: str
     membership: Membership
 
 

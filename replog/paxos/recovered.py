@@ -1,0 +1,32 @@
+"""What a replica remembers when it starts: the log store reads it, the roles begin from it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .ballot import Ballot, Slot
+from .membership import Membership
+from .messages import AcceptedSlot
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a log store remembers when it is opened.
+
+    Parameters
+    ----------
+    promise: the highest durable promise.
+    chosen_through: the durable hint; every slot up to it and above ``compacted_through`` has a record.
+    compacted_through: slots up to here are gone.
+    accepted: the tail above ``chosen_through``, ascending; damaged records are not in it.
+    damaged_chosen: slots at or below ``chosen_through`` whose records are damaged: repaired from peers (P10).
+    damaged_reason: empty, or why this node must abstain: its promise or an unchosen acceptance is damaged (P9, P10).
+    membership: the newest membership known chosen.
+    """
+
+    promise: Ballot
+    chosen_through: Slot
+    compacted_through: Slot
+    accepted: tuple[AcceptedSlot, ...]
+    damaged_chosen: tuple[Slot, ...]
+    damaged_reason: str
+    membership: Membership

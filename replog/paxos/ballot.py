@@ -27,8 +27,8 @@ class Ballot(NamedTuple):
         return f"{self.round}.n{self.node}"
 
     def next_for(self, node: NodeId) -> Ballot:
-        """The smallest ballot of ``node`` that is above this one."""
-        return Ballot(self.round if node > self.node else self.round + 1, node)
+        """A ballot of ``node`` above this one, and above every other of this round."""
+        return Ballot(self.round + 1, node)
 
 
 BALLOT_ZERO = Ballot(0, NodeId(0))

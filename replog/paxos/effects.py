@@ -66,6 +66,15 @@ class StoreStatePiece(msgspec.Struct, frozen=True, gc=False):
     data: bytes
 
 
+class Refusal(enum.Enum):
+    """Why a submission or read was not taken; in each case it will definitely not be done."""
+
+    NOT_LEADER = "not_leader"
+    OVERLOADED = "overloaded"
+    TOO_LARGE = "too_large"
+    STORAGE_FULL = "storage_full"
+
+
 class NoticeKind(enum.Enum):
     """Things a person or the driver wants to know; none of them is needed for safety."""
 

@@ -46,6 +46,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     is_voting: it may promise and accept (P9, P10).
     accepted_through: the highest slot it accepted, whatever the ballot.
     digest_slot, digest: the state machine's running digest at that slot, to compare (zero and empty: none).
+    is_full: its disk takes no new commands, so it should not lead.
     """
 
     round: int
@@ -59,6 +60,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     compacted_through: Slot
     digest_slot: Slot = Slot(0)
     digest: bytes = b""
+    is_full: bool = False
 
 
 class Prepare(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):

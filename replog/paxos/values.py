@@ -48,3 +48,12 @@ def decode_value(data: bytes) -> SlotValue:
 
 
 NO_OP = encode_value(NoOp())
+
+
+def decode_membership(data: bytes) -> Membership | None:
+    """The Membership in a chosen value, or None: told by the tag, without decoding a batch."""
+    if len(data) < 2 or data[1] != 2:
+        return None
+    value = decode_value(data)
+    assert isinstance(value, Membership), type(value)
+    return value

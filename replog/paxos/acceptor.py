@@ -1,0 +1,155 @@
+"""The acceptor: what this node has promised and accepted.
+
+It owns the promise and the acceptances above what is known chosen. It does not know who leads, what is chosen or why
+it is asked. The rules it protects: it never accepts below its promise (P2), it says nothing that is not durable (P1),
+and what it reports in phase 1 is everything (P3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
+from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, Prepare, Promise
+from .options import Options
+from .recovered import Recovered
+from .turn import Turn
+
+
+class Acceptor:
+    """Answers Prepare, Accept and Confirm; an abstaining one (P9, P10) answers none of them."""
+
+    def __init__(
+        self, options: Options, recovered: Recovered, turn: Turn, checksum: Callable[[bytes], int], *, is_voter: bool
+    ) -> None:
+        self._options = options
+        self._turn = turn
+        self._checksum = checksum
+        self.abstain_reason = recovered.damaged_reason
+        self.is_voting = is_voter and not recovered.damaged_reason
+        self.promise = recovered.promise
+        self.chosen_through = recovered.chosen_through
+        self.compacted_through = recovered.compacted_through
+        self.accepted: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
+        self.accepted_through = max(self.accepted, default=self.chosen_through)
+        self.damaged_received_count = 0
+        self._acks: dict[tuple[NodeId, Ballot], list[Slot]] = {}
+        for record in recovered.accepted:
+            assert record.slot > self.chosen_through, (record.slot, self.chosen_through)
+            assert record.ballot <= self.promise, (record.slot, record.ballot, self.promise)  # P2
+
+    def on_prepare(self, sender: NodeId, message: Prepare) -> None:
+        """Phase 1b (Paxos Made Simple, section 2.2, phase 1 b)."""
+        if not self.is_voting:
+            return
+        if message.ballot < self.promise:
+            self._turn.send(sender, Nack(message.ballot, self.promise))
+            return
+        self._raise_promise(message.ballot)
+        for piece in self._promise_pieces(message):
+            self._turn.send_after_write(sender, piece)  # P1
+
+    def on_accept(self, sender: NodeId, message: Accept) -> None:
+        """Phase 2b; a slot known chosen is answered without a write, since its value can't differ (P5)."""
+        if not self.is_voting:
+            return
+        if message.ballot < self.promise:  # P2
+            self._turn.send(sender, Nack(message.ballot, self.promise))
+            return
+        if message.slot > self.chosen_through + self._options.accept_ahead_slots_max:
+            return  # bounded memory: the leader sends it again, or this node learns it later
+        if sender != self._turn.node and self._checksum(message.value) != message.crc:
+            self.damaged_received_count += 1
+            return
+        self._raise_promise(message.ballot)
+        if message.slot > self.chosen_through:
+            self._store(message)
+        self._acks.setdefault((sender, message.ballot), []).append(message.slot)
+
+    def on_confirm(self, sender: NodeId, message: Confirm) -> None:
+        """Nothing above ``ballot`` is promised here; needs no write, since it promises nothing for later."""
+        if not self.is_voting:
+            return
+        if message.ballot < self.promise:
+            self._turn.send(sender, Nack(message.ballot, self.promise))
+        else:
+            self._turn.send(sender, Confirmed(message.ballot, message.round))
+
+    def abstain(self, reason: str) -> None:
+        """Stop voting: what was promised or accepted here can't be trusted (P9, P10)."""
+        self.is_voting = False
+        self.abstain_reason = reason
+        self._acks.clear()
+
+    def forget_through(self, chosen_through: Slot) -> None:
+        """Slots up to here are known chosen: they are reported by position from here on."""
+        assert chosen_through >= self.chosen_through, (chosen_through, self.chosen_through)
+        if chosen_through - self.chosen_through <= len(self.accepted):
+            for number in range(self.chosen_through + 1, chosen_through + 1):
+                self.accepted.pop(Slot(number), None)
+        else:
+            self.accepted = {slot: record for slot, record in self.accepted.items() if slot > chosen_through}
+        self.chosen_through = chosen_through
+        self.accepted_through = max(self.accepted_through, chosen_through)
+
+    def send_acks(self) -> None:
+        """Answer this turn's Accepts with one message a run of slots, after the write (P1)."""
+        for (sender, ballot), slots in self._acks.items():
+            for first, last in _runs(slots):
+                self._turn.send_after_write(sender, Accepted(ballot, first, last))
+        self._acks.clear()
+
+    def _raise_promise(self, ballot: Ballot) -> None:
+        assert ballot >= self.promise, (ballot, self.promise)  # P2
+        if ballot > self.promise:
+            self.promise = ballot
+            self._turn.store_promise(ballot)
+
+    def _store(self, message: Accept) -> None:
+        held = self.accepted.get(message.slot)
+        if held is not None and held.ballot == message.ballot:
+            assert held.crc == message.crc, (message.slot, message.ballot)  # P5: one value a slot and ballot
+            return
+        assert held is None or held.ballot < message.ballot, (held, message.ballot)
+        record = AcceptedSlot(message.slot, message.ballot, message.crc, message.value)
+        self.accepted[message.slot] = record
+        self.accepted_through = max(self.accepted_through, message.slot)
+        self._turn.store(record)
+
+    def _promise_pieces(self, message: Prepare) -> list[Promise]:
+        """Everything accepted that the candidate does not know chosen, in bounded pieces (P3)."""
+        above = max(self.chosen_through, Slot(message.from_slot - 1), BEFORE_LOG)
+        reported = [self.accepted[slot] for slot in sorted(self.accepted) if slot > above]
+        pieces = split_by_size(
+            reported, slots_max=self._options.piece_slots_max, bytes_max=self._options.piece_bytes_max
+        )
+        return [
+            Promise(message.ballot, self.chosen_through, self.compacted_through, number, len(pieces), tuple(piece))
+            for number, piece in enumerate(pieces)
+        ]
+
+
+def split_by_size(records: list[AcceptedSlot], *, slots_max: int, bytes_max: int) -> list[list[AcceptedSlot]]:
+    """Cut ``records`` into pieces within both limits; at least one piece, and at least one record a piece."""
+    pieces: list[list[AcceptedSlot]] = [[]]
+    size = 0
+    for record in records:
+        if pieces[-1] and (len(pieces[-1]) >= slots_max or size + len(record.value) > bytes_max):
+            pieces.append([])
+            size = 0
+        pieces[-1].append(record)
+        size += len(record.value)
+    return pieces
+
+
+def _runs(slots: list[Slot]) -> list[tuple[Slot, Slot]]:
+    """The consecutive runs of ``slots``: [3, 4, 5, 9] -> [(3, 5), (9, 9)]."""
+    if len(slots) == 1:
+        return [(slots[0], slots[0])]
+    runs: list[tuple[Slot, Slot]] = []
+    for slot in sorted(set(slots)):
+        if runs and runs[-1][1] == slot - 1:
+            runs[-1] = (runs[-1][0], slot)
+        else:
+            runs.append((slot, slot))
+    return runs

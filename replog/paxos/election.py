@@ -1,0 +1,220 @@
+"""The election: who ought to lead, judged by who can reach a quorum.
+
+It owns the heartbeat rounds and what they said. It does not propose, promise or count votes; nothing it decides can
+hurt safety. What it protects is progress and calm: a leader that reaches a quorum stays, one that does not goes.
+
+Ballot leader election after Omni-Paxos (Ng, Haridi, Carbone, EuroSys 2023, section 5). In each round a node asks all
+members how they are. A node is *happy* if it leads and a quorum follows its ballot, or hears its leader say that it
+is happy. It takes over only if it is unhappy, nobody it reaches is happy, and it reaches a quorum itself. So a node
+that merely lost sight of a working leader (chain), or returns with a huge ballot, unseats nobody; and a leader cut
+off from its quorum (quorum loss, constrained election) is replaced by any one node that still reaches one.
+
+Differences from the paper: the ballot a node follows is its acceptor's promise, not a copy of its own; a closed link
+starts a round at once; among candidates that see each other the one with the longest log goes first and the others
+wait a little.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+
+from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
+from .membership import Membership
+from .messages import Heartbeat, HeartbeatReply
+from .options import Options
+from .turn import Turn
+
+
+class Election:
+    """Runs rounds, judges them, and says when to take over, to rise above a stray ballot, or to step down."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        options: Options,
+        turn: Turn,
+        membership: Membership,
+        random: random_module.Random,
+        now_s: float,
+    ) -> None:
+        self._node = node
+        self._options = options
+        self._turn = turn
+        self._random = random
+        self.membership = membership
+        self.round = 0
+        self.is_happy = False
+        self.leader: NodeId | None = None
+        """Whom this node last heard leading, itself included."""
+        self.round_at_s = now_s + random.uniform(0.0, options.heartbeat_interval_s)
+        self.take_over_at_s: float | None = None
+        self.highest_seen = BALLOT_ZERO
+        self._replies: dict[NodeId, HeartbeatReply] = {}
+        self._last_replies: dict[NodeId, HeartbeatReply] = {}
+        self._closed: set[NodeId] = set()
+        self._unhappy_rounds = 0
+        self._is_suspicious = False
+        self._judged_round = 0
+        self._stray_rounds = 0
+
+    # --- rounds ---
+
+    def begin_round(self, leading: Ballot, chosen_through: Slot, now_s: float) -> None:
+        """Ask every member how it is."""
+        interval_s = self._options.heartbeat_interval_s
+        self.round += 1
+        self.round_at_s = now_s + (interval_s / 4 if self._is_suspicious else interval_s)
+        self._replies = {}
+        heartbeat = Heartbeat(self.round, leading, chosen_through)
+        for member in self.membership.members:
+            if member != self._node:
+                self._turn.send(member, heartbeat)
+
+    def on_reply(self, sender: NodeId, message: HeartbeatReply) -> None:
+        self.highest_seen = max(self.highest_seen, message.promise)
+        self._last_replies[sender] = message
+        if message.round == self.round:
+            self._replies[sender] = message
+
+    @property
+    def is_ready_to_judge(self) -> bool:
+        """Under suspicion a round ends as soon as every member whose link is not known closed has answered."""
+        if not self._is_suspicious or self._judged_round == self.round:
+            return False
+        return all(
+            member in self._replies or member in self._closed
+            for member in self.membership.members
+            if member != self._node
+        )
+
+    def judge(self, promise: Ballot, *, is_leading: bool) -> None:
+        """Decide from this round's replies whether this node is happy, and with whom; once a round."""
+        if self._judged_round == self.round:
+            return
+        self._judged_round = self.round
+        if is_leading:
+            followers = [n for n, reply in self._replies.items() if reply.promise == promise and reply.is_voting]
+            self.is_happy = self.membership.is_quorum([*followers, self._node])
+            self._stray_rounds = self._stray_rounds + 1 if self._is_voter_astray(promise) else 0
+        else:
+            leaders = [n for n, reply in self._replies.items() if reply.is_leading and reply.is_happy]
+            self.is_happy = bool(leaders)
+            if leaders:
+                self.leader = max(leaders, key=lambda n: self._replies[n].promise)
+            elif self._unhappy_rounds >= self._options.election_rounds:
+                self.leader = None
+        if self.is_happy:
+            self._calm_down()
+        else:
+            self._unhappy_rounds += 1
+            if self._unhappy_rounds > 4 * self._options.election_rounds:
+                self._is_suspicious = False  # only this node's own link is gone: back to the ordinary pace
+
+    def _calm_down(self) -> None:
+        self._unhappy_rounds = 0
+        self._is_suspicious = False
+        self.take_over_at_s = None
+
+    # --- suspicion ---
+
+    def on_link_opened(self, peer: NodeId) -> None:
+        self._closed.discard(peer)
+
+    def on_link_closed(self, peer: NodeId, now_s: float, *, is_leading: bool) -> None:
+        """A closed link to the leader is suspicion at once: start a round now, don't wait for silence."""
+        self._closed.add(peer)
+        self._replies.pop(peer, None)
+        self._last_replies.pop(peer, None)
+        if is_leading or peer != self.leader:
+            return
+        self.is_happy = False
+        self.leader = None
+        self._is_suspicious = True
+        self.round_at_s = now_s
+
+    def on_promised(self, ballot: Ballot, now_s: float) -> None:
+        """The own acceptor promised somebody's ballot: give that candidate its time."""
+        self.highest_seen = max(self.highest_seen, ballot)
+        self._calm_down()
+        if ballot.node != self._node:
+            self.leader = None
+            self.is_happy = False
+            self.round_at_s = min(self.round_at_s, now_s + self._options.heartbeat_interval_s)
+
+    def on_leader_heard(self, leader: NodeId) -> None:
+        """A message came from the proposer of the promised ballot: that is who leads."""
+        self.leader = leader
+
+    def on_leading(self) -> None:
+        """This node has just led a quorum through phase 1: it reaches one."""
+        self.leader = self._node
+        self.is_happy = True
+        self._stray_rounds = 0
+        self._calm_down()
+
+    def on_abandoned(self) -> None:
+        """The own ballot came to nothing: be patient before the next one."""
+        self._calm_down()
+        self.is_happy = False
+        self._unhappy_rounds = self._options.election_rounds - 1
+
+    # --- what follows from it ---
+
+    def should_step_down(self) -> bool:
+        """A leader that has reached no quorum for one election timeout can't lead."""
+        return self._unhappy_rounds >= self._options.election_rounds
+
+    def should_rise(self) -> bool:
+        """A voter is stuck above the leader's ballot and nobody leads there: the leader takes a higher one."""
+        return self._stray_rounds >= 2
+
+    def _is_voter_astray(self, ballot: Ballot) -> bool:
+        above = [reply for reply in self._replies.values() if reply.promise > ballot]
+        return any(reply.is_voting for reply in above) and not any(reply.is_leading for reply in above)
+
+    def can_take_over(self, chosen_through: Slot) -> bool:
+        """Unhappy, nobody reached is happy, and a voting quorum is reached (EuroSys 2023, section 5.2).
+
+        A node far behind a peer it reaches learns first: until then it could not lead anyway (P4).
+        """
+        replies = self._fresh_replies()
+        if self.is_happy or any(reply.is_happy for reply in replies.values()):
+            return False
+        if any(
+            reply.chosen_through > chosen_through + self._options.accept_ahead_slots_max for reply in replies.values()
+        ):
+            return False
+        voters = [node for node, reply in replies.items() if reply.is_voting]
+        return self.membership.is_quorum([*voters, self._node])
+
+    def consider(self, accepted_through: Slot, chosen_through: Slot, now_s: float) -> None:
+        """Set the moment to take over, if the time for it has come; the longest log goes first."""
+        has_waited = self._is_suspicious or self._unhappy_rounds >= self._options.election_rounds
+        if self.take_over_at_s is not None or not has_waited or not self.can_take_over(chosen_through):
+            return
+        own = (accepted_through, self._node)
+        ahead = sum(
+            reply.is_voting and not reply.is_full and (reply.accepted_through, node) > own
+            for node, reply in self._fresh_replies().items()
+        )
+        self.take_over_at_s = now_s + ahead * self._options.patience_max_s * self._random.uniform(0.5, 1.0)
+
+    def best_successor(self) -> NodeId | None:
+        """The reachable voter with the longest log that could lead."""
+        able = [
+            node
+            for node, reply in self._fresh_replies().items()
+            if reply.is_voting and not reply.is_full and self.membership.is_voter(node)
+        ]
+        return max(able, key=lambda node: (self._last_replies[node].accepted_through, node), default=None)
+
+    def is_reachable(self, node: NodeId) -> bool:
+        return node in self._fresh_replies()
+
+    def _fresh_replies(self) -> dict[NodeId, HeartbeatReply]:
+        """What was heard in this round or the one before."""
+        return {
+            node: reply
+            for node, reply in self._last_replies.items()
+            if reply.round >= self.round - 1 and node not in self._closed
+        }

@@ -1,0 +1,304 @@
+"""The learner: what is known chosen, and how this node comes to know the rest.
+
+It owns ``chosen_through`` and hands out slots in order, without gaps (P7), each durable in this node's own log
+before. It does not vote and does not know how a value came to be chosen. It learns in two ways only: the leader at
+ballot b says "chosen through s" and this node accepted those slots at b (P6); or a peer teaches a value it knows
+chosen (P8).
+
+What it lacks it asks for, one piece at a time, from any peer that has it; what every peer has compacted away it
+replaces by a peer's state.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
+from .effects import NoticeKind, StoreStatePiece
+from .messages import AcceptedSlot, BelowFloor, FetchState, Learn, LearnRequest, StatePiece
+from .options import Options
+from .recovered import Recovered
+from .turn import Turn
+
+
+@attrs.define(eq=False)
+class _Peer:
+    """What a peer has said it can teach."""
+
+    chosen_through: Slot = BEFORE_LOG
+    compacted_through: Slot = BEFORE_LOG
+
+
+@attrs.define(eq=False)
+class _Transfer:
+    """A state on its way here, one piece at a time."""
+
+    peer: NodeId
+    image: bytes = b""
+    applied_through: Slot = BEFORE_LOG
+    position: int = 0
+    is_storing: bool = False
+    failures: int = 0
+
+
+class Learner:
+    """Learns slots in order and catches up when it is behind."""
+
+    def __init__(
+        self,
+        options: Options,
+        recovered: Recovered,
+        turn: Turn,
+        checksum: Callable[[bytes], int],
+        random: random_module.Random,
+    ) -> None:
+        self._options = options
+        self._turn = turn
+        self._checksum = checksum
+        self._random = random
+        self.chosen_through = recovered.chosen_through
+        self.compacted_through = recovered.compacted_through
+        self.damaged: set[Slot] = set(recovered.damaged_chosen)
+        self.goal = self.chosen_through
+        """The highest slot anybody is known to know chosen."""
+        self._durable: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
+        self._taught: dict[Slot, AcceptedSlot] = {}
+        self._taught_through = self.chosen_through
+        self._hint_ballot = BALLOT_ZERO
+        self._hint_through = BEFORE_LOG
+        self._peers: dict[NodeId, _Peer] = {}
+        self._asked: NodeId | None = None
+        self._unanswered: set[NodeId] = set()
+        self._retry_at_s = 0.0
+        self._wanted = BEFORE_LOG
+        self._wanted_since_s = 0.0
+        self._repair_at_s = 0.0
+        self._transfer: _Transfer | None = None
+
+    # --- learning ---
+
+    def on_hint(self, ballot: Ballot, chosen_through: Slot) -> None:
+        """The leader at ``ballot`` knows every slot up to ``chosen_through`` chosen (P6)."""
+        if ballot > self._hint_ballot:
+            self._hint_ballot = ballot
+            self._hint_through = chosen_through
+        elif ballot == self._hint_ballot:
+            self._hint_through = max(self._hint_through, chosen_through)
+        self.goal = max(self.goal, chosen_through)
+
+    def on_durable(self, records: Sequence[AcceptedSlot]) -> None:
+        """These records are in this node's log."""
+        for record in records:
+            if record.slot > self.chosen_through:
+                held = self._durable.get(record.slot)
+                if held is None or self._taught.get(record.slot) is not held:
+                    self._durable[record.slot] = record
+            elif record.slot in self.damaged:
+                self.damaged.discard(record.slot)
+                self._turn.notice(NoticeKind.DAMAGE_REPAIRED, slot=record.slot)
+
+    def advance(self) -> None:
+        """Release every next slot that is both chosen and durable here, in order (P7)."""
+        start = self.chosen_through
+        while (record := self._durable.get(Slot(self.chosen_through + 1))) is not None:
+            is_hinted = record.ballot == self._hint_ballot and record.slot <= self._hint_through  # P6
+            if not is_hinted and self._taught.get(record.slot) is not record:  # P8
+                break
+            self.chosen_through = record.slot
+            self._turn.release.append(record)
+            del self._durable[record.slot]
+            self._taught.pop(record.slot, None)
+        if self.chosen_through > start:
+            self._turn.store_chosen_through(self.chosen_through)
+            self._taught_through = max(self._taught_through, self.chosen_through)
+            self.goal = max(self.goal, self.chosen_through)
+
+    def on_learn(self, sender: NodeId, message: Learn) -> None:
+        """Store values known chosen, the next ones in order only; repair damaged ones wherever they are (P8, P10)."""
+        taught_before = self._taught_through
+        self.on_peer_position(sender, message.chosen_through, None)
+        for record in message.slots:
+            if record.slot in self.damaged and self._checksum(record.value) == record.crc:
+                self._turn.store(record)
+            elif record.slot == self._taught_through + 1 and self._checksum(record.value) == record.crc:
+                self._taught[record.slot] = record
+                self._taught_through = record.slot
+                self._turn.store(record)
+        is_progress = self._taught_through > taught_before
+        if is_progress:
+            # Everything up to here is durable once this write is, so the same transaction may say so.
+            self._turn.store_chosen_through(self._taught_through)
+        if sender == self._asked:
+            self._asked = None
+            if is_progress:
+                self._unanswered.clear()
+            else:
+                self._unanswered.add(sender)
+
+    # --- what peers have ---
+
+    def on_peer_position(self, peer: NodeId, chosen_through: Slot, compacted_through: Slot | None) -> None:
+        """A peer said how far it knows the log chosen and (unless None) how much of it is gone there."""
+        known = self._peers.setdefault(peer, _Peer())
+        known.chosen_through = max(known.chosen_through, chosen_through)
+        if compacted_through is not None:
+            known.compacted_through = max(known.compacted_through, compacted_through)
+        self.goal = max(self.goal, chosen_through)
+
+    def on_below_floor(self, sender: NodeId, message: BelowFloor) -> None:
+        self.on_peer_position(sender, message.chosen_through, message.compacted_through)
+        if sender == self._asked:
+            self._asked = None
+
+    def on_link_closed(self, peer: NodeId, now_s: float) -> None:
+        if peer == self._asked:
+            self._asked = None
+            self._unanswered.add(peer)
+        if self._transfer is not None and self._transfer.peer == peer and not self._transfer.is_storing:
+            self._transfer.failures += 1
+            self._retry_at_s = now_s
+
+    # --- catching up ---
+
+    @property
+    def next_wanted(self) -> Slot:
+        """The first slot that is neither known chosen nor on its way to the disk as taught."""
+        return Slot(self._taught_through + 1)
+
+    @property
+    def is_behind(self) -> bool:
+        return self.goal > self.chosen_through or bool(self.damaged)
+
+    def catch_up(self, now_s: float, *, holds_next: bool) -> None:
+        """Ask for what is missing.
+
+        ``holds_next``: the next slot was accepted here at the followed ballot, so the leader's word will do and
+        nothing is asked until it has been missing for a while.
+        """
+        if self.damaged and now_s >= self._repair_at_s:
+            self._repair_at_s = now_s + self._options.resend_interval_s
+            self._ask_repair()
+        if self.goal <= self._taught_through:
+            return
+        if self._transfer is not None:
+            self._continue_transfer(now_s)
+            return
+        if self.next_wanted != self._wanted:
+            self._wanted = self.next_wanted
+            self._wanted_since_s = now_s
+        if self._asked is not None:
+            is_due = now_s >= self._retry_at_s
+        else:
+            is_due = not holds_next or now_s >= self._wanted_since_s + self._options.resend_interval_s
+        if is_due:
+            self._ask(now_s)
+
+    def _ask(self, now_s: float) -> None:
+        if self._asked is not None:
+            self._unanswered.add(self._asked)
+            self._asked = None
+        if self._taught_through - self.chosen_through >= self._options.piece_slots_max:
+            return  # bounded memory: first let the disk take what has come
+        next_slot = self.next_wanted
+        ahead = [peer for peer, known in self._peers.items() if known.chosen_through >= next_slot]
+        able = [peer for peer in ahead if self._peers[peer].compacted_through < next_slot]
+        fresh = [peer for peer in able if peer not in self._unanswered]
+        if not fresh and now_s < self._retry_at_s:
+            return  # everybody able has failed to answer: pause before asking again
+        if able:
+            if not fresh:
+                self._unanswered.clear()
+            self._asked = self._random.choice(fresh or able)
+            self._retry_at_s = now_s + self._options.resend_interval_s
+            self._turn.send(self._asked, LearnRequest(next_slot, self.goal))
+        elif ahead:
+            self._begin_transfer(ahead, now_s)
+
+    def _ask_repair(self) -> None:
+        slot = min(self.damaged)
+        able = [p for p, known in self._peers.items() if known.compacted_through < slot <= known.chosen_through]
+        if able:
+            self._turn.send(self._random.choice(able), LearnRequest(slot, slot))
+
+    # --- state transfer: the core decides and carries positions, the bytes come from storage ---
+
+    def _begin_transfer(self, ahead: list[NodeId], now_s: float) -> None:
+        peer = max(ahead, key=lambda p: (p not in self._unanswered, self._peers[p].chosen_through, p))
+        self._transfer = _Transfer(peer)
+        self._asked = None
+        self._turn.notice(NoticeKind.STATE_TRANSFER_BEGAN, peer=peer, chosen_through=self.chosen_through)
+        self._fetch(now_s)
+
+    def _fetch(self, now_s: float) -> None:
+        assert self._transfer is not None
+        self._retry_at_s = now_s + self._options.resend_interval_s
+        self._turn.send(self._transfer.peer, FetchState(self._transfer.image, self._transfer.position))
+
+    def _continue_transfer(self, now_s: float) -> None:
+        assert self._transfer is not None
+        if self._transfer.is_storing or now_s < self._retry_at_s:
+            return
+        self._transfer.failures += 1
+        if self._transfer.failures > self._options.election_rounds:
+            self._unanswered.add(self._transfer.peer)
+            self._transfer = None
+            self._ask(now_s)
+        else:
+            self._fetch(now_s)
+
+    def on_state_piece(self, sender: NodeId, message: StatePiece, now_s: float) -> None:
+        """Take the piece that is next; a sender that lost the image begins another one at position 0."""
+        transfer = self._transfer
+        if transfer is None or transfer.peer != sender or transfer.is_storing:
+            return
+        is_next = message.image == transfer.image and message.position == transfer.position
+        is_other = message.image != transfer.image and message.position == 0
+        if not (is_next or is_other) or self._checksum(message.data) != message.crc:
+            return
+        if message.applied_through <= self.chosen_through:
+            self._transfer = None  # it would lead backwards: the log goes further by itself
+            return
+        transfer.image = message.image
+        transfer.applied_through = message.applied_through
+        transfer.position = message.position
+        transfer.is_storing = True
+        transfer.failures = 0
+        self._turn.state_pieces.append(
+            StoreStatePiece(message.image, message.applied_through, message.position, message.is_last, message.data)
+        )
+
+    def on_state_piece_stored(self, image: bytes, position: int, now_s: float) -> None:
+        transfer = self._transfer
+        if transfer is None or transfer.image != image or not transfer.is_storing:
+            return
+        transfer.position = position
+        transfer.is_storing = False
+        self._fetch(now_s)
+
+    def on_state_installed(self, applied_through: Slot) -> None:
+        """The state stands at ``applied_through``: everything up to it is chosen, applied and gone from the log."""
+        self._transfer = None
+        self._asked = None
+        self._retry_at_s = 0.0
+        self.compacted_through = max(self.compacted_through, applied_through)
+        self.damaged = {slot for slot in self.damaged if slot > applied_through}
+        if applied_through <= self.chosen_through:
+            return
+        self.chosen_through = applied_through
+        self._turn.store_chosen_through(applied_through)
+        self._taught_through = applied_through
+        self._taught.clear()
+        self._durable = {slot: record for slot, record in self._durable.items() if slot > applied_through}
+        self.goal = max(self.goal, applied_through)
+        self.advance()
+
+    def on_slot_damaged(self, slot: Slot) -> None:
+        if self.compacted_through < slot <= self.chosen_through:
+            self.damaged.add(slot)
+
+    def on_compacted(self, compacted_through: Slot) -> None:
+        self.compacted_through = max(self.compacted_through, compacted_through)
+        self.damaged = {slot for slot in self.damaged if slot > compacted_through}

@@ -1,0 +1,79 @@
+"""What one turn has gathered so far; the roles write into it, ``Replica.take_effects`` empties it.
+
+It knows nothing of the protocol. It keeps one promise: what rests on a write is never handed out before that
+write (P1). A message to the node itself takes the same road as one to a peer, but never leaves the core.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from .ballot import Ballot, NodeId, Slot
+from .effects import (
+    LogWrite,
+    Notice,
+    NoticeKind,
+    ReadReady,
+    ReadSlots,
+    SendState,
+    StoreStatePiece,
+)
+from .messages import AcceptedSlot, Message, Outbound
+
+
+class Turn:
+    """The gathered effects of one turn, mutable, reused turn after turn."""
+
+    def __init__(self, node: NodeId) -> None:
+        self.node = node
+        self.local: deque[Message] = deque()
+        """Messages to oneself that rest on nothing; the replica handles them before the turn ends."""
+        self.clear()
+
+    def clear(self) -> None:
+        self.sends: list[Outbound] = []
+        self.after_write: list[Outbound] = []
+        self.promise: Ballot | None = None
+        self.records: list[AcceptedSlot] = []
+        self.chosen_through: Slot | None = None
+        self.release: list[AcceptedSlot] = []
+        self.reads: list[ReadReady] = []
+        self.reads_refused: list[int] = []
+        self.slot_reads: list[ReadSlots] = []
+        self.state_sends: list[SendState] = []
+        self.state_pieces: list[StoreStatePiece] = []
+        self.notices: list[Notice] = []
+
+    def send(self, target: NodeId, message: Message) -> None:
+        """Send something that promises nothing; to oneself it arrives within the turn."""
+        if target == self.node:
+            self.local.append(message)
+        else:
+            self.sends.append(Outbound(target, message))
+
+    def send_after_write(self, target: NodeId, message: Message) -> None:
+        """Send once everything written up to and in this turn is durable (P1)."""
+        self.after_write.append(Outbound(target, message))
+
+    def store_promise(self, promise: Ballot) -> None:
+        assert self.promise is None or promise > self.promise, (promise, self.promise)
+        self.promise = promise
+
+    def store(self, record: AcceptedSlot) -> None:
+        self.records.append(record)
+
+    def store_chosen_through(self, chosen_through: Slot) -> None:
+        self.chosen_through = max(self.chosen_through or chosen_through, chosen_through)
+
+    def notice(self, kind: NoticeKind, **facts: Any) -> None:
+        self.notices.append(Notice(kind, facts))
+
+    @property
+    def needs_write(self) -> bool:
+        """A new chosen_through alone is only a hint and waits for the next write."""
+        return self.promise is not None or bool(self.records)
+
+    def take_write(self) -> LogWrite:
+        assert self.needs_write
+        return LogWrite(self.promise, tuple(self.records), self.chosen_through)

@@ -1,0 +1,192 @@
+"""Who ought to lead, from what heartbeats say."""
+
+from __future__ import annotations
+
+import random
+
+from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
+from replog.paxos.election import Election
+from replog.paxos.membership import Membership
+from replog.paxos.messages import Heartbeat, HeartbeatReply
+from replog.paxos.options import Options
+from replog.paxos.turn import Turn
+
+from .build import FIVE, N1, N2, N3, N4, N5, THREE, ballot, sent
+
+
+def election(membership: Membership = THREE) -> Election:
+    return Election(N1, Options(), Turn(N1), membership, random.Random(1), 0.0)
+
+
+def reply(
+    role: Election,
+    *,
+    promise: Ballot = BALLOT_ZERO,
+    leading: bool = False,
+    happy: bool = False,
+    voting: bool = True,
+    accepted: int = 0,
+    chosen: int = 0,
+    full: bool = False,
+) -> HeartbeatReply:
+    return HeartbeatReply(
+        role.round, promise, leading, happy, voting, Slot(chosen), Slot(accepted), Slot(0), Slot(0), is_full=full
+    )
+
+
+def round_with(role: Election, replies: dict[NodeId, dict[str, object]], *, leading: Ballot | None = None) -> None:
+    """One whole round: everybody in ``replies`` answers, then it is judged."""
+    role.begin_round(leading or BALLOT_ZERO, Slot(0), 0.0)
+    for node, says in replies.items():
+        role.on_reply(node, reply(role, **says))  # type: ignore[arg-type]
+    role.judge(leading or ballot(1, 2), is_leading=leading is not None)
+
+
+def wants_to_take_over(role: Election, accepted: int = 0) -> bool:
+    role.consider(Slot(accepted), Slot(accepted), 0.0)
+    return role.take_over_at_s is not None
+
+
+def test_a_round_asks_every_other_member() -> None:
+    """A heartbeat goes to voters and learners, not to oneself."""
+    turn = Turn(N1)
+    role = Election(N1, Options(), turn, Membership(1, (N1, N2), (N3,)), random.Random(1), 0.0)
+    role.begin_round(ballot(3), Slot(9), 0.0)
+    assert [outbound.target for outbound in turn.sends] == [N2, N3]
+    assert sent(turn)[0] == Heartbeat(1, ballot(3), Slot(9))
+
+
+def test_silence_is_waited_out_before_taking_over() -> None:
+    """Only after election_rounds without a happy leader, and with a quorum reached."""
+    role = election()
+    for _ in range(2):
+        round_with(role, {N3: {}})
+        assert not wants_to_take_over(role)
+    round_with(role, {N3: {}})
+    assert wants_to_take_over(role)
+
+
+def test_without_a_quorum_nobody_takes_over() -> None:
+    """PITFALLS 21: reaching a quorum is the condition, whatever the silence."""
+    role = election(FIVE)
+    for _ in range(9):
+        round_with(role, {N3: {}})
+    assert not wants_to_take_over(role)
+
+
+def test_a_happy_neighbour_keeps_a_node_from_taking_over() -> None:
+    """Chain: the leader is out of sight, but a neighbour follows it happily."""
+    role = election()
+    for _ in range(9):
+        round_with(role, {N2: {"happy": True, "promise": ballot(4, 3)}})
+    assert not role.is_happy
+    assert not wants_to_take_over(role)
+
+
+def test_a_leader_that_says_it_is_unhappy_is_replaced() -> None:
+    """Quorum loss: the old leader still answers, but it reaches no quorum itself."""
+    role = election(FIVE)
+    others = {N3: {"promise": ballot(4, 2)}, N4: {}, N5: {}}
+    for _ in range(3):
+        round_with(role, {N2: {"leading": True, "promise": ballot(4, 2)}, **others})
+    assert wants_to_take_over(role)
+
+
+def test_a_leader_needs_a_quorum_that_follows_it() -> None:
+    """PITFALLS 22: answers from nodes that follow another ballot, or do not vote, do not make a leader happy."""
+    role = election(FIVE)
+    mine = ballot(6)
+    round_with(role, {N2: {"promise": mine}, N3: {"promise": mine}}, leading=mine)
+    assert role.is_happy
+    for _ in range(3):
+        round_with(
+            role,
+            {N2: {"promise": mine}, N3: {"promise": ballot(7, 3)}, N4: {"promise": mine, "voting": False}},
+            leading=mine,
+        )
+    assert not role.is_happy
+    assert role.should_step_down()
+
+
+def test_a_stray_voter_makes_the_leader_rise_not_fall() -> None:
+    """PITFALLS 23: after two rounds the leader takes a ballot above the stray promise; it stays the leader."""
+    role = election()
+    mine = ballot(6)
+    for _ in range(2):
+        round_with(role, {N2: {"promise": mine}, N3: {"promise": ballot(99, 3)}}, leading=mine)
+    assert role.is_happy
+    assert role.should_rise()
+    assert role.highest_seen == ballot(99, 3)
+
+
+def test_a_closed_link_to_the_leader_starts_a_round_at_once() -> None:
+    """Suspicion does not wait for silence, and the round ends when everybody left has answered."""
+    role = election()
+    round_with(role, {N2: {"leading": True, "happy": True, "promise": ballot(1, 2)}, N3: {}})
+    assert (role.leader, role.is_happy) == (N2, True)
+    role.on_link_closed(N2, 5.0, is_leading=False)
+    assert (role.round_at_s, role.is_happy) == (5.0, False)
+    role.begin_round(BALLOT_ZERO, Slot(0), 5.0)
+    assert not role.is_ready_to_judge
+    role.on_reply(N3, reply(role))
+    assert role.is_ready_to_judge
+    role.judge(ballot(1, 2), is_leading=False)
+    assert wants_to_take_over(role, accepted=3)
+
+
+def test_a_closed_link_to_a_follower_means_nothing() -> None:
+    """Only the leader's link is a reason to suspect."""
+    role = election()
+    round_with(role, {N2: {"leading": True, "happy": True, "promise": ballot(1, 2)}, N3: {}})
+    role.on_link_closed(N3, 5.0, is_leading=False)
+    assert role.is_happy
+    assert role.round_at_s < 5.0
+
+
+def test_the_longest_log_goes_first() -> None:
+    """Of two candidates that see each other the one with more accepted does not wait; the other does."""
+    first, second = election(), election()
+    for _ in range(3):
+        round_with(first, {N3: {"accepted": 7}})
+        round_with(second, {N3: {"accepted": 9}})
+    first.consider(Slot(8), Slot(8), 0.0)
+    second.consider(Slot(8), Slot(8), 0.0)
+    assert first.take_over_at_s == 0.0
+    assert second.take_over_at_s is not None
+    assert 0.0 < second.take_over_at_s <= Options().patience_max_s
+
+
+def test_a_node_far_behind_learns_first() -> None:
+    """P4: it could not lead before it had caught up, so it does not unsettle the others."""
+    role = election()
+    for _ in range(3):
+        round_with(role, {N3: {"chosen": 10_000}})
+    assert not wants_to_take_over(role)
+
+
+def test_a_promise_to_another_gives_it_time() -> None:
+    """A candidate heard of is not raced."""
+    role = election()
+    for _ in range(3):
+        round_with(role, {N3: {}})
+    role.on_promised(ballot(5, 3), 0.0)
+    assert not wants_to_take_over(role)
+    assert role.highest_seen == ballot(5, 3)
+
+
+def test_the_successor_is_the_longest_log_that_can_lead() -> None:
+    """Hand-over passes by nodes that do not vote or whose disk is full."""
+    role = election(FIVE)
+    round_with(
+        role,
+        {
+            N2: {"accepted": 9, "voting": False},
+            N3: {"accepted": 8, "full": True},
+            N4: {"accepted": 7},
+            N5: {"accepted": 6},
+        },
+    )
+    assert role.best_successor() == N4
+    assert role.is_reachable(N5)
+    role.on_link_closed(N4, 0.0, is_leading=True)
+    assert role.best_successor() == N5

@@ -1,0 +1,54 @@
+"""Quorums."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from replog.paxos.ballot import NodeId
+from replog.paxos.membership import Membership
+from replog.paxos.values import NO_OP, Batch, decode_membership, decode_value, encode_value
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_any_two_quorums_share_a_voter(count: int) -> None:
+    """Quorum intersection, on which P5 rests, holds for every membership of up to nine voters."""
+    voters = tuple(NodeId(n) for n in range(1, count + 1))
+    membership = Membership(1, voters)
+    minimal = [set(nodes) for nodes in combinations(voters, membership.quorum_count)]
+    assert all(membership.is_quorum(nodes) for nodes in minimal)
+    assert all(one & other for one in minimal for other in minimal)
+    assert not any(membership.is_quorum(nodes) for nodes in combinations(voters, membership.quorum_count - 1))
+
+
+def test_strangers_and_learners_do_not_make_a_quorum() -> None:
+    """Only voters count, however many others answered."""
+    membership = Membership(1, (NodeId(1), NodeId(2), NodeId(3)), (NodeId(4), NodeId(5)))
+    assert not membership.is_quorum([NodeId(1), NodeId(4), NodeId(5), NodeId(9)])
+    assert membership.is_quorum([NodeId(1), NodeId(4), NodeId(3)])
+
+
+@pytest.mark.parametrize(
+    ("version", "voters", "learners"),
+    [(0, (1,), ()), (1, (), ()), (1, (2, 1), ()), (1, (1, 1), ()), (1, (1, 2), (2,)), (1, (1,), (3, 2))],
+)
+def test_an_impossible_membership_is_refused(version: int, voters: tuple[int, ...], learners: tuple[int, ...]) -> None:
+    """Empty, unordered, doubled or contradictory memberships can't be made."""
+    with pytest.raises(ValueError, match=r"membership|members|voter"):
+        Membership(version, tuple(map(NodeId, voters)), tuple(map(NodeId, learners)))
+
+
+def test_only_a_membership_is_decoded_as_one() -> None:
+    """The tag alone tells a membership from a batch and a no-op."""
+    membership = Membership(4, (NodeId(1), NodeId(2)), (NodeId(7),))
+    assert decode_membership(encode_value(membership)) == membership
+    assert decode_membership(NO_OP) is None
+    assert decode_membership(encode_value(Batch(7, [b"x"]))) is None
+    assert decode_membership(b"") is None
+
+
+def test_values_survive_their_bytes() -> None:
+    """What a leader encodes is what the Applier decodes."""
+    batch = Batch(1_700_000_000_000, [b"", b"\x00" * 300])
+    assert decode_value(encode_value(batch)) == batch

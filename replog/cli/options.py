@@ -1,0 +1,106 @@
+"""Options that mean the same on every command, and the small texts they are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .logging_setup import LogFormat, LogLevel
+
+DEV_ENDPOINTS = ("127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103")
+"""Where ``replog dev`` puts its replicas, so that every command finds them without being told."""
+
+
+def parse_endpoints(text: str) -> tuple[str, ...]:
+    """Split ``host:port,host:port``.
+
+    Raises ``ValueError`` naming the part that is no address.
+    """
+    endpoints = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not endpoints:
+        raise ValueError("no endpoint given; write host:port, several separated by commas.")
+    for endpoint in endpoints:
+        check_address(endpoint)
+    return tuple(dict.fromkeys(endpoints))
+
+
+def check_address(address: str) -> str:
+    """Return ``address`` if it reads ``host:port`` or ``[ipv6]:port``.
+
+    Raises ``ValueError`` saying what is missing otherwise.
+    """
+    host, _, port = address.rpartition(":")
+    is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if is_bare_ipv6:
+        raise ValueError(f"{address!r}: write an IPv6 address in brackets, like [::1]:7101.")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{address!r} is no host:port, like 127.0.0.1:7101.")
+    return address
+
+
+def parse_range(text: str) -> range:
+    """Read ``A:B`` (A included, B excluded), or a single number.
+
+    Raises ``ValueError`` if it is neither or empty.
+    """
+    first, colon, last = text.partition(":")
+    try:
+        numbers = range(int(first), int(last)) if colon else range(int(first), int(first) + 1)
+    except ValueError:
+        raise ValueError(f"{text!r} is no range; write A:B (A included, B excluded), like 0:2000.") from None
+    if not numbers or numbers.start < 0:
+        raise ValueError(f"{text!r} is empty or below 0; write A:B with 0 <= A < B, like 0:2000.")
+    return numbers
+
+
+def _endpoints(_type: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
+    return parse_endpoints(",".join(token.value for token in tokens))
+
+
+def _range(_type: Any, tokens: Sequence[Any]) -> range:
+    return parse_range(tokens[0].value)
+
+
+Endpoints = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--endpoints",
+        converter=_endpoints,
+        n_tokens=1,
+        negative=(),
+        env_var="REPLOG_ENDPOINTS",
+        env_var_split=lambda _type, text: [text],
+        metavar="HOST:PORT,...",
+        show_default=lambda value: ",".join(value),
+        help="Where nodes answer; one is enough to find the others, all are better.",
+    ),
+]
+
+Range = Annotated[range, Parameter(converter=_range, n_tokens=1, accepts_keys=False, metavar="A:B")]
+
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object instead of text.")]
+
+Timeout = Annotated[
+    float,
+    Parameter(name="--timeout", metavar="SECONDS", help="Give up after this many seconds."),
+]
+
+LogLevelOption = Annotated[
+    LogLevel,
+    Parameter(
+        name="--log-level",
+        env_var="REPLOG_LOG_LEVEL",
+        help="Least severe log lines to write, on stderr.",
+    ),
+]
+
+LogFormatOption = Annotated[
+    LogFormat,
+    Parameter(
+        name="--log-format",
+        env_var="REPLOG_LOG_FORMAT",
+        help="How log lines look; auto: pretty on a terminal, JSON otherwise.",
+    ),
+]

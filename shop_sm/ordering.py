@@ -1,0 +1,291 @@
+"""Orders: placed all lines or none, then moved along their life cycle.
+
+Owns the order records, their two indexes, the reservation of goods and the totals of the day: whatever an order
+changes is changed here, in ``place_order`` and ``move``. Placing an order of three lines is what this state machine
+does most; it costs four reads and one more a line, and five writes and one more a line.
+"""
+
+from __future__ import annotations
+
+from replog.state_machine import State
+
+from . import keys, records
+from .commands import PayOrder, PlaceOrder
+from .life_cycle import HOLDING, TRANSITIONS, Action, Holding, Status
+from .limits import (
+    DAY_MAX,
+    DAY_MINOR_MAX,
+    DAY_ORDERS_MAX,
+    IDENTIFIER_CHARS_MAX,
+    LINES_MAX,
+    PAY_WITHIN_MS_MAX,
+    QUANTITY_MAX,
+)
+from .records import Day, Line, Order, Product
+from .results import (
+    AlreadyPaid,
+    AmountTooLarge,
+    DuplicateSku,
+    InvalidField,
+    MixedCurrencies,
+    OrderAdvanced,
+    OrderDiffers,
+    OrderPlaced,
+    OutOfStock,
+    ProductWithdrawn,
+    SingleResult,
+    TransitionRefused,
+    UnknownCustomer,
+    UnknownOrder,
+    UnknownSku,
+    WrongAmount,
+)
+from .rules import identifier_refusal, is_identifier, short
+
+DAY_MS = 86_400_000
+PLACED = Status.PLACED
+NO_DAY = records.encode(records.new_day())
+
+
+def place_order(state: State, command: PlaceOrder, now_ms: int) -> SingleResult:
+    if not is_identifier(command.order):
+        return identifier_refusal("order")
+    order_id = command.order.encode()
+    stored = state.get(keys.ORDER + order_id)
+    if stored is not None:
+        return repeat_order(command, records.decode_order(stored))
+    refusal = check_order(state, command)
+    if refusal is not None:
+        return refusal
+
+    products: dict[str, Product] = {}
+    lines: list[Line] = []
+    total_minor = units = 0
+    currency = ""
+    for wanted in command.lines:
+        sku, quantity = wanted.sku, wanted.quantity
+        product = reserve(state, sku, quantity)
+        if not isinstance(product, Product):
+            return product
+        if sku in products:
+            return DuplicateSku(sku)
+        if product.currency != currency:
+            if currency:
+                return MixedCurrencies(sku, product.currency, currency)
+            currency = product.currency
+        products[sku] = product
+        lines.append(Line(sku, quantity, product.price_minor))
+        total_minor += quantity * product.price_minor
+        units += quantity
+
+    if total_minor > DAY_MINOR_MAX:
+        return AmountTooLarge("the order's total", DAY_MINOR_MAX)
+
+    day_number = command.booked_day or min(now_ms // DAY_MS, DAY_MAX)
+    day_key = keys.day_key(day_number, currency)
+    day = records.decode_day(state.get(day_key, NO_DAY) or NO_DAY)
+    if day.placed_count >= DAY_ORDERS_MAX:
+        return AmountTooLarge("orders of one day", DAY_ORDERS_MAX)
+    position = keys.position(day_number, day.placed_count, currency)
+    order = Order(
+        position,
+        command.customer,
+        lines,
+        total_minor,
+        units,
+        PLACED,
+        now_ms,
+        command.booked_day,
+        command.pay_within_ms,
+    )
+    day.placed_count += 1
+    day.by_status[PLACED] += 1
+    day.reserved_units += units
+
+    encode = records.encode
+    for sku, product in products.items():
+        state.put(keys.PRODUCT + sku.encode(), encode(product))
+    state.put(day_key, encode(day))
+    state.put(keys.ORDER + order_id, encode(order))
+    state.put(keys.customer_orders(command.customer) + position, order_id)
+    due = keys.due(now_ms + command.pay_within_ms)
+    state.put(keys.UNPAID + due + position, order_id)
+    if due < (state.get(keys.NEXT_DUE) or keys.NEVER_DUE):
+        state.put(keys.NEXT_DUE, due)
+    return order_placed(command.order, order)
+
+
+def check_order(state: State, command: PlaceOrder) -> SingleResult | None:
+    """Everything that can be refused without looking at a product."""
+    if not 0 < len(command.lines) <= LINES_MAX:
+        return InvalidField("lines", f"must be 1 to {LINES_MAX}")
+    if not 0 <= command.booked_day <= DAY_MAX:
+        return InvalidField("booked_day", f"must be 0 to {DAY_MAX} days since 1970-01-01")
+    if not 0 < command.pay_within_ms <= PAY_WITHIN_MS_MAX:
+        return InvalidField("pay_within_ms", f"must be 1 to {PAY_WITHIN_MS_MAX}")
+    customer = command.customer
+    if len(customer) > IDENTIFIER_CHARS_MAX or state.get(keys.CUSTOMER + customer.encode()) is None:
+        return UnknownCustomer(short(customer))
+    return None
+
+
+def reserve(state: State, sku: str, quantity: int) -> Product | SingleResult:
+    """The product with ``quantity`` moved from on hand to reserved, not written yet; or why that can't be."""
+    if not 0 < quantity <= QUANTITY_MAX:
+        return InvalidField("quantity", f"must be 1 to {QUANTITY_MAX}")
+    stored = state.get(keys.PRODUCT + sku.encode()) if len(sku) <= IDENTIFIER_CHARS_MAX else None
+    if stored is None:
+        return UnknownSku(short(sku))
+    product = records.decode_product(stored)
+    if product.is_withdrawn:
+        return ProductWithdrawn(sku)
+    if quantity > product.on_hand:
+        return OutOfStock(sku, quantity, product.on_hand)
+    product.on_hand -= quantity
+    product.reserved += quantity
+    return product
+
+
+def repeat_order(command: PlaceOrder, order: Order) -> SingleResult:
+    """The first answer again if it is the same order; every part of that answer is in the record."""
+    wanted = [(line.sku, line.quantity) for line in command.lines]
+    is_same = (
+        command.customer == order.customer
+        and command.booked_day == order.booked_day
+        and command.pay_within_ms == order.pay_within_ms
+        and wanted == [(line.sku, line.quantity) for line in order.lines]
+    )
+    return order_placed(command.order, order) if is_same else OrderDiffers(command.order)
+
+
+def order_placed(order_id: str, order: Order) -> OrderPlaced:
+    return OrderPlaced(
+        order_id,
+        order.total_minor,
+        keys.currency_of(order.position),
+        order.units,
+        order.placed_ms,
+        order.placed_ms + order.pay_within_ms,
+    )
+
+
+def pay_order(state: State, command: PayOrder, now_ms: int) -> SingleResult:
+    """Takes exactly the order's total, before it is due; an overdue order expires here if it has not yet."""
+    if not is_identifier(command.reference):
+        return identifier_refusal("reference")
+    order = find_order(state, command.order)
+    if order is None:
+        return UnknownOrder(short(command.order))
+    currency = keys.currency_of(order.position)
+    if command.amount_minor != order.total_minor or command.currency != currency:
+        return WrongAmount(command.order, order.total_minor, currency)
+    if order.payment:
+        if order.payment == command.reference:
+            return OrderAdvanced(command.order, Status.PAID, order.paid_ms)
+        return AlreadyPaid(command.order, order.payment)
+    if order.status is PLACED:
+        if now_ms >= order.placed_ms + order.pay_within_ms:
+            move(state, command.order, order, Status.EXPIRED, now_ms)
+        elif money_of_day(state, order) + order.total_minor > DAY_MINOR_MAX:
+            return AmountTooLarge(f"{currency} taken on one day", DAY_MINOR_MAX)
+    if order.status is not PLACED:
+        return TransitionRefused(command.order, order.status, Action.PAY)
+    order.payment = command.reference
+    order.paid_ms = now_ms
+    move(state, command.order, order, Status.PAID, now_ms)
+    return OrderAdvanced(command.order, Status.PAID, now_ms)
+
+
+def money_of_day(state: State, order: Order) -> int:
+    day = day_of(state, order)
+    return day.revenue_minor + day.refund_due_minor
+
+
+def advance_order(state: State, order_id: str, action: Action, now_ms: int) -> SingleResult:
+    """Takes one step of the life cycle other than payment, or says why there is none from here."""
+    order = find_order(state, order_id)
+    if order is None:
+        return UnknownOrder(short(order_id))
+    status = TRANSITIONS.get((order.status, action))
+    if status is None:
+        return TransitionRefused(order_id, order.status, action)
+    move(state, order_id, order, status, now_ms)
+    return OrderAdvanced(order_id, status, now_ms)
+
+
+def move(state: State, order_id: str, order: Order, status: Status, now_ms: int) -> None:
+    """Puts an order at ``status`` and with it its goods, its day's totals, its index entry and its times."""
+    before = order.status
+    move_goods(state, order, HOLDING[before], HOLDING[status])
+    move_totals(state, order, before, status)
+    state.delete(index_key(order))
+    order.status = status
+    stamp(order, status, now_ms)
+    state.put(index_key(order), order_id.encode())
+    state.put(keys.ORDER + order_id.encode(), records.encode(order))
+
+
+def move_goods(state: State, order: Order, before: Holding, after: Holding) -> None:
+    if before is after:
+        return
+    for line in order.lines:
+        key = keys.PRODUCT + line.sku.encode()
+        product = records.decode_product(state.get(key) or b"")
+        if before is Holding.RESERVED:
+            product.reserved -= line.quantity
+        else:
+            product.sold -= line.quantity
+        if after is Holding.SOLD:
+            product.sold += line.quantity
+        else:
+            product.on_hand += line.quantity
+        state.put(key, records.encode(product))
+
+
+def move_totals(state: State, order: Order, before: Status, after: Status) -> None:
+    day = day_of(state, order)
+    day.by_status[before] -= 1
+    day.by_status[after] += 1
+    count_goods(day, order, HOLDING[before], -1)
+    count_goods(day, order, HOLDING[after], 1)
+    if before is Status.REFUND_DUE:
+        day.refund_due_minor -= order.total_minor
+    if after is Status.REFUND_DUE:
+        day.refund_due_minor += order.total_minor
+    state.put(keys.DAY + order.position[:2] + order.position[6:], records.encode(day))
+
+
+def count_goods(day: Day, order: Order, holding: Holding, sign: int) -> None:
+    if holding is Holding.RESERVED:
+        day.reserved_units += sign * order.units
+    elif holding is Holding.SOLD:
+        day.sold_units += sign * order.units
+        day.revenue_minor += sign * order.total_minor
+
+
+def stamp(order: Order, status: Status, now_ms: int) -> None:
+    if status is Status.SHIPPED:
+        order.shipped_ms = now_ms
+    elif status is Status.DELIVERED:
+        order.delivered_ms = now_ms
+    elif status is Status.REFUNDED:
+        order.refunded_ms = now_ms
+    elif status is not Status.PAID:
+        order.closed_ms = now_ms
+
+
+def index_key(order: Order) -> bytes:
+    """Where the order stands in the lists by status."""
+    if order.status is PLACED:
+        return keys.UNPAID + keys.due(order.placed_ms + order.pay_within_ms) + order.position
+    return keys.orders_at(order.status) + order.position
+
+
+def day_of(state: State, order: Order) -> Day:
+    """The day an order is booked on; there is one, for placing the order wrote it."""
+    return records.decode_day(state.get(keys.DAY + order.position[:2] + order.position[6:]) or NO_DAY)
+
+
+def find_order(state: State, order_id: str) -> Order | None:
+    stored = state.get(keys.ORDER + order_id.encode()) if len(order_id) <= IDENTIFIER_CHARS_MAX else None
+    return None if stored is None else records.decode_order(stored)

@@ -1,0 +1,112 @@
+"""The state machine of a web shop: decode, expire what is due, run, encode.
+
+Owns nothing: every byte the shop keeps is in the replicated state (``keys`` has the layout). Arbitrary bytes are
+answered with a result; no command raises. There is no clock, randomness, float, set order or ``hash()`` in what
+``apply`` runs; ``tests/shop/test_determinism.py`` reads the sources for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+import msgspec
+
+from replog.state_machine import Command as LogCommand
+from replog.state_machine import State, StateMachine, StateView
+
+from . import catalogue, ordering
+from .answers import encode_answer
+from .audit import find_violations
+from .commands import (
+    AdjustStock,
+    Batch,
+    CancelOrder,
+    Command,
+    DeliverOrder,
+    ExpireOrders,
+    PayOrder,
+    PlaceOrder,
+    PutProduct,
+    RefundOrder,
+    RegisterCustomer,
+    ShipOrder,
+    SingleCommand,
+    WithdrawProduct,
+    decode_command,
+)
+from .expiry import expire_orders
+from .life_cycle import Action
+from .limits import BATCH_COMMANDS_MAX, EXPIRED_PER_COMMAND_MAX, LOG_TIME_MS_MAX, SWEEP_MAX
+from .queries import decode_query
+from .reading import answer
+from .results import BatchDone, InvalidField, Malformed, OrdersExpired, Result, SingleResult, encode_result
+
+MALFORMED = encode_result(Malformed())
+
+
+class Shop(StateMachine):
+    """Products, stock, customers, orders and payments; see ``commands``, ``results``, ``queries``, ``answers``."""
+
+    def apply(self, state: State, command: LogCommand) -> bytes:
+        try:
+            wanted = decode_command(command.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return MALFORMED
+        now_ms = min(max(command.time_ms, 0), LOG_TIME_MS_MAX)
+        expire_orders(state, now_ms, orders_max=EXPIRED_PER_COMMAND_MAX)
+        return encode_result(run(state, wanted, now_ms))
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        """Answers a query; bytes that are none raise ``msgspec.DecodeError``, which goes back to the one who asked."""
+        return encode_answer(answer(view, decode_query(request)))
+
+    def violations(self, view: StateView) -> Iterable[str]:
+        return find_violations(view)
+
+
+def run(state: State, command: Command, now_ms: int) -> Result:
+    if isinstance(command, Batch):
+        return run_batch(state, command, now_ms)
+    return run_single(state, command, now_ms)
+
+
+def run_batch(state: State, batch: Batch, now_ms: int) -> Result:
+    if not 0 < len(batch.commands) <= BATCH_COMMANDS_MAX:
+        return InvalidField("commands", f"a batch holds 1 to {BATCH_COMMANDS_MAX}")
+    return BatchDone([run_single(state, command, now_ms) for command in batch.commands])
+
+
+def run_single(state: State, command: SingleCommand, now_ms: int) -> SingleResult:
+    match command:
+        case PlaceOrder():
+            return ordering.place_order(state, command, now_ms)
+        case PayOrder():
+            return ordering.pay_order(state, command, now_ms)
+        case ShipOrder(order=order):
+            return ordering.advance_order(state, order, Action.SHIP, now_ms)
+        case DeliverOrder(order=order):
+            return ordering.advance_order(state, order, Action.DELIVER, now_ms)
+        case CancelOrder(order=order):
+            return ordering.advance_order(state, order, Action.CANCEL, now_ms)
+        case RefundOrder(order=order):
+            return ordering.advance_order(state, order, Action.REFUND, now_ms)
+        case PutProduct():
+            return catalogue.put_product(state, command)
+        case WithdrawProduct():
+            return catalogue.withdraw_product(state, command)
+        case AdjustStock():
+            return catalogue.adjust_stock(state, command, now_ms)
+        case RegisterCustomer():
+            return catalogue.register_customer(state, command, now_ms)
+        case ExpireOrders(orders_max=orders_max):
+            return expire(state, orders_max, now_ms)
+        case _:
+            assert_never(command)
+
+
+def expire(state: State, orders_max: int, now_ms: int) -> SingleResult:
+    if not 0 < orders_max <= SWEEP_MAX:
+        return InvalidField("orders_max", f"must be 1 to {SWEEP_MAX}")
+    count, is_more = expire_orders(state, now_ms, orders_max=orders_max)
+    return OrdersExpired(count, is_more)

@@ -10,7 +10,6 @@ and which messages of the node to itself wait for it (P1 holds for one's own vot
 from __future__ import annotations
 
 import random as random_module
-from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
@@ -23,6 +22,7 @@ from .effects import Effects, NoticeKind, ReadSlots, SendState
 from .effects import Refusal as Refusal
 from .election import Election
 from .learner import Learner
+from .ledger import Ledger
 from .messages import (
     Accept,
     Accepted,
@@ -37,7 +37,6 @@ from .messages import (
     LearnRequest,
     Message,
     Nack,
-    Outbound,
     Prepare,
     Promise,
     StatePiece,
@@ -67,16 +66,6 @@ class ReplicaStatistics(msgspec.Struct, frozen=True):
     submissions_waiting: int
 
 
-class _Written(msgspec.Struct):
-    """What becomes true when a ticket's write is durable."""
-
-    ticket: int
-    asked_at_s: float
-    records: tuple[AcceptedSlot, ...]
-    local: list[Message]
-    held: list[Outbound]
-
-
 class Replica:
     """One member of the cluster, without its clock, disk and network."""
 
@@ -104,8 +93,7 @@ class Replica:
         self._reads = Reads(options, self._turn, self.membership)
         self._election = Election(node, options, self._turn, self.membership, random, now_s)
         self._divergence = Divergence(self._turn, self.membership)
-        self._ticket = 0
-        self._written: deque[_Written] = deque()
+        self._ledger = Ledger(node)
         self._reading_for: set[NodeId] = set()
         self._applied_through = BEFORE_LOG
         self._is_full = False
@@ -228,9 +216,10 @@ class Replica:
 
     def _watch_disk(self) -> None:
         """A leader whose disk hangs hands over; a follower whose disk hangs does not take over."""
-        is_stalled = bool(self._written) and self._now_s - self._written[0].asked_at_s > self.options.disk_stall_s
+        age_s = self._ledger.oldest_age_s(self._now_s)
+        is_stalled = age_s > self.options.disk_stall_s
         if is_stalled and not self._is_stalled:
-            self._turn.notice(NoticeKind.DISK_STALLED, seconds=round(self._now_s - self._written[0].asked_at_s, 3))
+            self._turn.notice(NoticeKind.DISK_STALLED, seconds=round(age_s, 3))
         self._is_stalled = is_stalled
         if is_stalled and self._proposer.is_leading:
             self.transfer_leadership(None)
@@ -418,8 +407,7 @@ class Replica:
 
     def on_written(self, ticket: int) -> None:
         """The write of ``ticket`` and all before it are durable."""
-        while self._written and self._written[0].ticket <= ticket:
-            written = self._written.popleft()
+        for written in self._ledger.settle(ticket):
             self._learner.on_durable(written.records)
             self._turn.sends.extend(written.held)
             self._turn.local.extend(written.local)
@@ -496,7 +484,7 @@ class Replica:
         """Handle what this node says to itself until the rest of it waits for a write."""
         self._handle_local()
         self._acceptor.send_acks()
-        while not self._turn.needs_write and not self._written:
+        while not self._turn.needs_write and self._ledger.is_settled:
             local = [outbound for outbound in self._turn.after_write if outbound.target == self.node]
             if not local:
                 return
@@ -535,24 +523,7 @@ class Replica:
 
     def _gather(self) -> Effects:
         turn = self._turn
-        write = None
-        ticket = 0
-        after_write: list[Outbound] = []
-        peers = [outbound for outbound in turn.after_write if outbound.target != self.node]
-        local = [outbound.message for outbound in turn.after_write if outbound.target == self.node]
-        if turn.needs_write:
-            write = turn.take_write()
-            self._ticket += 1
-            ticket = self._ticket
-            self._written.append(_Written(ticket, self._now_s, write.slots, local, []))
-            after_write = peers
-        elif self._written:
-            # Nothing new is written, but these rest on writes that are still under way (P1).
-            self._written[-1].held.extend(peers)
-            self._written[-1].local.extend(local)
-        else:
-            assert not local, local
-            turn.sends.extend(peers)
+        ticket, write, after_write = self._ledger.enter(turn, self._now_s)
         self._slots_released += len(turn.release)
         effects = Effects(
             ticket=ticket,

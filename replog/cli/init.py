@@ -1,0 +1,133 @@
+"""``replog init``: format a data directory for one node, once in its life.
+
+Formatting is a step of its own, never something that starting a node does by itself: a node whose disk is lost
+must not come back under its old name with an empty memory (P9).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from replog.errors import ConfigError
+
+from .options import AsJson, check_address
+from .printing import note, print_json, print_text
+
+if TYPE_CHECKING:
+    from replog.paxos.ballot import NodeId
+    from replog.storage import Identity
+
+CLUSTER_BYTES = 16
+
+
+def init(
+    directory: Path,
+    *,
+    node: str,
+    member: Annotated[list[str], Parameter(negative=())],
+    cluster: str | None = None,
+    json: AsJson = False,
+) -> None:
+    """Format a data directory for one node, and print who it belongs to.
+
+    Run it once for each node, with the same members and the same cluster. A directory that is not empty is refused.
+
+    Parameters
+    ----------
+    directory: made if absent, readable by its owner only.
+    node: whose directory this is, like n1.
+    member: one voter of the cluster as node=host:port; repeat it for every node, this one included.
+    cluster: the cluster's name or its 32 hex digits, the same for every node; random if left out.
+    """
+    from replog.data_directory import format_directory
+    from replog.paxos.membership import Membership
+
+    members = parse_members(member)
+    number = parse_node(node)
+    if number not in members:
+        raise ConfigError(
+            f"node n{number} is not among the members {_names(members)}; add --member n{number}=host:port."
+        )
+    cluster_id = cluster_bytes(cluster)
+    membership = Membership(version=1, voters=tuple(members))
+    identity = format_directory(directory, node=number, cluster=cluster_id, membership=membership)
+    if json:
+        print_json(_fields(directory, identity, members))
+    else:
+        _print_identity(directory, identity, members)
+
+
+def parse_node(text: str) -> NodeId:
+    """Read ``n3`` or ``3``. Raises ``ConfigError``."""
+    from replog.paxos.ballot import NodeId
+
+    digits = text.strip().removeprefix("n")
+    if not digits.isdecimal() or int(digits) < 1:
+        raise ConfigError(f"{text!r} is no node; write n1, n2, ...")
+    return NodeId(int(digits))
+
+
+def parse_members(texts: list[str]) -> dict[NodeId, str]:
+    """Read ``n1=host:port`` words, ascending by node. Raises ``ConfigError`` naming the one that is wrong."""
+    members: dict[NodeId, str] = {}
+    for text in texts:
+        name, equals, address = text.partition("=")
+        if not equals:
+            raise ConfigError(f"member {text!r} is not node=host:port, like n1=10.0.0.1:7101.")
+        node = parse_node(name)
+        if node in members:
+            raise ConfigError(f"member n{node} is given twice: {members[node]} and {address}; name each node once.")
+        try:
+            members[node] = check_address(address)
+        except ValueError as error:
+            raise ConfigError(f"member n{node}: {error}") from None
+    return dict(sorted(members.items()))
+
+
+def cluster_bytes(name: str | None) -> bytes:
+    """The cluster id: 32 hex digits as they are, any other name by its hash, none: random."""
+    if name is None:
+        return secrets.token_bytes(CLUSTER_BYTES)
+    if len(name) == 2 * CLUSTER_BYTES and all(digit in "0123456789abcdef" for digit in name.lower()):
+        return bytes.fromhex(name)
+    return hashlib.blake2b(name.encode(), digest_size=CLUSTER_BYTES).digest()
+
+
+def _names(members: dict[NodeId, str]) -> str:
+    return ", ".join(f"n{node}" for node in members)
+
+
+def _fields(directory: Path, identity: Identity, members: dict[NodeId, str]) -> dict[str, object]:
+    return {
+        "directory": str(directory),
+        "cluster_id": identity.cluster,
+        "node": f"n{identity.node}",
+        "incarnation": identity.incarnation,
+        "members": {f"n{node}": address for node, address in members.items()},
+    }
+
+
+def _print_identity(directory: Path, identity: Identity, members: dict[NodeId, str]) -> None:
+    print_text(f"formatted    {directory}")
+    print_text(f"cluster      {identity.cluster.hex()}")
+    print_text(f"node         n{identity.node} of {_names(members)}")
+    print_text(f"incarnation  {identity.incarnation.hex()}")
+    others = [node for node in members if node != identity.node]
+    if others:
+        from rich.markup import escape
+
+        note(f"[bold]next:[/]  on the other machines: {escape(_command_for(others[0], identity, members))}")
+
+
+def _command_for(node: NodeId, identity: Identity, members: dict[NodeId, str]) -> str:
+    """The same command for another node: it must name the same members and the same cluster."""
+    words = ["replog", "init", "DIR", "--node", f"n{node}"]
+    for other, address in members.items():
+        words += ["--member", f"n{other}={address}"]
+    return shlex.join([*words, "--cluster", identity.cluster.hex()])

@@ -1,0 +1,55 @@
+"""The small texts that options are read from."""
+
+from __future__ import annotations
+
+import pytest
+
+from replog.cli import parse_endpoints
+from replog.cli.init import cluster_bytes, parse_members
+from replog.cli.options import check_address, parse_range
+from replog.errors import ConfigError
+
+
+def test_endpoints_are_split_stripped_and_not_repeated() -> None:
+    """A list written by hand, with blanks and a repetition, is read as meant."""
+    assert parse_endpoints("a:1, b:2 ,a:1,") == ("a:1", "b:2")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:7101", "node-1.example:1", "[::1]:7101", "localhost:65535"])
+def test_an_address_is_host_and_port(address: str) -> None:
+    """Names, IPv4 and bracketed IPv6 are addresses."""
+    assert check_address(address) == address
+
+
+@pytest.mark.parametrize("address", ["", "host", ":7101", "host:", "host:0", "host:65536", "host:x", "::1:7101"])
+def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
+    """A port out of range, a missing half and a bare IPv6 address are told from an address."""
+    with pytest.raises(ValueError, match="7101"):
+        check_address(address)
+
+
+def test_a_range_excludes_its_end() -> None:
+    """A:B reads as Python's range does, a single number as itself."""
+    assert parse_range("0:2000") == range(2000)
+    assert parse_range("7") == range(7, 8)
+
+
+@pytest.mark.parametrize("text", ["", "a:b", "5:5", "9:3", "-2:4", "1:2:3"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    """An empty, negative or unreadable range is named, not run as nothing."""
+    with pytest.raises(ValueError, match="A:B"):
+        parse_range(text)
+
+
+def test_a_cluster_has_the_same_id_by_name_on_every_machine() -> None:
+    """The name's hash, the id's own digits, or something random that never repeats."""
+    assert cluster_bytes("shop-prod") == cluster_bytes("shop-prod") != cluster_bytes("shop-test")
+    assert cluster_bytes("e4" * 16) == bytes.fromhex("e4" * 16)
+    assert cluster_bytes(None) != cluster_bytes(None)
+
+
+def test_members_come_ascending_however_they_were_written() -> None:
+    """The order on the command line doesn't decide anything."""
+    assert list(parse_members(["n3=c:3", "1=a:1", "n2=b:2"]).items()) == [(1, "a:1"), (2, "b:2"), (3, "c:3")]
+    with pytest.raises(ConfigError, match="'n1' is not node=host:port"):
+        parse_members(["n1"])

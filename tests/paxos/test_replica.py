@@ -1,0 +1,386 @@
+"""The whole core through its one door: several replicas, instant links, disks that finish when told."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+from replog.paxos.ballot import BALLOT_ZERO, NodeId, Slot
+from replog.paxos.effects import Effects, NoticeKind, Refusal
+from replog.paxos.membership import Membership
+from replog.paxos.messages import (
+    Accept,
+    AcceptedSlot,
+    BelowFloor,
+    FetchState,
+    Heartbeat,
+    HeartbeatReply,
+    Learn,
+    LearnRequest,
+    Message,
+    Nack,
+    Prepare,
+    StatePiece,
+    TransferLeadership,
+)
+from replog.paxos.options import Options
+from replog.paxos.recovered import Recovered
+from replog.paxos.replica import Replica
+from replog.paxos.values import encode_value
+
+from .build import N1, N2, N3, N4, THREE, accept, ballot, checksum, record, recovered
+
+
+class Trio:
+    """Three replicas on one clock; ``run`` moves time, messages and writes until nothing is left to do."""
+
+    def __init__(self, starts: dict[NodeId, Recovered] | None = None, options: Options | None = None) -> None:
+        self.now_s = 0.0
+        self.log: dict[NodeId, dict[Slot, AcceptedSlot]] = {node: {} for node in THREE.voters}
+        self.released: dict[NodeId, list[AcceptedSlot]] = {node: [] for node in THREE.voters}
+        self.notices: list[tuple[NodeId, NoticeKind]] = []
+        self.effects: list[tuple[NodeId, Effects]] = []
+        self.down: set[NodeId] = set()
+        self.stalled: set[NodeId] = set()
+        self.under_way: deque[tuple[NodeId, NodeId, Message]] = deque()
+        self.replicas = {
+            node: Replica(
+                node=node,
+                options=options or Options(),
+                recovered=(starts or {}).get(node, recovered()),
+                random=random.Random(node),
+                checksum=checksum,
+                now_s=0.0,
+                time_ms=0,
+            )
+            for node in THREE.voters
+        }
+
+    def take(self, node: NodeId) -> None:
+        """One ``take_effects``, obeyed at once, writes included unless the disk is stalled."""
+        replica = self.replicas[node]
+        while True:
+            effects = replica.take_effects()
+            self.effects.append((node, effects))
+            self.notices += [(node, notice.kind) for notice in effects.notices]
+            self.released[node] += effects.release
+            self.under_way.extend((node, outbound.target, outbound.message) for outbound in effects.send)
+            for read in effects.slot_reads:
+                replica.on_slots_read(
+                    read.target,
+                    [self.log[node][Slot(n)] for n in range(read.from_slot, read.through + 1)][: read.slots_max],
+                )
+            if effects.write is None or node in self.stalled:
+                if not effects.slot_reads:
+                    return
+                continue
+            self.log[node].update({record.slot: record for record in effects.write.slots})
+            self.under_way.extend((node, outbound.target, outbound.message) for outbound in effects.send_after_write)
+            replica.on_written(effects.ticket)
+
+    def deliver(self) -> None:
+        while self.under_way:
+            sender, target, message = self.under_way.popleft()
+            if not {sender, target} & self.down:
+                self.replicas[target].on_message(sender, message)
+                self.take(target)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.01)):
+            self.now_s += 0.01
+            for node in THREE.voters:
+                if node not in self.down:
+                    self.replicas[node].tick(self.now_s, int(self.now_s * 1000))
+                    self.take(node)
+            self.deliver()
+
+    def leader(self) -> NodeId:
+        (leader,) = [node for node, replica in self.replicas.items() if replica.is_leading and node not in self.down]
+        return leader
+
+
+def test_three_replicas_elect_one_leader_and_keep_it() -> None:
+    """The leader is stable: nothing happens, so nothing changes."""
+    trio = Trio()
+    trio.run(30.0)
+    assert [kind for _, kind in trio.notices].count(NoticeKind.BECAME_LEADER) == 1
+    assert {replica.leader for replica in trio.replicas.values()} == {trio.leader()}
+
+
+def test_a_submission_is_released_everywhere_in_the_same_slot() -> None:
+    """One order's walk through the core."""
+    trio = Trio()
+    trio.run(1.0)
+    replica = trio.replicas[trio.leader()]
+    assert replica.submit(b"order") is None
+    trio.run(0.3)
+    logs = [[(one.slot, one.value) for one in released] for released in trio.released.values()]
+    assert logs[0] == logs[1] == logs[2]
+    assert len(logs[0]) == 2
+    assert replica.statistics().times_leader == 1
+
+
+def test_a_follower_refuses_submissions_and_reads() -> None:
+    """Only the leader orders; the refusal says that nothing was done."""
+    trio = Trio()
+    trio.run(1.0)
+    follower = next(replica for replica in trio.replicas.values() if not replica.is_leading)
+    assert follower.submit(b"x") is Refusal.NOT_LEADER
+    assert follower.read(1) is Refusal.NOT_LEADER
+
+
+def test_a_crashed_leader_is_replaced_within_three_rounds_of_a_closed_link() -> None:
+    """A closed link is suspicion at once; a submission in flight survives."""
+    trio = Trio()
+    trio.run(1.0)
+    old = trio.leader()
+    trio.replicas[old].submit(b"x")
+    trio.take(old)
+    trio.deliver()
+    trio.down.add(old)
+    for node, replica in trio.replicas.items():
+        if node != old:
+            replica.on_link_closed(old)
+            trio.take(node)
+    trio.deliver()
+    trio.run(0.2)
+    assert trio.leader() != old
+    assert any(b"x" in one.value for one in trio.released[trio.leader()])
+
+
+def test_leadership_is_handed_over_on_request() -> None:
+    """The named successor leads a moment later; reads that waited are told."""
+    trio = Trio()
+    trio.run(1.0)
+    old = trio.leader()
+    target = next(node for node in THREE.voters if node != old)
+    assert trio.replicas[old].transfer_leadership(target) is None
+    trio.run(0.02)
+    assert trio.leader() == target
+
+
+def test_a_hand_over_that_can_not_work_is_refused_with_its_reason() -> None:
+    """Unknown, unreachable or superfluous targets, and nodes that do not lead."""
+    trio = Trio()
+    trio.run(1.0)
+    old = trio.leader()
+    other = next(node for node in THREE.voters if node != old)
+    leading, following = trio.replicas[old], trio.replicas[other]
+    assert "does not lead" in str(following.transfer_leadership(None))
+    assert "leads already" in str(leading.transfer_leadership(old))
+    assert "not a voter" in str(leading.transfer_leadership(N4))
+    leading.on_link_closed(other)
+    assert "not answered" in str(leading.transfer_leadership(other))
+    for node in THREE.voters:
+        leading.on_link_closed(node)
+    assert "no other voter" in str(leading.transfer_leadership(None))
+
+
+def test_a_leader_whose_disk_hangs_hands_over() -> None:
+    """No acknowledgement waits for a dead disk longer than disk_stall_s and an election."""
+    trio = Trio()
+    trio.run(1.0)
+    old = trio.leader()
+    trio.stalled.add(old)
+    trio.replicas[old].submit(b"x")
+    trio.run(2.0)
+    assert trio.leader() != old
+    assert (old, NoticeKind.DISK_STALLED) in trio.notices
+
+
+def test_a_leader_whose_disk_is_full_hands_over_and_refuses() -> None:
+    """New commands are refused with their own reason; another node leads."""
+    trio = Trio()
+    trio.run(1.0)
+    old = trio.leader()
+    trio.replicas[old].on_storage_full(True)
+    assert trio.replicas[old].submit(b"x") is Refusal.STORAGE_FULL
+    trio.run(0.2)
+    assert trio.leader() != old
+    trio.replicas[old].on_storage_full(False)
+
+
+def test_a_read_waits_for_a_quorum_and_for_the_barrier() -> None:
+    """The answer's slot is at least the leader's own barrier."""
+    trio = Trio()
+    trio.run(1.0)
+    leader = trio.leader()
+    assert trio.replicas[leader].read(7) is None
+    trio.run(0.02)
+    (ready,) = [ready for node, effects in trio.effects if node == leader for ready in effects.reads]
+    assert (ready.slot, ready.read_ids) == (1, (7,))
+
+
+def test_reads_are_refused_when_leadership_is_lost() -> None:
+    """No read hangs at a deposed leader (PITFALLS 17)."""
+    trio = Trio()
+    trio.run(1.0)
+    old = trio.leader()
+    trio.down.update(node for node in THREE.voters if node != old)
+    assert trio.replicas[old].read(7) is None
+    trio.run(1.0)
+    assert not trio.replicas[old].is_leading
+    assert [read for _, effects in trio.effects for read in effects.reads_refused] == [7]
+
+
+def test_a_node_that_was_away_learns_what_it_missed() -> None:
+    """Catch-up in pieces, from a peer's log."""
+    trio = Trio(options=Options(piece_slots_max=4))
+    trio.run(1.0)
+    leader = trio.leader()
+    away = next(node for node in THREE.voters if node != leader)
+    trio.down.add(away)
+    for number in range(40):
+        trio.replicas[leader].submit(b"%d" % number)
+        trio.run(0.02)
+    trio.down.discard(away)
+    trio.run(1.0)
+    assert [one.value for one in trio.released[away]] == [one.value for one in trio.released[leader]]
+
+
+def alone(start: Recovered, options: Options | None = None) -> Replica:
+    return Replica(
+        node=N1,
+        options=options or Options(),
+        recovered=start,
+        random=random.Random(1),
+        checksum=checksum,
+        now_s=0.0,
+        time_ms=0,
+    )
+
+
+def test_strangers_are_ignored() -> None:
+    """A message from outside the membership changes nothing."""
+    replica = alone(recovered())
+    replica.on_message(NodeId(9), Prepare(ballot(9, 9), Slot(1)))
+    assert replica.take_effects().write is None
+    assert replica.promise == BALLOT_ZERO
+
+
+def test_a_single_voter_leads_and_chooses_alone() -> None:
+    """A cluster of one is its own quorum; every step still waits for its own disk."""
+    replica = alone(recovered(membership=Membership(1, (N1,))))
+    now_s = 0.0
+    while not replica.is_leading:
+        now_s += 0.05
+        replica.tick(now_s, 0)
+        effects = replica.take_effects()
+        if effects.write is not None:
+            replica.on_written(effects.ticket)
+    replica.submit(b"x")
+    replica.read(1)
+    released: list[AcceptedSlot] = []
+    reads: list[int] = []
+    for _ in range(5):
+        effects = replica.take_effects()
+        released += effects.release
+        reads += [read_id for ready in effects.reads for read_id in ready.read_ids]
+        if effects.write is not None:
+            replica.on_written(effects.ticket)
+    assert [one.slot for one in released] == [1, 2]
+    assert reads == [1]
+
+
+def test_an_answer_that_rests_on_an_earlier_write_waits_for_it() -> None:
+    """P1: a repeated Prepare is not answered while the promise is still on its way to the disk."""
+    replica = alone(recovered())
+    replica.on_message(N2, Prepare(ballot(1, 2), Slot(1)))
+    first = replica.take_effects()
+    replica.on_message(N2, Prepare(ballot(1, 2), Slot(1)))
+    second = replica.take_effects()
+    assert first.write is not None
+    assert (second.write, second.send, second.send_after_write) == (None, [], [])
+    replica.on_written(first.ticket)
+    assert [outbound.target for outbound in replica.take_effects().send] == [N2]
+
+
+def test_slots_below_the_floor_are_answered_with_the_floor() -> None:
+    """A peer that asks for compacted slots is told, and may fetch the state."""
+    replica = alone(recovered(chosen_through=9, compacted_through=4))
+    replica.on_message(N2, LearnRequest(Slot(3), Slot(9)))
+    replica.on_message(N2, LearnRequest(Slot(5), Slot(99)))
+    replica.on_message(N2, FetchState(b"image", 70))
+    effects = replica.take_effects()
+    assert [outbound.message for outbound in effects.send] == [BelowFloor(Slot(4), Slot(9))]
+    assert [(read.from_slot, read.through) for read in effects.slot_reads] == [(5, 9)]
+    assert [(send.target, send.image, send.position) for send in effects.state_sends] == [(N2, b"image", 70)]
+    replica.on_slots_read(N2, [record(5, ballot(1))])
+    assert [outbound.message for outbound in replica.take_effects().send] == [Learn(Slot(9), (record(5, ballot(1)),))]
+
+
+def test_a_state_in_place_moves_floor_and_log_on() -> None:
+    """After an installed state the node stands at its slot and goes on from there."""
+    replica = alone(recovered(promise=ballot(2), accepted=(record(1, ballot(1)),)))
+    replica.on_message(N2, BelowFloor(Slot(40), Slot(60)))
+    effects = replica.take_effects()
+    assert [outbound.message for outbound in effects.send] == [FetchState(b"", 0)]
+    replica.on_message(N2, StatePiece(b"i", Slot(50), 0, checksum(b"d"), True, b"d"))
+    assert [piece.is_last for piece in replica.take_effects().state_pieces] == [True]
+    replica.on_state_installed(Slot(50))
+    replica.on_compacted(Slot(50))
+    assert (replica.chosen_through, replica.compacted_through, replica.goal) == (50, 50, 60)
+
+
+def test_a_damaged_slot_is_asked_for_and_an_abstaining_node_says_so() -> None:
+    """P10 through the door."""
+    replica = alone(recovered(chosen_through=9, damaged_reason="the promise record is damaged"))
+    assert not replica.is_voting
+    replica.on_slot_damaged(Slot(4))
+    replica.on_message(N2, Heartbeat(1, ballot(1, 2), Slot(9)))
+    effects = replica.take_effects()
+    assert NoticeKind.ABSTAINED in [notice.kind for notice in effects.notices]
+    messages = [outbound.message for outbound in effects.send]
+    assert LearnRequest(Slot(4), Slot(4)) in messages
+    assert [message.is_voting for message in messages if isinstance(message, HeartbeatReply)] == [False]
+    assert replica.abstain_reason
+
+
+def test_a_higher_membership_in_the_log_is_adopted() -> None:
+    """Quorums follow the newest membership released; a node that is no voter any more stops voting."""
+    replica = alone(recovered())
+    wider = Membership(2, (N2, N3, N4), (N1,))
+    replica.on_message(N2, accept(1, ballot(1, 2), encode_value(wider)))
+    replica.on_written(replica.take_effects().ticket)
+    replica.on_message(N2, Heartbeat(1, ballot(1, 2), Slot(1)))
+    notices = [notice.kind for notice in replica.take_effects().notices]
+    assert NoticeKind.MEMBERSHIP_CHANGED in notices
+    assert (replica.membership, replica.is_voting) == (wider, False)
+
+
+def test_a_quorum_with_another_digest_stops_the_odd_one() -> None:
+    """A state machine that is not deterministic is caught at its slot."""
+    replica = alone(recovered(chosen_through=16))
+    replica.on_applied(Slot(16), Slot(16), b"mine")
+    for node in (N2, N3):
+        reply = HeartbeatReply(
+            0, BALLOT_ZERO, False, False, True, Slot(16), Slot(16), Slot(16), Slot(0), Slot(16), b"theirs"
+        )
+        replica.on_message(node, reply)
+    (notice,) = [one for one in replica.take_effects().notices if one.kind is NoticeKind.STATE_DIVERGED]
+    assert notice.facts["slot"] == 16
+
+
+def test_one_contradiction_does_not_stop_a_node() -> None:
+    """The odd one is told by a quorum, not by one voice."""
+    replica = alone(recovered(chosen_through=16))
+    replica.on_applied(Slot(16), Slot(16), b"mine")
+    for node, digest in ((N2, b"theirs"), (N3, b"mine")):
+        reply = HeartbeatReply(
+            0, BALLOT_ZERO, True, True, True, Slot(16), Slot(16), Slot(16), Slot(0), Slot(16), digest
+        )
+        replica.on_message(node, reply)
+    assert NoticeKind.STATE_DIVERGED not in [one.kind for one in replica.take_effects().notices]
+
+
+def test_a_refused_candidate_is_patient() -> None:
+    """Nacks of a quorum end a candidacy; a late TransferLeadership for another ballot begins none."""
+    trio = Trio()
+    trio.run(1.0)
+    leader = trio.replicas[trio.leader()]
+    at = leader.promise
+    for node in (NodeId(n) for n in THREE.voters if n != leader.node):
+        leader.on_message(node, Nack(at, ballot(50, node)))
+    assert not leader.is_leading
+    leader.on_message(N2 if leader.node != N2 else N3, TransferLeadership(ballot(3, 3)))
+    assert not [m for m in leader.take_effects().send_after_write if isinstance(m.message, Prepare | Accept)]

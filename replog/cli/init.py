@@ -45,15 +45,15 @@ def init(
     member: one voter of the cluster as node=host:port; repeat it for every node, this one included.
     cluster: the cluster's name or its 32 hex digits, the same for every node; random if left out.
     """
-    from replog.data_directory import format_directory
-    from replog.paxos.membership import Membership
-
     members = parse_members(member)
     number = parse_node(node)
     if number not in members:
         raise ConfigError(
             f"node n{number} is not among the members {_names(members)}; add --member n{number}=host:port."
         )
+    from replog.data_directory import format_directory
+    from replog.paxos.membership import Membership
+
     cluster_id = cluster_bytes(cluster)
     membership = Membership(version=1, voters=tuple(members))
     identity = format_directory(directory, node=number, cluster=cluster_id, membership=membership)

@@ -1,0 +1,114 @@
+"""The verdict about a cluster: never better than the cluster is, and always with what still works."""
+
+from __future__ import annotations
+
+from replog.cli.cluster_report import ClusterReport, MemberReport, judge, lag_of
+
+from .clusters import down, up
+
+
+def judged(*members: MemberReport, voters: int = 3) -> ClusterReport:
+    return judge(members, voter_count=voters)
+
+
+def test_all_voters_up_is_healthy() -> None:
+    """Three of three, a leader, nobody far behind: the only healthy there is."""
+    report = judged(up(1), up(2), up(3))
+    assert (report.verdict, report.leader, report.can_write) == ("healthy", "n1", True)
+    assert report.summary == "3 of 3 voters up, n1 leads, writes OK, survives 1 failure"
+    assert report.next_steps == ()
+
+
+def test_a_node_down_is_never_healthy() -> None:
+    """A cluster that has lost a voter still writes, and says how near the end is."""
+    report = judged(up(1), up(2), down(3))
+    assert (report.verdict, report.can_write) == ("degraded", True)
+    assert report.summary == "2 of 3 voters up, n1 leads, writes OK, one more failure stops writes"
+    assert "n3 (refused)" in report.next_steps[0]
+    assert "never `replog init` a node again" in report.next_steps[0]
+
+
+def test_without_a_quorum_nobody_is_said_to_lead() -> None:
+    """A minority whose old leader has not noticed yet can't write, whatever it says about itself."""
+    report = judged(up(1), down(2), down(3, "timed out"))
+    assert (report.verdict, report.leader, report.can_write) == ("no_quorum", None, False)
+    assert report.summary.startswith("1 of 3 voters up, 2 needed: writes and linearizable reads stop")
+
+
+def test_nobody_answering_asks_for_the_endpoints_first() -> None:
+    """With no answer at all the likeliest mistake is where one asked."""
+    report = judged(down(1), down(2), down(3))
+    assert report.verdict == "no_quorum"
+    assert report.next_steps[0].startswith("nobody answered: check the endpoints")
+
+
+def test_a_quorum_without_a_leader_is_electing() -> None:
+    """Voters that are all up but leaderless can't write at this moment."""
+    report = judged(up(1, role="follower"), up(2), up(3))
+    assert (report.verdict, report.leader, report.can_write) == ("degraded", None, False)
+    assert "electing a leader, writes wait" in report.summary
+
+
+def test_the_newest_ballot_leads() -> None:
+    """An old leader that was paused still claims the lead: the claim at the higher ballot counts, by number."""
+    report = judged(up(1, ballot="9.n1"), up(2, role="leader", ballot="10.n2"), up(3, ballot="10.n2"))
+    assert report.leader == "n2"
+
+
+def test_a_silent_voter_is_not_counted() -> None:
+    """A node that abstains is up, and no help to a quorum (P10)."""
+    report = judged(up(1), up(2), up(3, is_voting=False, problem="promise damaged"))
+    assert report.verdict == "degraded"
+    assert "2 of 3 voters up" in report.summary
+    assert "n3 does not vote" in report.summary
+    assert report.next_steps == ("n3 keeps silent: promise damaged; run `replog verify`.",)
+
+
+def test_a_learner_is_no_voter() -> None:
+    """A fourth node without a vote changes no count, up or down."""
+    learner = up(4, role="learner", is_voter=False)
+    assert judged(up(1), up(2), up(3), learner).verdict == "healthy"
+    assert judged(up(1), up(2), down(3), learner).summary.startswith("2 of 3 voters up")
+
+
+def test_far_behind_is_named() -> None:
+    """Catching up for long is a reason to look, though all voters are up."""
+    report = judged(up(1), up(2), up(3, applied_through=4_311))
+    assert report.verdict == "degraded"
+    assert "n3 is 1,200,000 slots behind" in report.summary
+
+
+def test_lag_counts_from_the_furthest_node() -> None:
+    """The lag is against what anybody knows chosen, not against what the node itself knows."""
+    late = up(3, chosen_through=100, applied_through=100)
+    assert lag_of(late, [up(1), up(2), late]) == 1_204_211
+
+
+def test_a_leader_with_a_full_disk_refuses_writes() -> None:
+    """Reads go on, writes don't, and the next step says what to do."""
+    report = judged(up(1, is_storage_full=True), up(2), up(3))
+    assert (report.verdict, report.can_write) == ("degraded", False)
+    assert "n1 leads, its disk is full: writes refused, reads OK" in report.summary
+    assert "make room on the disk" in report.next_steps[0]
+
+
+def test_different_states_at_one_slot_are_seen() -> None:
+    """Two nodes at the same slot with different digests have diverged; at different slots that means nothing."""
+    same = judged(up(1, digest="aa"), up(2, digest="bb", applied_through=1_204_311), up(3, digest="cc"))
+    assert same.verdict == "degraded"
+    assert "n1 and n2 have different states at slot 1,204,311" in same.summary
+    apart = judged(up(1, digest="aa"), up(2, digest="bb"), up(3, digest="bb"))
+    assert apart.verdict == "healthy"
+
+
+def test_endpoints_of_two_clusters_are_not_one_cluster() -> None:
+    """Asking nodes of two clusters at once is a mistake worth naming."""
+    report = judged(up(1), up(2), up(3, cluster_id="ff" * 16))
+    assert report.verdict == "degraded"
+    assert "2 different clusters" in report.summary
+
+
+def test_five_voters_survive_two() -> None:
+    """What is left before writes stop is counted from the quorum."""
+    assert "survives 2 failures" in judged(*(up(node) for node in range(1, 6)), voters=5).summary
+    assert "survives 1 failure" in judged(*(up(node) for node in range(1, 5)), down(5), voters=5).summary

@@ -1,0 +1,74 @@
+"""How a cluster looks on a screen, at the widths people have."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from replog.cli.cluster_report import MemberReport, judge
+from replog.cli.cluster_view import format_bytes, member_table, render_cluster, short_id
+
+from .clusters import down, up
+
+WIDE = """\
+cluster e4c1..9a  DEGRADED: 2 of 3 voters up, n1 leads, writes OK, one more failure stops writes
+NODE  ROLE      ADDRESS        STATE            BALLOT     CHOSEN    APPLIED  LAG    DISK  SYNC p99  VERSION
+n1    leader    10.0.0.1:7101  ok               17.n1   1,204,311  1,204,311    0  412 MB    1.9 ms  0.1.0
+n2    follower  10.0.0.2:7101  ok               17.n1   1,204,311  1,204,309    2  412 MB    1.9 ms  0.1.0
+n3    -         10.0.0.3:7101  down: timed out  -               -          -    -       -         -  -
+next: check n3 (timed out). If a disk is lost, see "replace a dead node" in docs/OPERATING.md; never `replog init`
+a node again."""
+
+NARROW = """\
+NODE  ROLE      ADDRESS        STATE     CHOSEN    APPLIED  LAG  SYNC p99
+n1    leader    10.0.0.1:7101  ok     1,204,311  1,204,311    0    1.9 ms
+n2    follower  10.0.0.2:7101  ok     1,204,311  1,204,309    2    1.9 ms
+n3    follower  10.0.0.3:7101  ok     1,204,311  1,204,309    2    1.9 ms"""
+
+
+def drawn(renderable: object, width: int) -> str:
+    console = Console(width=width, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def test_a_wide_screen_shows_everything() -> None:
+    """Verdict, a row a node with all columns, the next step."""
+    report = judge([up(1), up(2), down(3, "timed out")], voter_count=3)
+    assert drawn(render_cluster(report, width=115), 115) == WIDE
+
+
+def test_a_narrow_screen_gives_up_columns_and_folds_nothing() -> None:
+    """At 80 columns the table is narrower, not broken."""
+    report = judge([up(1), up(2), up(3)], voter_count=3)
+    assert drawn(member_table(report, width=80), 80) == NARROW
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 90, 100, 120])
+@pytest.mark.parametrize("third", [up(3), down(3), down(3, "timed out")])
+def test_every_row_is_one_line_at_every_width(width: int, third: MemberReport) -> None:
+    """Three nodes are three lines and a heading: rows never fold."""
+    report = judge([up(1), up(2), third], voter_count=3)
+    assert len(drawn(member_table(report, width=width), width).splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (999_600, "1 MB"),
+        (412_000_000, "412 MB"),
+        (2_500_000_000_000, "2.5 TB"),
+    ],
+)
+def test_sizes_have_three_digits(count: int | None, text: str) -> None:
+    """A size is read at a glance, and never as 1000 of a unit."""
+    assert format_bytes(count) == text
+
+
+def test_a_long_id_is_shortened_a_short_one_is_not() -> None:
+    """Two ids can still be told apart by eye."""
+    assert (short_id("e4c1" + "0" * 26 + "9a"), short_id("e4c1")) == ("e4c1..9a", "e4c1")

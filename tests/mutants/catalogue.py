@@ -1,0 +1,385 @@
+"""The bugs. Each is a handful of exact replacements in files below ``replog``; a replacement that no longer fits is an
+error.
+
+Where the core asserts against the very mistake, the assertion is taken out as well: the question is whether somebody
+*outside* notices.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """Replace ``old``, which stands exactly once in ``path`` (below the package), by ``new``."""
+
+    path: str
+    old: str
+    new: str
+
+
+class Mutant(NamedTuple):
+    """One bug.
+
+    Parameters
+    ----------
+    name: what the broken program does.
+    pitfall: the numbered mistake it repeats, or 0 for one of our own.
+    changes: the bug as text.
+    """
+
+    name: str
+    pitfall: int
+    changes: tuple[Change, ...]
+
+
+ACCEPTOR = "paxos/acceptor.py"
+PROPOSER = "paxos/proposer.py"
+LEARNER = "paxos/learner.py"
+ELECTION = "paxos/election.py"
+READS = "paxos/reads.py"
+REPLICA = "paxos/replica.py"
+
+_NO_PROMISE_ASSERT = Change(ACCEPTOR, "        assert ballot >= self.promise, (ballot, self.promise)  # P2\n", "")
+_NO_HELD_ASSERT = Change(
+    ACCEPTOR, "        assert held is None or held.ballot < message.ballot, (held, message.ballot)\n", ""
+)
+_NO_CRC_ASSERT = Change(
+    ACCEPTOR,
+    "            assert held.crc == message.crc, (message.slot, message.ballot)  # P5: one value a slot and ballot\n",
+    "",
+)
+
+MUTANTS = (
+    Mutant(
+        "accepts below its promise",
+        1,
+        (
+            Change(ACCEPTOR, "if message.ballot < self.promise:  # P2", "if False:"),
+            _NO_PROMISE_ASSERT,
+            _NO_HELD_ASSERT,
+        ),
+    ),
+    Mutant(
+        "quorum one too small",
+        2,
+        (Change("paxos/membership.py", "return len(self.voters) // 2 + 1", "return max(1, len(self.voters) // 2)"),),
+    ),
+    Mutant(
+        "a repeated Accepted counts twice",
+        3,
+        (
+            Change(
+                PROPOSER,
+                "            proposal.votes.add(sender)\n",
+                "            unheard = [voter for voter in self.membership.voters if voter not in proposal.votes]\n"
+                "            proposal.votes.add(unheard[0] if sender in proposal.votes and unheard else sender)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an Accepted of another ballot counts",
+        4,
+        (
+            Change(
+                PROPOSER,
+                "self.role is not Role.LEADING or message.ballot != self.ballot or not",
+                "self.role is not Role.LEADING or not",
+            ),
+        ),
+    ),
+    Mutant(
+        "the promise is not stored",
+        5,
+        (Change(ACCEPTOR, "            self._turn.store_promise(ballot)\n", ""),),
+    ),
+    Mutant(
+        "Promise leaves before the write",
+        5,
+        (Change(ACCEPTOR, "self._turn.send_after_write(sender, piece)  # P1", "self._turn.send(sender, piece)"),),
+    ),
+    Mutant(
+        "Accepted leaves before the write",
+        6,
+        (
+            Change(
+                ACCEPTOR,
+                "self._turn.send_after_write(sender, Accepted(ballot, first, last))",
+                "self._turn.send(sender, Accepted(ballot, first, last))",
+            ),
+        ),
+    ),
+    Mutant(
+        "the acceptance is not stored",
+        6,
+        (Change(ACCEPTOR, "        self._turn.store(record)\n", ""),),
+    ),
+    Mutant(
+        "a restarted node resumes its promised ballot",
+        7,
+        (
+            Change(
+                REPLICA,
+                "self._proposer.begin(above.next_for(self.node), ",
+                "resumed = self._acceptor.promise\n"
+                "        fits = resumed.node == self.node and resumed > self._proposer.ballot\n"
+                "        self._proposer.begin(resumed if fits else above.next_for(self.node), ",
+            ),
+        ),
+    ),
+    Mutant(
+        "Prepare leaves before the own promise is durable",
+        8,
+        (
+            Change(
+                PROPOSER,
+                "self._turn.send_after_write(peer, self._prepare)  # P1: the own acceptor has promised it durably",
+                "self._turn.send(peer, self._prepare)",
+            ),
+        ),
+    ),
+    Mutant(
+        "adopts the lowest reported ballot",
+        9,
+        (Change(PROPOSER, "record.ballot > held.ballot", "record.ballot < held.ballot"),),
+    ),
+    Mutant(
+        "ignores what acceptors report",
+        10,
+        (
+            Change(
+                PROPOSER,
+                "found = self._highest_reported(above=learned_through)",
+                "found: dict[Slot, AcceptedSlot] = {}",
+            ),
+        ),
+    ),
+    Mutant(
+        "gaps are not filled",
+        11,
+        (
+            Change(
+                PROPOSER,
+                "                self._propose(NO_OP, no_op_crc, now_s)\n",
+                "                self._next_slot = Slot(self._next_slot + 1)\n",
+            ),
+            Change(
+                PROPOSER,
+                "            proposal = self._proposals[Slot(number)]\n",
+                "            if Slot(number) not in self._proposals:\n"
+                "                continue\n"
+                "            proposal = self._proposals[Slot(number)]\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a candidate behind leads without learning first",
+        12,
+        (
+            Change(
+                PROPOSER,
+                "self.catch_up_through = max(self._reported[node].chosen_through for node in complete)",
+                "self.catch_up_through = Slot(self._prepare.from_slot - 1)",
+            ),
+        ),
+    ),
+    Mutant(
+        "chosen_through is believed for any acceptance",
+        13,
+        (
+            Change(
+                LEARNER,
+                "is_hinted = record.ballot == self._hint_ballot and record.slot <= self._hint_through  # P6",
+                "is_hinted = record.slot <= self._hint_through",
+            ),
+        ),
+    ),
+    Mutant(
+        "releases past a gap",
+        14,
+        (
+            Change(
+                LEARNER,
+                "while (record := self._durable.get(Slot(self.chosen_through + 1))) is not None:",
+                "while (record := self._durable.get(min(self._durable, default=BEFORE_LOG))) is not None:",
+            ),
+        ),
+    ),
+    Mutant(
+        "reads are answered without a confirmation",
+        17,
+        (
+            Change(
+                READS,
+                "        self._ask(self.membership.voters)\n\n    def on_confirmed",
+                "        self._turn.reads.append(ReadReady(self._slot, tuple(self._asked)))\n"
+                "        self._asked = []\n\n    def on_confirmed",
+            ),
+        ),
+    ),
+    Mutant(
+        "a read round's number is used again",
+        18,
+        (Change(READS, "        self._round += 1\n", "        self._round = 1\n"),),
+    ),
+    Mutant(
+        "takes over without reaching a quorum",
+        21,
+        (
+            Change(
+                ELECTION,
+                "        return self.membership.is_quorum([*voters, self._node])\n\n    def consider",
+                "        return bool(voters) or True\n\n    def consider",
+            ),
+        ),
+    ),
+    Mutant(
+        "a leader without a quorum keeps its role",
+        22,
+        (
+            Change(
+                ELECTION,
+                "        return self._unhappy_rounds >= self._options.election_rounds\n",
+                "        return False\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "one stray refusal unseats the leader",
+        23,
+        (
+            Change(
+                PROPOSER, "if not self.membership.is_quorum(others):", "if len(others) < len(self.membership.voters):"
+            ),
+        ),
+    ),
+    Mutant(
+        "takes over although a neighbour is happy",
+        23,
+        (
+            Change(
+                ELECTION,
+                "if self.is_happy or any(reply.is_happy for reply in replies.values()):",
+                "if self.is_happy:",
+            ),
+        ),
+    ),
+    Mutant(
+        "the leader counts its own vote before its write",
+        6,
+        (
+            Change(
+                PROPOSER,
+                "self._proposals[slot] = _Proposal(accept, set(), now_s)",
+                "self._proposals[slot] = _Proposal(accept, {self._node}, now_s)",
+            ),
+        ),
+    ),
+    Mutant(
+        "half a promise counts",
+        0,
+        (Change(PROPOSER, "return len(self.pieces) == self.piece_count", "return True"),),
+    ),
+    Mutant(
+        "any leader's chosen_through replaces the last one heard",
+        13,
+        (
+            Change(
+                LEARNER,
+                "            self._hint_through = max(self._hint_through, chosen_through)\n",
+                "            self._hint_through = max(self._hint_through, chosen_through)\n"
+                "        else:\n"
+                "            self._hint_through = max(self._hint_through, chosen_through)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an acceptor confirms a deposed leader",
+        17,
+        (
+            Change(
+                ACCEPTOR,
+                "        if message.ballot < self.promise:\n"
+                "            self._turn.send(sender, Nack(message.ballot, self.promise))\n"
+                "        else:\n"
+                "            self._turn.send(sender, Confirmed(message.ballot, message.round))",
+                "        self._turn.send(sender, Confirmed(message.ballot, message.round))",
+            ),
+        ),
+    ),
+    Mutant(
+        "a new leader reads before its barrier",
+        17,
+        (
+            Change(
+                REPLICA,
+                "self._reads.begin_round(max(self._proposer.chosen_through, self._proposer.barrier_slot), self._now_s)",
+                "self._reads.begin_round(self._proposer.chosen_through, self._now_s)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a Promise reports only the last acceptance",
+        12,
+        (
+            Change(
+                ACCEPTOR,
+                "reported = [self.accepted[slot] for slot in sorted(self.accepted) if slot > above]",
+                "reported = [self.accepted[slot] for slot in sorted(self.accepted) if slot > above][-1:]",
+            ),
+        ),
+    ),
+    Mutant(
+        "an Accept does not raise the promise",
+        1,
+        (
+            Change(
+                ACCEPTOR,
+                "        self._raise_promise(message.ballot)\n        if message.slot > self.chosen_through:",
+                "        if message.slot > self.chosen_through:",
+            ),
+            _NO_HELD_ASSERT,
+            _NO_CRC_ASSERT,
+        ),
+    ),
+    Mutant(
+        "taught slots are taken out of order",
+        14,
+        (
+            Change(
+                LEARNER,
+                "elif record.slot == self._taught_through + 1 and",
+                "elif record.slot > self._taught_through and",
+            ),
+        ),
+    ),
+    Mutant(
+        "a restarted acceptor forgets its unchosen tail",
+        3,
+        (
+            Change(
+                ACCEPTOR,
+                "= {record.slot: record for record in recovered.accepted}",
+                "= {}",
+            ),
+        ),
+    ),
+    Mutant(
+        "a leader that promised another ballot goes on",
+        1,
+        (
+            Change(
+                REPLICA,
+                '            self._step_down(f"it promised {promise}")\n',
+                "            pass\n",
+            ),
+            Change(
+                ACCEPTOR,
+                "if message.ballot < self.promise:  # P2",
+                "if message.ballot < self.promise and sender != self._turn.node:",
+            ),
+            _NO_PROMISE_ASSERT,
+            _NO_HELD_ASSERT,
+        ),
+    ),
+)

@@ -1,0 +1,201 @@
+"""Sessions: what makes a retried command run once.
+
+A session's id is its place in the log, so it is never used again. Its commands carry consecutive sequence numbers;
+the table remembers the last one that ran and the replies the client has not acknowledged. Everything here happens in
+log order on log time alone, so every replica has the same table (Ongaro, section 6.3, for the idea; ids and expiry
+are our own).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import attrs
+import msgspec
+from attrs.validators import ge
+
+from .paxos.ballot import Slot
+from .requests import Replies
+
+OFFSET_BITS = 20
+"""A session's id is ``slot << 20 | offset``: a slot holds fewer than a million commands."""
+
+
+@attrs.frozen(kw_only=True)
+class SessionOptions:
+    """Limits of the session table; the same on every member, since expiry must be the same everywhere."""
+
+    sessions_max: int = attrs.field(default=10_000, validator=ge(1))
+    """More sessions than this: the least recently applied one goes."""
+    session_idle_max_s: int = attrs.field(default=3_600, validator=ge(1))
+    """A session that applied nothing for this much log time goes."""
+    replies_kept_max: int = attrs.field(default=65_536, validator=ge(1))
+    """Unacknowledged replies kept for one session; the oldest go first."""
+    digest_interval_slots: int = attrs.field(default=16, validator=ge(1))
+    """Digests are compared between replicas at multiples of this."""
+
+
+class Kept(msgspec.Struct, array_like=True, gc=False):
+    """Replies of one slot that the client has not acknowledged."""
+
+    first_sequence: int
+    slot: Slot
+    first_offset: int
+    replies: list[bytes]
+    failed: list[int]
+
+    @property
+    def last_sequence(self) -> int:
+        return self.first_sequence + len(self.replies) - 1
+
+
+class _Record(msgspec.Struct, array_like=True):
+    """A session as it is stored."""
+
+    nonce: bytes
+    last_sequence: int
+    last_slot: Slot
+    last_offset: int
+    last_time_ms: int
+    kept: list[Kept]
+
+
+class Session:
+    """One client's place in the log."""
+
+    __slots__ = ("kept", "kept_count", "last_offset", "last_sequence", "last_slot", "last_time_ms", "nonce", "number")
+
+    def __init__(self, number: int, nonce: bytes, slot: Slot, offset: int, time_ms: int) -> None:
+        self.number = number
+        self.nonce = nonce
+        self.last_sequence = 0
+        self.last_slot = slot
+        self.last_offset = offset
+        self.last_time_ms = time_ms
+        self.kept: deque[Kept] = deque()
+        self.kept_count = 0
+
+    def keep(self, kept: Kept, replies_kept_max: int) -> None:
+        """Remember replies until the client acknowledges them."""
+        self.kept.append(kept)
+        self.kept_count += len(kept.replies)
+        self.last_sequence = kept.last_sequence
+        while self.kept_count > replies_kept_max and len(self.kept) > 1:
+            self.kept_count -= len(self.kept.popleft().replies)
+
+    def forget_below(self, acknowledged_below: int) -> None:
+        """The client has these replies."""
+        while self.kept and self.kept[0].last_sequence < acknowledged_below:
+            self.kept_count -= len(self.kept.popleft().replies)
+
+    def replies(self, first_sequence: int, last_sequence: int) -> Iterable[Replies]:
+        """What was answered the first time, as far as it is kept."""
+        for kept in self.kept:
+            first = max(kept.first_sequence, first_sequence)
+            last = min(kept.last_sequence, last_sequence)
+            if first <= last:
+                start = first - kept.first_sequence
+                stop = last - kept.first_sequence + 1
+                yield Replies(
+                    self.number,
+                    first,
+                    kept.slot,
+                    kept.first_offset + start,
+                    kept.replies[start:stop],
+                    [position - start for position in kept.failed if start <= position < stop],
+                )
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Record)
+
+
+class Sessions:
+    """All open sessions, least recently applied first."""
+
+    def __init__(self, options: SessionOptions, stored: Iterable[tuple[int, bytes]]) -> None:
+        self._options = options
+        self._idle_max_ms = options.session_idle_max_s * 1000
+        sessions = [_decode(number, data) for number, data in stored]
+        sessions.sort(key=lambda session: (session.last_slot, session.last_offset))
+        self._open: dict[int, Session] = {session.number: session for session in sessions}
+        self._by_nonce: dict[bytes, int] = {session.nonce: session.number for session in sessions}
+        self._changed: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, number: int) -> Session | None:
+        return self._open.get(number)
+
+    def open(self, nonce: bytes, slot: Slot, offset: int, time_ms: int) -> Session:
+        """Open a session at this place; a nonce that is open already answers with its session."""
+        number = self._by_nonce.get(nonce)
+        if number is not None:
+            session = self._open[number]
+            self.touch(session, slot, offset, time_ms)
+            return session
+        session = Session(slot << OFFSET_BITS | offset, nonce, slot, offset, time_ms)
+        self._open[session.number] = session
+        self._by_nonce[nonce] = session.number
+        self._changed.add(session.number)
+        while len(self._open) > self._options.sessions_max:
+            self.close(next(iter(self._open)))
+        return session
+
+    def touch(self, session: Session, slot: Slot, offset: int, time_ms: int) -> None:
+        """The session applied something: it is the most recent one."""
+        session.last_slot = slot
+        session.last_offset = offset
+        session.last_time_ms = time_ms
+        del self._open[session.number]
+        self._open[session.number] = session
+        self._changed.add(session.number)
+
+    def close(self, number: int) -> bool:
+        session = self._open.pop(number, None)
+        if session is None:
+            return False
+        del self._by_nonce[session.nonce]
+        self._changed.add(number)
+        return True
+
+    def expire(self, time_ms: int) -> None:
+        """Let go of every session idle for too long in log time."""
+        while self._open:
+            oldest = next(iter(self._open.values()))
+            if oldest.last_time_ms + self._idle_max_ms >= time_ms:
+                return
+            self.close(oldest.number)
+
+    def take_changes(self) -> list[tuple[int, bytes | None]]:
+        """What has changed since the last call, as it is to be stored (None: gone)."""
+        changes: list[tuple[int, bytes | None]] = []
+        for number in sorted(self._changed):
+            session = self._open.get(number)
+            changes.append((number, None if session is None else _encode(session)))
+        self._changed.clear()
+        return changes
+
+
+def _encode(session: Session) -> bytes:
+    return _encoder.encode(
+        _Record(
+            session.nonce,
+            session.last_sequence,
+            session.last_slot,
+            session.last_offset,
+            session.last_time_ms,
+            list(session.kept),
+        )
+    )
+
+
+def _decode(number: int, data: bytes) -> Session:
+    record = _decoder.decode(data)
+    session = Session(number, record.nonce, record.last_slot, record.last_offset, record.last_time_ms)
+    session.last_sequence = record.last_sequence
+    session.kept = deque(record.kept)
+    session.kept_count = sum(len(kept.replies) for kept in record.kept)
+    return session

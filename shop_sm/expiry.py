@@ -14,7 +14,7 @@ from .life_cycle import Status
 from .ordering import find_order, move
 
 
-def expire_orders(state: State, now_ms: int, *, orders_max: int) -> tuple[int, bool]:
+def expire_orders(state: State, now_ms: int, orders_max: int) -> tuple[int, bool]:
     """Closes up to ``orders_max`` orders that are due; answers how many, and whether others are due still."""
     now = keys.due(now_ms)
     if (state.get(keys.NEXT_DUE) or keys.NEVER_DUE) > now:

@@ -37,12 +37,12 @@ SEPARATOR = b"\0"
 DUE_BYTES = 8
 NEVER_DUE = b"\xff" * DUE_BYTES
 
-_day_number = struct.Struct(">HI")
-_day = struct.Struct(">H")
+_day = struct.Struct(">H").pack
+_number = struct.Struct(">I").pack
 
 
-def position(day: int, number: int, currency: str) -> bytes:
-    return _day_number.pack(day, number) + currency.encode()
+def position(day_key: bytes, number: int) -> bytes:
+    return day_key[1:3] + _number(number) + day_key[3:]
 
 
 def day_of(position: bytes) -> int:
@@ -54,7 +54,7 @@ def currency_of(position: bytes) -> str:
 
 
 def day_key(day: int, currency: str) -> bytes:
-    return DAY + _day.pack(day) + currency.encode()
+    return DAY + _day(day) + currency.encode()
 
 
 def split_day_key(key: bytes) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from replog.state_machine import State
 
 from . import keys, records
-from .commands import PayOrder, PlaceOrder
+from .commands import PayOrder, PlaceOrder, Wanted
 from .life_cycle import HOLDING, TRANSITIONS, Action, Holding, Status
 from .limits import (
     DAY_MAX,
@@ -50,69 +50,51 @@ NO_DAY = records.encode(records.new_day())
 def place_order(state: State, command: PlaceOrder, now_ms: int) -> SingleResult:
     if not is_identifier(command.order):
         return identifier_refusal("order")
-    order_id = command.order.encode()
-    stored = state.get(keys.ORDER + order_id)
+    order_key = keys.ORDER + command.order.encode()
+    stored = state.get(order_key)
     if stored is not None:
         return repeat_order(command, records.decode_order(stored))
     refusal = check_order(state, command)
     if refusal is not None:
         return refusal
-
-    products: dict[str, Product] = {}
+    products: dict[bytes, Product] = {}
     lines: list[Line] = []
+    refusal = reserve_lines(state, command.lines, products, lines)
+    if refusal is not None:
+        return refusal
     total_minor = units = 0
-    currency = ""
-    for wanted in command.lines:
-        sku, quantity = wanted.sku, wanted.quantity
-        product = reserve(state, sku, quantity)
-        if not isinstance(product, Product):
-            return product
-        if sku in products:
-            return DuplicateSku(sku)
-        if product.currency != currency:
-            if currency:
-                return MixedCurrencies(sku, product.currency, currency)
-            currency = product.currency
-        products[sku] = product
-        lines.append(Line(sku, quantity, product.price_minor))
-        total_minor += quantity * product.price_minor
-        units += quantity
-
+    for line in lines:
+        units += line.quantity
+        total_minor += line.quantity * line.price_minor
     if total_minor > DAY_MINOR_MAX:
         return AmountTooLarge("the order's total", DAY_MINOR_MAX)
 
+    currency = next(iter(products.values())).currency
     day_number = command.booked_day or min(now_ms // DAY_MS, DAY_MAX)
     day_key = keys.day_key(day_number, currency)
-    day = records.decode_day(state.get(day_key, NO_DAY) or NO_DAY)
-    if day.placed_count >= DAY_ORDERS_MAX:
+    day = records.decode_day(state.get(day_key) or NO_DAY)
+    number = day.placed_count
+    if number >= DAY_ORDERS_MAX:
         return AmountTooLarge("orders of one day", DAY_ORDERS_MAX)
-    position = keys.position(day_number, day.placed_count, currency)
-    order = Order(
-        position,
-        command.customer,
-        lines,
-        total_minor,
-        units,
-        PLACED,
-        now_ms,
-        command.booked_day,
-        command.pay_within_ms,
-    )
-    day.placed_count += 1
+    day.placed_count = number + 1
     day.by_status[PLACED] += 1
     day.reserved_units += units
 
-    encode = records.encode
-    for sku, product in products.items():
-        state.put(keys.PRODUCT + sku.encode(), encode(product))
-    state.put(day_key, encode(day))
-    state.put(keys.ORDER + order_id, encode(order))
-    state.put(keys.customer_orders(command.customer) + position, order_id)
-    due = keys.due(now_ms + command.pay_within_ms)
-    state.put(keys.UNPAID + due + position, order_id)
+    customer, pay_within_ms = command.customer, command.pay_within_ms
+    position = keys.position(day_key, number)
+    order = Order(position, customer, lines, total_minor, units, PLACED, now_ms, command.booked_day, pay_within_ms)
+    due_ms = now_ms + pay_within_ms
+    due = keys.due(due_ms)
+    put, encode = state.put, records.encode
+    for key, product in products.items():
+        put(key, encode(product))
+    put(day_key, encode(day))
+    put(order_key, encode(order))
+    put(keys.customer_orders(customer) + position, order_key[1:])
+    put(keys.UNPAID + due + position, order_key[1:])
     if due < (state.get(keys.NEXT_DUE) or keys.NEVER_DUE):
-        state.put(keys.NEXT_DUE, due)
-    return order_placed(command.order, order)
+        put(keys.NEXT_DUE, due)
+    return OrderPlaced(command.order, total_minor, currency, units, now_ms, due_ms)
 
 
 def check_order(state: State, command: PlaceOrder) -> SingleResult | None:
@@ -129,21 +111,37 @@ def check_order(state: State, command: PlaceOrder) -> SingleResult | None:
     return None
 
 
-def reserve(state: State, sku: str, quantity: int) -> Product | SingleResult:
-    """The product with ``quantity`` moved from on hand to reserved, not written yet; or why that can't be."""
-    if not 0 < quantity <= QUANTITY_MAX:
-        return InvalidField("quantity", f"must be 1 to {QUANTITY_MAX}")
-    stored = state.get(keys.PRODUCT + sku.encode()) if len(sku) <= IDENTIFIER_CHARS_MAX else None
-    if stored is None:
-        return UnknownSku(short(sku))
-    product = records.decode_product(stored)
-    if product.is_withdrawn:
-        return ProductWithdrawn(sku)
-    if quantity > product.on_hand:
-        return OutOfStock(sku, quantity, product.on_hand)
-    product.on_hand -= quantity
-    product.reserved += quantity
-    return product
+def reserve_lines(
+    state: State, wanted: list[Wanted], products: dict[bytes, Product], lines: list[Line]
+) -> SingleResult | None:
+    """Fills ``products``, by key, with the goods moved from on hand to reserved but not written, and ``lines``.
+
+    Answers the first refusal, if any; nothing is written before every line has passed.
+    """
+    currency = ""
+    for line in wanted:
+        sku, quantity = line.sku, line.quantity
+        if not 0 < quantity <= QUANTITY_MAX:
+            return InvalidField("quantity", f"must be 1 to {QUANTITY_MAX}")
+        key = keys.PRODUCT + sku.encode()
+        stored = state.get(key) if len(sku) <= IDENTIFIER_CHARS_MAX else None
+        if stored is None:
+            return UnknownSku(short(sku))
+        if key in products:
+            return DuplicateSku(sku)
+        product = records.decode_product(stored)
+        if product.is_withdrawn:
+            return ProductWithdrawn(sku)
+        if product.currency != (currency or product.currency):
+            return MixedCurrencies(sku, product.currency, currency)
+        if quantity > product.on_hand:
+            return OutOfStock(sku, quantity, product.on_hand)
+        currency = product.currency
+        product.on_hand -= quantity
+        product.reserved += quantity
+        products[key] = product
+        lines.append(Line(sku, quantity, product.price_minor))
+    return None
 
 
 def repeat_order(command: PlaceOrder, order: Order) -> SingleResult:

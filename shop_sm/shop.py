@@ -54,7 +54,7 @@ class Shop(StateMachine):
         except (msgspec.DecodeError, UnicodeDecodeError):
             return MALFORMED
         now_ms = min(max(command.time_ms, 0), LOG_TIME_MS_MAX)
-        expire_orders(state, now_ms, orders_max=EXPIRED_PER_COMMAND_MAX)
+        expire_orders(state, now_ms, EXPIRED_PER_COMMAND_MAX)
         return encode_result(run(state, wanted, now_ms))
 
     def query(self, view: StateView, request: bytes) -> bytes:
@@ -108,5 +108,5 @@ def run_single(state: State, command: SingleCommand, now_ms: int) -> SingleResul
 def expire(state: State, orders_max: int, now_ms: int) -> SingleResult:
     if not 0 < orders_max <= SWEEP_MAX:
         return InvalidField("orders_max", f"must be 1 to {SWEEP_MAX}")
-    count, is_more = expire_orders(state, now_ms, orders_max=orders_max)
+    count, is_more = expire_orders(state, now_ms, orders_max)
     return OrdersExpired(count, is_more)

@@ -1,0 +1,117 @@
+"""Products, stock and customers: what is taken, what is refused, what happens twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from shop_sm.commands import AdjustStock, PutProduct, RegisterCustomer, WithdrawProduct
+from shop_sm.results import (
+    AdjustmentDiffers,
+    AmountTooLarge,
+    CustomerDiffers,
+    CustomerRegistered,
+    InvalidField,
+    NameTaken,
+    OutOfStock,
+    ProductStored,
+    StockAdjusted,
+    UnknownSku,
+)
+
+from .shop_under_test import ShopUnderTest, stocked_shop
+
+TEA = PutProduct("tea", "Tea", 250, "USD", "https://shop.example/tea.jpg")
+
+
+def test_a_change_raises_the_revision_and_the_same_content_does_not() -> None:
+    """A product's revision counts its changes."""
+    shop = ShopUnderTest()
+    assert shop.do(TEA) == ProductStored("tea", 1)
+    assert shop.do(TEA) == ProductStored("tea", 1)
+    assert shop.do(PutProduct("tea", "Tea", 275, "USD")) == ProductStored("tea", 2)
+    assert shop.product("tea").price_minor == 275
+    assert shop.violations() == []
+
+
+def test_withdrawing_is_a_revision_and_putting_revives() -> None:
+    """A withdrawn product comes back by being put again."""
+    shop = stocked_shop()
+    assert shop.do(WithdrawProduct("tea")) == ProductStored("tea", 2)
+    assert shop.do(WithdrawProduct("tea")) == ProductStored("tea", 2)
+    assert shop.product("tea").is_withdrawn
+    assert shop.do(TEA) == ProductStored("tea", 3)
+    assert not shop.product("tea").is_withdrawn
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        (PutProduct("", "Tea", 1, "USD"), "sku"),
+        (PutProduct("t" * 65, "Tea", 1, "USD"), "sku"),
+        (PutProduct("green tea", "Tea", 1, "USD"), "sku"),
+        (PutProduct("tea\0", "Tea", 1, "USD"), "sku"),
+        (PutProduct("thé", "Tea", 1, "USD"), "sku"),
+        (PutProduct("tea", "", 1, "USD"), "name"),
+        (PutProduct("tea", "é" * 101, 1, "USD"), "name"),
+        (PutProduct("tea", "Tea", -1, "USD"), "price_minor"),
+        (PutProduct("tea", "Tea", 10**9 + 1, "USD"), "price_minor"),
+        (PutProduct("tea", "Tea", 2**63, "USD"), "price_minor"),
+        (PutProduct("tea", "Tea", 1, "usd"), "currency"),
+        (PutProduct("tea", "Tea", 1, "DOLLAR"), "currency"),
+        (PutProduct("tea", "Tea", 1, "USD", "h" * 501), "picture_url"),
+        (RegisterCustomer("", "Ann"), "customer"),
+        (RegisterCustomer("ann\0bob", "Ann"), "customer"),
+        (RegisterCustomer("ann", ""), "name"),
+        (RegisterCustomer("ann", "a" * 201), "name"),
+        (AdjustStock("tea", 0, "d"), "delta"),
+        (AdjustStock("tea", 10**9 + 1, "d"), "delta"),
+        (AdjustStock("tea", -(2**63), "d"), "delta"),
+        (AdjustStock("tea", 1, ""), "reference"),
+    ],
+)
+def test_a_field_out_of_bounds_is_refused_by_name(command: PutProduct | RegisterCustomer, field: str) -> None:
+    """Over-long text, a negative price and their like are results that name the field, and change nothing."""
+    shop = ShopUnderTest()
+    result = shop.do(command)
+    assert isinstance(result, InvalidField)
+    assert result.field == field
+    assert shop.totals().product_count == shop.totals().customer_count == 0
+
+
+def test_an_adjustment_happens_once_under_its_reference() -> None:
+    """Goods booked twice under one delivery note are booked once, and answer as the first time."""
+    shop = stocked_shop()
+    assert shop.do(AdjustStock("tea", 5, "delivery-2")) == StockAdjusted("tea", 15)
+    assert shop.do(AdjustStock("tea", -1, "broken")) == StockAdjusted("tea", 14)
+    assert shop.do(AdjustStock("tea", 5, "delivery-2")) == StockAdjusted("tea", 15)
+    assert shop.do(AdjustStock("tea", 6, "delivery-2")) == AdjustmentDiffers("tea", "delivery-2", 5)
+    assert shop.stock("tea") == (14, 0, 0)
+    assert shop.product("tea").received == 14
+    assert shop.violations() == []
+
+
+def test_stock_never_goes_below_zero_nor_above_its_bound() -> None:
+    """An adjustment that would is refused."""
+    shop = stocked_shop()
+    assert shop.do(AdjustStock("tea", -11, "lost")) == OutOfStock("tea", 11, 10)
+    assert shop.do(AdjustStock("nothing", 1, "d")) == UnknownSku("nothing")
+    assert shop.stock("tea") == (10, 0, 0)
+
+
+def test_units_received_stay_in_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of units received is kept (lowered here, for reaching it takes nine million deliveries)."""
+    monkeypatch.setattr("shop_sm.catalogue.RECEIVED_MAX", 12)
+    shop = stocked_shop()
+    assert isinstance(shop.do(AdjustStock("tea", 3, "delivery-2")), AmountTooLarge)
+    assert shop.do(AdjustStock("tea", 2, "delivery-3")) == StockAdjusted("tea", 12)
+
+
+def test_a_customers_name_is_unique() -> None:
+    """One id, one name, both ways; the same registration again answers as the first time."""
+    shop = stocked_shop()
+    assert shop.do(RegisterCustomer("ann", "Ann")) == CustomerRegistered("ann")
+    assert shop.do(RegisterCustomer("ann", "Anne")) == CustomerDiffers("ann", "Ann")
+    assert shop.do(RegisterCustomer("ann-2", "Ann")) == NameTaken("Ann")
+    assert shop.do(RegisterCustomer("ann-2", "ann")) == CustomerRegistered("ann-2")
+    assert shop.totals().customer_count == 2
+    assert shop.violations() == []

@@ -153,9 +153,9 @@ def book_order(order: records.Order, books: Books) -> None:
         account = "reserved units" if holding is Holding.RESERVED else "sold units"
         for line in order.lines:
             books.book(account, line.sku.encode(), -line.quantity)  # S3
-    day = order.position[:2] + order.position[6:]
+    day = keys.day_key_of(order.position)[1:]
     books.book("orders by day", day, -1)  # S5
-    books.book("order numbers by day", day, -int.from_bytes(order.position[2:6], "big"))  # S5
+    books.book("order numbers by day", day, -keys.number_of(order.position))  # S5
     books.book("orders by day and status", day + bytes((order.status,)), -1)
     if holding is Holding.RESERVED:
         books.book("reserved units by day", day, -order.units)

@@ -12,14 +12,12 @@
     t                                due                nothing unpaid is due before: spares a scan per command
     m                                Counts
 
-A position is (day, number within the day and currency, currency): unique, made from the ``Day`` record that the order
-changes anyway, and ascending in the order of the books. There is no counter of all orders and no record of all
-totals: each would be one more write for every order.
+A position is (day, currency, number within both): unique, made from the ``Day`` record that the order changes anyway,
+and ascending in the order of the books. There is no counter of all orders and no record of all totals: each would be
+one more write for every order.
 """
 
 from __future__ import annotations
-
-import struct
 
 PRODUCT = b"p"
 ADJUSTMENT = b"a"
@@ -37,28 +35,36 @@ SEPARATOR = b"\0"
 DUE_BYTES = 8
 NEVER_DUE = b"\xff" * DUE_BYTES
 
-_day = struct.Struct(">H").pack
-_number = struct.Struct(">I").pack
-
-
-def position(day_key: bytes, number: int) -> bytes:
-    return day_key[1:3] + _number(number) + day_key[3:]
-
-
-def day_of(position: bytes) -> int:
-    return int.from_bytes(position[:2], "big")
-
-
-def currency_of(position: bytes) -> str:
-    return position[6:].decode()
+DAY_BYTES = 2
+NUMBER_BYTES = 4
 
 
 def day_key(day: int, currency: str) -> bytes:
-    return DAY + _day(day) + currency.encode()
+    return DAY + day.to_bytes(DAY_BYTES, "big") + currency.encode()
+
+
+def position(day_key: bytes, number: int) -> bytes:
+    return day_key[1:] + number.to_bytes(NUMBER_BYTES, "big")
+
+
+def day_key_of(position: bytes) -> bytes:
+    return DAY + position[:-NUMBER_BYTES]
+
+
+def day_of(position: bytes) -> int:
+    return int.from_bytes(position[:DAY_BYTES], "big")
+
+
+def currency_of(position: bytes) -> str:
+    return position[DAY_BYTES:-NUMBER_BYTES].decode()
+
+
+def number_of(position: bytes) -> int:
+    return int.from_bytes(position[-NUMBER_BYTES:], "big")
 
 
 def split_day_key(key: bytes) -> tuple[int, str]:
-    return int.from_bytes(key[1:3], "big"), key[3:].decode()
+    return int.from_bytes(key[1 : 1 + DAY_BYTES], "big"), key[1 + DAY_BYTES :].decode()
 
 
 def due(at_ms: int) -> bytes:

@@ -81,7 +81,7 @@ MUTANTS = [
     Mutant(
         "lists no customer's orders",
         "ordering.py",
-        "put(keys.customer_orders(customer) + position, order_key[1:])",
+        "put(keys.customer_orders(customer) + position, order_id)",
         "pass",
     ),
     Mutant("numbers orders alike", "ordering.py", "day.placed_count = number + 1", "day.placed_count = 1"),

@@ -283,10 +283,9 @@ class Learner:
         self._transfer = None
         self._asked = None
         self._retry_at_s = 0.0
-        self.compacted_through = max(self.compacted_through, applied_through)
-        self.damaged = {slot for slot in self.damaged if slot > applied_through}
         if applied_through <= self.chosen_through:
             return
+        self.on_compacted(applied_through)
         self.chosen_through = applied_through
         self._turn.store_chosen_through(applied_through)
         self._taught_through = applied_through

@@ -1,0 +1,30 @@
+"""How the two stores of a node are brought to one position when it starts.
+
+The state may stand above the log's own ``chosen_through``, which is a hint written with the next transaction; and a
+crash can come between installing a received state and dropping the log below it. Both drivers, node and simulator,
+begin here.
+"""
+
+from __future__ import annotations
+
+from .paxos.ballot import Slot
+from .paxos.effects import LogWrite
+from .paxos.recovered import Recovered
+from .storage import LogStore
+
+
+def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
+    """What the log remembers, once its position is at least the state's.
+
+    What the state machine applied was chosen, so the log may say so; where the log has a gap below it, the state came from a
+    peer and the log below it is of no use.
+    """
+    recovered = log.recover()
+    if applied_through <= recovered.chosen_through:
+        return recovered
+    held = {record.slot for record in recovered.accepted}
+    if all(slot in held for slot in range(recovered.chosen_through + 1, applied_through + 1)):
+        log.write([LogWrite(None, (), applied_through)])
+    else:
+        log.install_floor(applied_through, recovered.membership)
+    return log.recover()

@@ -1,0 +1,165 @@
+"""The checkers: outside, knowing only what was sent, what became durable, what was released and what was answered.
+
+Each check is a method that is told one fact; a violation is remembered as (checker, sentence) and ends the seed. What
+can only be judged against the whole log is judged at the end, by ``replay`` in history.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..paxos.ballot import Ballot, NodeId, Slot, node_name
+from ..paxos.effects import LogWrite
+from ..paxos.membership import Membership
+from ..paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Message, Prepare, Promise
+from .disk import SimLogStore
+
+
+class Violation(NamedTuple):
+    """One broken promise."""
+
+    checker: str
+    sentence: str
+
+
+class ViolationFound(Exception):
+    """Ends a seed at the moment of its first violation."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(f"{violation.checker}: {violation.sentence}")
+        self.violation = violation
+
+
+class ProtocolChecker:
+    """What nodes say, write and release, judged against each other."""
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+        self._begun: dict[Ballot, tuple[NodeId, int]] = {}
+        self._told: set[tuple[NodeId, Slot, Ballot]] = set()
+        self._taught: set[tuple[NodeId, Slot, Ballot]] = set()
+        self._held: dict[Slot, dict[Ballot, set[NodeId]]] = {}
+        self._chosen: dict[Slot, bytes] = {}
+        self._digests: dict[Slot, tuple[bytes, NodeId]] = {}
+        self._released: dict[NodeId, Slot] = {}
+        self.chosen_through = Slot(0)
+
+    @property
+    def chosen(self) -> dict[Slot, bytes]:
+        """Every value released anywhere, by slot."""
+        return self._chosen
+
+    @property
+    def digests(self) -> dict[Slot, tuple[bytes, NodeId]]:
+        """The digest after each slot, and who reached it first."""
+        return self._digests
+
+    # --- what is sent ---
+
+    def on_sent(self, sender: NodeId, life: int, disk: SimLogStore, message: Message) -> None:
+        """A message leaves a node; ``life`` counts the node's restarts."""
+        kind = type(message)
+        if kind is Accept:
+            return
+        if kind is Accepted:
+            self._check_accepted(sender, disk, message)  # type: ignore[arg-type]
+        elif kind is Promise:
+            self._check_promise(sender, disk, message)  # type: ignore[arg-type]
+        elif kind is Prepare:
+            self._check_prepare(sender, life, disk, message)  # type: ignore[arg-type]
+
+    def _check_accepted(self, sender: NodeId, disk: SimLogStore, message: Accepted) -> None:
+        for number in range(message.first_slot, message.last_slot + 1):
+            record = disk.slots.get(Slot(number))
+            if record is None or record.ballot < message.ballot:
+                if number <= max(disk.chosen_through, self._released_by(sender)):
+                    continue
+                raise _violation(
+                    "durable acceptance",
+                    f"{node_name(sender)} says Accepted {message.ballot} for slot {number}, not on its disk (P1)",
+                )
+
+    def _check_promise(self, sender: NodeId, disk: SimLogStore, message: Promise) -> None:
+        if disk.promise < message.ballot:
+            raise _violation(
+                "durable promise",
+                f"{node_name(sender)} promises {message.ballot}; its disk remembers only {disk.promise} (P1)",
+            )
+
+    def _check_prepare(self, sender: NodeId, life: int, disk: SimLogStore, message: Prepare) -> None:
+        if disk.promise < message.ballot:
+            raise _violation(
+                "durable ballot",
+                f"{node_name(sender)} begins {message.ballot}; its disk remembers only {disk.promise} (P1)",
+            )
+        first = self._begun.setdefault(message.ballot, (sender, life))
+        if first != (sender, life):
+            raise _violation(
+                "one ballot once", f"{message.ballot} is begun again, by life {life} of {node_name(sender)}"
+            )
+
+    # --- what is told and written ---
+
+    def on_accept_arrived(self, target: NodeId, message: Accept) -> None:
+        """An Accept reached a node: only then does a record at this ballot count as its vote."""
+        self._told.add((target, message.slot, message.ballot))
+
+    def on_learn_arrived(self, target: NodeId, message: Learn) -> None:
+        """A Learn reached a node: from here on its record of such a slot may be a lesson, and is no vote."""
+        for record in message.slots:
+            self._taught.add((target, record.slot, record.ballot))
+
+    def on_durable(self, node: NodeId, promise_before: Ballot, write: LogWrite) -> None:
+        """A write became durable on ``node``."""
+        for record in write.slots:
+            key = (node, record.slot, record.ballot)
+            if key in self._taught or (record.ballot.node != node and key not in self._told):
+                continue
+            if record.ballot < promise_before:
+                raise _violation(
+                    "promise kept",
+                    f"{node_name(node)} stores slot {record.slot} at {record.ballot}, having promised {promise_before} (P2)",
+                )
+            self._held.setdefault(record.slot, {}).setdefault(record.ballot, set()).add(node)
+
+    # --- what is released and applied ---
+
+    def on_released(self, node: NodeId, record: AcceptedSlot, disk: SimLogStore) -> None:
+        """A node treats a slot as chosen."""
+        known = self._chosen.get(record.slot)
+        if known is None:
+            holders = self._held.get(record.slot, {})
+            if not any(self._membership.is_quorum(nodes) for nodes in holders.values()):
+                raise _violation(
+                    "chosen by a quorum",
+                    f"{node_name(node)} takes slot {record.slot} for chosen; no quorum holds it at one ballot (P5)",
+                )
+            self._chosen[record.slot] = record.value
+            self.chosen_through = max(self.chosen_through, record.slot)
+        elif known is not record.value and known != record.value:
+            raise _violation(
+                "one value a slot",
+                f"{node_name(node)} takes another value for slot {record.slot} than was taken before (P5)",
+            )
+        held = disk.slots.get(record.slot)
+        if held is None or held.value != record.value:
+            raise _violation(
+                "released is durable", f"{node_name(node)} releases slot {record.slot}, which is not on its disk (P7)"
+            )
+        self._released[node] = record.slot
+
+    def _released_by(self, node: NodeId) -> Slot:
+        return self._released.get(node, Slot(0))
+
+    def on_applied(self, node: NodeId, slot: Slot, digest: bytes) -> None:
+        """A state machine stands after ``slot`` with ``digest``."""
+        known = self._digests.setdefault(slot, (digest, node))
+        if known[0] != digest:
+            raise _violation(
+                "equal digest",
+                f"{node_name(node)} and {node_name(known[1])} differ after slot {slot}",
+            )
+
+
+def _violation(checker: str, sentence: str) -> ViolationFound:
+    return ViolationFound(Violation(checker, sentence))

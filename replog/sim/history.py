@@ -1,0 +1,151 @@
+"""The history as clients saw it, judged twice: in real time while it happens, and against the log at the end.
+
+Linearizable means here: each answer agrees with a replay of the log up to its slot, and an operation that began after
+another one had ended stands above it in the log. Both are checked by place in the log, in O(n log n), never by
+search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from ..applier import Applier
+from ..memory_state_store import MemoryStateStore
+from ..paxos.ballot import Slot
+from ..requests import Replies
+from ..sessions import SessionOptions
+from ..state_machine import Command, State, StateMachine, StateView
+from .checkers import ProtocolChecker, Violation, ViolationFound
+from .workload import Workload
+
+Place = tuple[int, int]
+
+
+@attrs.define(eq=False)
+class Acknowledged:
+    """One answered command."""
+
+    session: int
+    sequence: int
+    payload: bytes
+    place: Place
+    reply: bytes
+    is_failed: bool
+
+
+@attrs.define(eq=False)
+class Answered:
+    """One answered read."""
+
+    request: bytes
+    applied_through: Slot
+    answer: bytes
+
+
+class History:
+    """What clients asked and were told."""
+
+    def __init__(self) -> None:
+        self.acknowledged: list[Acknowledged] = []
+        self.answered: list[Answered] = []
+        self._highest: Place = (0, 0)
+
+    @property
+    def floor(self) -> Place:
+        """The highest place any client has been told of: what begins now must see it."""
+        return self._highest
+
+    def on_acknowledged(self, operation: Acknowledged, floor: Place) -> None:
+        """A command that was asked when ``floor`` had been told ended at its place."""
+        if operation.place <= floor:
+            raise ViolationFound(
+                Violation(
+                    "real time order",
+                    f"a command answered at {operation.place} was asked after {floor} had been answered",
+                )
+            )
+        self._highest = max(self._highest, operation.place)
+        self.acknowledged.append(operation)
+
+    def on_answered(self, read: Answered, floor: Place | None) -> None:
+        """A read ended; ``floor`` is None for a stale one."""
+        if floor is not None:
+            if read.applied_through < floor[0]:
+                raise ViolationFound(
+                    Violation(
+                        "linearizable read",
+                        f"a read answered from slot {read.applied_through} began after {floor} had been answered",
+                    )
+                )
+            self._highest = max(self._highest, (read.applied_through, 0))
+        self.answered.append(read)
+
+
+class _Counting(StateMachine):
+    """The user's machine, and which commands it was given."""
+
+    def __init__(self, machine: StateMachine) -> None:
+        self._machine = machine
+        self.seen: set[bytes] = set()
+        self.doubled: list[bytes] = []
+
+    def apply(self, state: State, command: Command) -> bytes:
+        if command.payload in self.seen:
+            self.doubled.append(command.payload)
+        self.seen.add(command.payload)
+        return self._machine.apply(state, command)
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        return self._machine.query(view, request)
+
+    def violations(self, view: StateView) -> Iterable[str]:
+        return self._machine.violations(view)
+
+
+def judge(history: History, protocol: ProtocolChecker, workload: Workload, options: SessionOptions) -> list[Violation]:
+    """Replay the whole log once and hold everything that was told against it."""
+    found: list[Violation] = []
+    machine = _Counting(workload.machine())
+    applier = Applier(machine, MemoryStateStore(), options)
+    replies: dict[Place, tuple[bytes, bool]] = {}
+    reads: dict[Slot, list[Answered]] = {}
+    for read in history.answered:
+        reads.setdefault(read.applied_through, []).append(read)
+    for number in range(1, protocol.chosen_through + 1):
+        slot = Slot(number)
+        value = protocol.chosen.get(slot)
+        if value is None:
+            found.append(Violation("no gaps", f"slot {slot} was never released, slot {protocol.chosen_through} was"))
+            break
+        for outcome in applier.apply(slot, value):
+            if isinstance(outcome, Replies) and outcome.slot == slot:
+                for position, reply in enumerate(outcome.replies):
+                    replies[slot, outcome.first_offset + position] = (reply, position in outcome.failed)
+        digest, _ = protocol.digests.get(slot, (applier.digest, None))
+        if digest != applier.digest:
+            found.append(Violation("equal digest", f"the replay of the log differs after slot {slot}"))
+            break
+        found += [
+            Violation("read agrees with the log", f"{read.request!r} at slot {slot} was answered {read.answer!r}")
+            for read in reads.get(slot, ())
+            if applier.query(read.request) != read.answer
+        ]
+    found += [Violation("exactly once", f"{payload!r} ran twice") for payload in machine.doubled]
+    found += [
+        Violation(
+            "nothing acknowledged is lost",
+            f"{operation.payload!r} was answered {operation.reply!r} at {operation.place}; the log says "
+            f"{replies.get(operation.place, 'nothing')!r}",
+        )
+        for operation in history.acknowledged
+        if replies.get(operation.place) != (operation.reply, operation.is_failed)
+    ]
+    places: dict[tuple[int, int], Place] = {}
+    for operation in history.acknowledged:
+        key = (operation.session, operation.sequence)
+        if places.setdefault(key, operation.place) != operation.place:
+            found.append(Violation("exactly once", f"{operation.payload!r} was answered at two places"))
+    found += [Violation("state machine", sentence) for sentence in applier.violations()]
+    return found

@@ -1,0 +1,568 @@
+"""One simulated process: a replica, its disk, its state, and the driver between them.
+
+It does what ``node.py`` does, in the same order, with the simulated network and disk: inbox -> step -> write -> send
+-> apply -> reply. What survives a crash is the log store's durable part and the state's last flush; everything else
+is made anew.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+import crc32c
+
+from ..applier import Applier
+from ..errors import Damaged, StorageError
+from ..memory_state_store import MemoryImage, MemoryStateStore
+from ..paxos.ballot import Ballot, NodeId, Slot, node_name
+from ..paxos.describe import describe_notice, describe_write
+from ..paxos.effects import Effects, LogWrite, NoticeKind, ReadSlots, Refusal, SendState, StoreStatePiece
+from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, StatePiece
+from ..paxos.options import Options
+from ..paxos.replica import Replica
+from ..recovery import reconcile
+from ..requests import (
+    NodeMessage,
+    NotLeader,
+    Query,
+    QueryAnswers,
+    QueryRefused,
+    Refused,
+    Replies,
+    SessionOpened,
+    Submit,
+)
+from ..sessions import SessionOptions
+from .checkers import ProtocolChecker
+from .disk import SimLogStore
+from .network import Network
+from .workload import Workload
+from .world import World
+
+
+class Clients(Protocol):
+    """Where answers go."""
+
+    def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None: ...
+
+
+@attrs.define(kw_only=True)
+class DiskWeather:
+    """How one disk behaves."""
+
+    write_s: float = 0.0004
+    stall_rate: float = 0.0
+    stall_s: float = 0.3
+    crash_before_rate: float = 0.0
+    """Crashes aimed between handled and durable."""
+    crash_after_rate: float = 0.0
+    """Crashes aimed between durable and answered."""
+
+
+@attrs.define(kw_only=True)
+class HostOptions:
+    """What all hosts of one simulation share."""
+
+    paxos: Options
+    sessions: SessionOptions
+    flush_interval_s: float = 0.05
+    log_tail_slots: int = 50
+    state_piece_bytes: int = 4096
+    turn_delay_s: float = 0.0
+
+
+class Host:
+    """A process that can be crashed, paused, and started again on what its disk still holds."""
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        checker: ProtocolChecker,
+        clients: Clients,
+        workload: Workload,
+        options: HostOptions,
+        disk: SimLogStore,
+    ) -> None:
+        self.node = disk.identity.node
+        self.disk = disk
+        self.weather = DiskWeather()
+        self.wall_skew_ms = 0
+        self.clock_rate = 1.0
+        self.life = 0
+        self.replica: Replica | None = None
+        self.is_paused = False
+        self.peers: dict[NodeId, Host] = {}
+        self.crashes_aimed = 0
+        self.commands_applied = 0
+        self.elections = 0
+        self._world = world
+        self._network = network
+        self._checker = checker
+        self._clients = clients
+        self._workload = workload
+        self._options = options
+        self._random = world.stream(f"host {self.node}")
+        self._store = MemoryStateStore()
+        self._applier = Applier(workload.machine(), self._store, options.sessions)
+
+    # --- life and death ---
+
+    @property
+    def is_up(self) -> bool:
+        return self.replica is not None
+
+    @property
+    def applied_through(self) -> Slot:
+        return self._applier.applied_through
+
+    def start(self) -> None:
+        """Begin from what is durable."""
+        assert self.replica is None
+        self.life += 1
+        self.is_paused = False
+        self._store.crash()
+        self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
+        recovered = reconcile(self.disk, self._applier.applied_through)
+        self._started_at_s = self._world.now_s
+        self.replica = Replica(
+            node=self.node,
+            options=self._options.paxos,
+            recovered=recovered,
+            random=random_module.Random(self._random.getrandbits(64)),
+            checksum=crc32c.crc32c,
+            now_s=self._local_s(),
+            time_ms=self._wall_ms(),
+        )
+        self._writing: list[Effects] = []
+        self._to_write: deque[Effects] = deque()
+        self._released: deque[AcceptedSlot] = deque()
+        self._reads_waiting: list[tuple[Slot, tuple[int, ...]]] = []
+        self._reads: dict[int, tuple[int, Query]] = {}
+        self._next_read_id = 0
+        self._routes: dict[int, int] = {}
+        self._nonces: dict[bytes, int] = {}
+        self._asked: set[int] = set()
+        self._images: dict[bytes, MemoryImage] = {}
+        self._inbox: deque[Callable[[Replica], None]] = deque()
+        self._is_turn_due = False
+        self._tick_at_s = float("inf")
+        self._replay()
+        if self.replica is None:
+            return
+        for peer in self.peers.values():
+            if peer.is_up:
+                self._later(self._network.weather.delay_s, self._link_opened, peer.node)
+                peer._later(self._network.weather.delay_s, peer._link_opened, self.node)
+        self._later(self._options.flush_interval_s, self._begin_flush)
+        self._turn()
+
+    def crash(self, reason: str) -> None:
+        """The process dies: everything that is not durable is gone, and its links close."""
+        if self.replica is None:
+            return
+        self._world.say(f"-- {node_name(self.node)} crashes: {reason}")
+        self.replica = None
+        if self._writing and self._random.random() < 0.5:
+            self._commit_unheard()
+        for peer in self.peers.values():
+            if peer.is_up and not self._network.is_cut(self.node, peer.node):
+                peer._later(self._network.weather.delay_s, peer._link_closed, self.node)
+
+    def _commit_unheard(self) -> None:
+        """The transaction under way made it to the disk, and nobody was left to hear of it."""
+        writes = [effects.write for effects in self._writing if effects.write is not None]
+        promise_before = self.disk.promise
+        try:
+            self.disk.write(writes)
+        except StorageError:
+            self.disk.replace()
+            return
+        self._check_durable(promise_before, writes)
+
+    def _check_durable(self, promise_before: Ballot, writes: list[LogWrite]) -> None:
+        for write in writes:
+            self._checker.on_durable(self.node, promise_before, write)
+            promise_before = max(promise_before, write.promise or promise_before)
+
+    def pause(self) -> None:
+        """The process is frozen; what is sent to it waits."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+        if self.replica is not None:
+            self._wake()
+
+    def _local_s(self) -> float:
+        return self._world.now_s * self.clock_rate
+
+    def _wall_ms(self) -> int:
+        return max(0, int(self._world.now_s * 1000) + self.wall_skew_ms)
+
+    def _later(self, delay_s: float, act: Callable[..., None], *arguments: Any) -> None:
+        """Call ``act`` unless this life of the process has ended by then."""
+        self._world.after(delay_s, self._if_alive, self.life, act, arguments)
+
+    def _if_alive(self, life: int, act: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if life == self.life and self.replica is not None:
+            act(*arguments)
+
+    def replace_disk(self, disk: SimLogStore) -> None:
+        """Everything this node knew is gone, its state too."""
+        self.disk = disk
+        self._store = MemoryStateStore()
+
+    # --- events ---
+
+    def put(self, event: Callable[[Replica], None]) -> None:
+        """One event for the replica; a frozen or slow process takes many of them in one turn."""
+        self._inbox.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self.is_paused or self._is_turn_due:
+            return
+        if self._options.turn_delay_s:
+            self._is_turn_due = True
+            self._later(self._options.turn_delay_s * self._random.random(), self._turn)
+        else:
+            self._turn()
+
+    def receive(self, life: int, sender: NodeId, incarnation: bytes, message: Message) -> None:
+        """A peer's message arrives; one from another incarnation than first known is refused (P9)."""
+        if self.replica is None or life != self.life or self._network.is_cut(sender, self.node):
+            return
+        if self.peers[sender].first_incarnation != incarnation or self.is_foreign:
+            return
+        if type(message) is Accept:
+            self._checker.on_accept_arrived(self.node, message)
+        elif type(message) is Learn:
+            self._checker.on_learn_arrived(self.node, message)
+        self.put(lambda replica: replica.on_message(sender, message))
+
+    @property
+    def is_foreign(self) -> bool:
+        """Its disk was formatted anew under an old id: the others refuse it."""
+        return self.disk.identity.incarnation != self.first_incarnation
+
+    @property
+    def first_incarnation(self) -> bytes:
+        """The incarnation under which the others know this node."""
+        return b"%d" % self.node
+
+    def _link_opened(self, peer: NodeId) -> None:
+        self.put(lambda replica: replica.on_link_opened(peer))
+
+    def _link_closed(self, peer: NodeId) -> None:
+        self.put(lambda replica: replica.on_link_closed(peer))
+
+    def reset_link(self, peer: NodeId) -> None:
+        """A connection breaks and is made again at once."""
+        self._later(0.0, self._link_closed, peer)
+        self._later(0.002, self._link_opened, peer)
+
+    def _tick_due(self, at_s: float) -> None:
+        if at_s == self._tick_at_s:
+            self._tick_at_s = float("inf")
+            self._wake()
+
+    def _turn(self) -> None:
+        """Drain the inbox, step, do what is asked."""
+        replica = self.replica
+        self._is_turn_due = False
+        if replica is None or self.is_paused:
+            return
+        replica.tick(self._local_s(), self._wall_ms())
+        while self._inbox:
+            self._inbox.popleft()(replica)
+        self._obey(replica.take_effects())
+
+    # --- effects ---
+
+    def _obey(self, effects: Effects) -> None:
+        for outbound in effects.send:
+            self._send(outbound.target, outbound.message)
+        if effects.write is not None:
+            if self._world.trace is not None:
+                self._world.say(describe_write(self.node, effects.write))
+            self._to_write.append(effects)
+            self._write_next()
+        if effects.notices:
+            self._notice(effects)
+        if effects.release:
+            for record in effects.release:
+                self._checker.on_released(self.node, record, self.disk)
+            self._released.extend(effects.release)
+            self._apply()
+        if effects.reads or effects.reads_refused:
+            self._answer_reads(effects)
+        for slot_read in effects.slot_reads:
+            self._later(0.0002, self._read_slots, slot_read)
+        for state_send in effects.state_sends:
+            self._later(0.0002, self._send_state, state_send)
+        for piece in effects.state_pieces:
+            self._later(0.0005, self._store_piece, piece)
+        at_s = max(effects.deadline_s / self.clock_rate, self._world.now_s + 1e-6)
+        if self.replica is not None and at_s < self._tick_at_s:
+            self._tick_at_s = at_s
+            self._later(at_s - self._world.now_s, self._tick_due, at_s)
+
+    def _send(self, target: NodeId, message: Message) -> None:
+        self._checker.on_sent(self.node, self.life, self.disk, message)
+        delays = self._network.delays(self.node, target)
+        if self._world.trace is not None:
+            self._network.say_sent(self.node, target, message, is_lost=not delays)
+        peer = self.peers[target]
+        for delay_s in delays:
+            self._world.after(delay_s, peer.receive, peer.life, self.node, self.disk.identity.incarnation, message)
+
+    def _notice(self, effects: Effects) -> None:
+        for notice in effects.notices:
+            self._world.say(describe_notice(self.node, notice))
+            if notice.kind is NoticeKind.BECAME_LEADER:
+                self.elections += 1
+            elif notice.kind is NoticeKind.STEPPED_DOWN:
+                self._tell_not_leader()
+            elif notice.kind is NoticeKind.DAMAGE_REPAIRED:
+                self._later(0.0, self._apply)
+            elif notice.kind is NoticeKind.STATE_DIVERGED:
+                self.crash("its state diverged")
+
+    # --- disk ---
+
+    def _write_next(self) -> None:
+        """Group commit: everything that waits becomes one transaction when the disk is free."""
+        if self._writing or not self._to_write:
+            return
+        self._writing = list(self._to_write)
+        self._to_write.clear()
+        weather = self.weather
+        seconds = weather.write_s * (0.5 + self._random.random())
+        if weather.stall_rate and self._random.random() < weather.stall_rate:
+            seconds += weather.stall_s * self._random.random()
+        if weather.crash_before_rate and self._random.random() < weather.crash_before_rate:
+            self._later(seconds * self._random.random(), self._aimed_crash, "between handled and durable")
+        self._later(seconds, self._written)
+
+    def _aimed_crash(self, where: str) -> None:
+        self.crashes_aimed += 1
+        self.crash(where)
+
+    def _written(self) -> None:
+        """The transaction is durable: only now may what rests on it be said."""
+        if self.is_paused:
+            self._later(0.01, self._written)
+            return
+        writing, self._writing = self._writing, []
+        promise_before = self.disk.promise
+        writes = [effects.write for effects in writing if effects.write is not None]
+        try:
+            self.disk.write(writes)
+        except StorageError:
+            self.disk.replace()
+            self.crash("a write failed")
+            return
+        self._check_durable(promise_before, writes)
+        if self.weather.crash_after_rate and self._random.random() < self.weather.crash_after_rate:
+            self._aimed_crash("between durable and answered")
+            return
+        for effects in writing:
+            for outbound in effects.send_after_write:
+                self._send(outbound.target, outbound.message)
+        ticket = writing[-1].ticket
+        self.put(lambda replica: replica.on_written(ticket))
+        self._write_next()
+
+    def _read_slots(self, asked: ReadSlots) -> None:
+        try:
+            slots = self.disk.read(asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max)
+        except Damaged:
+            self.put(lambda replica: replica.on_slot_damaged(asked.from_slot))
+            slots = []
+        self.put(lambda replica: replica.on_slots_read(asked.target, slots))
+
+    # --- applying ---
+
+    def _replay(self) -> None:
+        """After a start: apply what the log knows chosen and the state's last flush did not hold."""
+        assert self.replica is not None
+        self._apply()
+
+    def _apply(self) -> None:
+        """Apply released slots in order; what a crash left between state and log is read from the log first."""
+        replica = self.replica
+        if replica is None:
+            return
+        applier = self._applier
+        while applier.applied_through < replica.chosen_through:
+            slot = Slot(applier.applied_through + 1)
+            while self._released and self._released[0].slot < slot:
+                self._released.popleft()
+            if self._released and self._released[0].slot == slot:
+                record = self._released.popleft()
+            else:
+                try:
+                    found = self.disk.read(slot, slot, slots_max=1, bytes_max=1)
+                except Damaged:
+                    self._report_damage(slot)
+                    return
+                if not found:
+                    return
+                record = found[0]
+            self._apply_slot(slot, record.value)
+        replica.on_applied(applier.applied_through, *applier.checkpoint())
+        self._answer_ready()
+
+    def _report_damage(self, slot: Slot) -> None:
+        self.put(lambda replica: replica.on_slot_damaged(slot))
+
+    def _apply_slot(self, slot: Slot, value: bytes) -> None:
+        before = self._applier.commands_applied
+        outcomes = self._applier.apply(slot, value)
+        self.commands_applied += self._applier.commands_applied - before
+        self._checker.on_applied(self.node, slot, self._applier.digest)
+        for outcome in outcomes:
+            if isinstance(outcome, SessionOpened):
+                client = self._nonces.pop(outcome.nonce, None)
+                if client is not None:
+                    self._routes[outcome.session] = client
+            else:
+                client = self._routes.get(outcome.session)
+            if client is not None:
+                if isinstance(outcome, Replies):
+                    self._asked.discard(client)
+                self._clients.deliver(client, self.node, outcome)
+
+    def violations(self) -> list[str]:
+        return self._applier.violations()
+
+    # --- clients ---
+
+    def on_submit(self, client: int, message: Submit, nonce: bytes = b"") -> None:
+        """A client's submission, opaque but for whose it is."""
+        if message.session:
+            self._routes[message.session] = client
+        elif nonce:
+            self._nonces[nonce] = client
+        self._asked.add(client)
+
+        def step(replica: Replica) -> None:
+            refusal = replica.submit(message.submission)
+            if refusal is not None:
+                self._refuse(client, message, refusal)
+
+        self.put(step)
+
+    def _refuse(self, client: int, message: Submit, refusal: Refusal) -> None:
+        self._asked.discard(client)
+        if refusal is Refusal.NOT_LEADER:
+            self._clients.deliver(client, self.node, self._not_leader())
+        else:
+            self._clients.deliver(client, self.node, Refused(message.session, 0, refusal.value, "the node refused it"))
+
+    def _not_leader(self) -> NotLeader:
+        leader = self.replica.leader if self.replica is not None else None
+        return NotLeader(leader if leader is not None and leader != self.node else NodeId(0), "")
+
+    def _tell_not_leader(self) -> None:
+        for client in sorted(self._asked):
+            self._clients.deliver(client, self.node, self._not_leader())
+        self._asked.clear()
+
+    def on_query(self, client: int, message: Query) -> None:
+        if message.is_stale:
+            self._answer(client, message)
+            return
+
+        def step(replica: Replica) -> None:
+            self._next_read_id += 1
+            refusal = replica.read(self._next_read_id)
+            if refusal is None:
+                self._reads[self._next_read_id] = (client, message)
+            else:
+                self._clients.deliver(
+                    client, self.node, QueryRefused(message.first_id, len(message.requests), refusal.value, "")
+                )
+
+        self.put(step)
+
+    def _answer_reads(self, effects: Effects) -> None:
+        for ready in effects.reads:
+            self._reads_waiting.append((ready.slot, ready.read_ids))
+        for read_id in effects.reads_refused:
+            client, message = self._reads.pop(read_id)
+            refused = QueryRefused(message.first_id, len(message.requests), "not_leader", "")
+            self._clients.deliver(client, self.node, refused)
+        self._answer_ready()
+
+    def _answer_ready(self) -> None:
+        if not self._reads_waiting:
+            return
+        waiting, self._reads_waiting = self._reads_waiting, []
+        for slot, read_ids in waiting:
+            if slot > self._applier.applied_through:
+                self._reads_waiting.append((slot, read_ids))
+                continue
+            for read_id in read_ids:
+                self._answer(*self._reads.pop(read_id))
+
+    def _answer(self, client: int, message: Query) -> None:
+        answers = [self._applier.query(request) for request in message.requests]
+        self._clients.deliver(client, self.node, QueryAnswers(message.first_id, self._applier.applied_through, answers))
+
+    # --- state: flush, compaction, transfer ---
+
+    def _begin_flush(self) -> None:
+        self._later(self._options.flush_interval_s, self._begin_flush)
+        if not self.is_paused and self._applier.begin_flush():
+            self._later(self.weather.write_s * 2, self._flushed)
+
+    def _flushed(self) -> None:
+        self._applier.flush()
+        self._applier.end_flush()
+        through = Slot(self._applier.durable_through - self._options.log_tail_slots)
+        if through > self.disk.compacted_through and not self._images and self.replica is not None:
+            compacted = self.disk.compact(min(through, self.disk.chosen_through), slots_max=40)
+            self.put(lambda replica: replica.on_compacted(compacted))
+
+    def _send_state(self, asked: SendState) -> None:
+        image = self._images.get(asked.image)
+        position = asked.position
+        if image is None:
+            image = self._store.open_image()
+            position = 0
+            self._images = {image.image: image}
+            self._later(0.5, self._close_image, image.image)
+        data, is_last = image.read(position, self._options.state_piece_bytes)
+        self._send(
+            asked.target,
+            StatePiece(image.image, image.applied_through, position, crc32c.crc32c(data), is_last, data),
+        )
+
+    def _close_image(self, image: bytes) -> None:
+        self._images.pop(image, None)
+
+    def _store_piece(self, piece: StoreStatePiece) -> None:
+        if piece.position == 0:
+            self._store.begin_install(piece.image)
+        self._store.install_piece(piece.position, piece.data)
+        if not piece.is_last:
+            position = piece.position + len(piece.data)
+            self.put(lambda replica: replica.on_state_piece_stored(piece.image, position))
+            return
+        assert self.replica is not None
+        if piece.applied_through <= self._applier.applied_through:
+            self.put(lambda replica: replica.on_state_installed(piece.applied_through))
+            return
+        self._store.finish_install(piece.applied_through)
+        self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
+        self._world.say(f"-- {node_name(self.node)} installed the state at slot {piece.applied_through}")
+        self.disk.install_floor(piece.applied_through, self.replica.membership)
+        self.put(lambda replica: replica.on_state_installed(piece.applied_through))
+        self.put(lambda replica: replica.on_compacted(piece.applied_through))
+        self.put(lambda replica: self._apply())

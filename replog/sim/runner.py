@@ -1,0 +1,287 @@
+"""Runs seeds: one whole life of a cluster each, judged as it goes and at its end; many of them on all cores.
+
+A failing seed says so in one sentence and with the command that replays it, step by step.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from ..errors import ConfigError
+from ..paxos.ballot import NodeId
+from ..paxos.membership import Membership
+from ..paxos.options import Options
+from ..sessions import SessionOptions
+from .checkers import ProtocolChecker, Violation, ViolationFound
+from .clients import Client, ClientGroup, ClientWeather
+from .disk import SimLogStore
+from .faults import Faults
+from .history import History, judge
+from .host import Host, HostOptions
+from .network import Network, Weather
+from .workload import Workload, load_workload
+from .world import Trace, World
+
+PROGRESS_STEPS_MAX = 200_000
+"""Events within which the same has to happen: a cluster that only spins makes no progress."""
+PROGRESS_LIMIT_S = 20.0
+"""Virtual time in which every operation has to end once the faults have."""
+
+
+class SeedResult(msgspec.Struct):
+    """One seed."""
+
+    seed: int
+    steps: int
+    faults: dict[str, int]
+    elections: int
+    slots_chosen: int
+    commands_applied: int
+    operations: int
+    violation: Violation | None
+
+
+class SimulationReport(msgspec.Struct):
+    """Many seeds together."""
+
+    seeds: int
+    steps: int
+    faults: dict[str, int]
+    elections: int
+    slots_chosen: int
+    commands_applied: int
+    operations: int
+    violations: list[tuple[int, str, str]]
+    """(seed, checker, sentence)"""
+    seconds: float
+
+
+class Simulation:
+    """One seed's cluster: what is drawn, built, run and judged."""
+
+    def __init__(self, seed: int, *, replicas: int | None, workload: Workload, steps: int, trace: Trace | None) -> None:
+        self.world = World(seed, trace)
+        self._steps = steps
+        draw = self.world.stream("swarm")
+        count = replicas or draw.choice((3, 3, 3, 5, 5, 1))
+        self.membership = Membership(1, tuple(NodeId(n) for n in range(1, count + 1)))
+        window = draw.choice((1, 4, 64))
+        options = HostOptions(
+            paxos=Options(
+                window_slots=window,
+                accept_ahead_slots_max=max(window, draw.choice((8, 256))),
+                undurable_slots_max=draw.choice((1, 1, 4)),
+                batch_submissions_max=draw.choice((1, 3, 4096)),
+                piece_slots_max=draw.choice((1, 4, 64)),
+                piece_bytes_max=draw.choice((64, 4096, 2**20)),
+                peer_in_flight_bytes_max=draw.choice((256, 2**20)),
+                resend_interval_s=draw.choice((0.05, 0.25)),
+                disk_stall_s=draw.choice((0.3, 1.0)),
+            ),
+            sessions=SessionOptions(
+                sessions_max=draw.choice((3, 6, 1000)),
+                session_idle_max_s=draw.choice((1, 60, 3600)),
+                digest_interval_slots=draw.choice((1, 16)),
+            ),
+            flush_interval_s=draw.choice((0.02, 0.2)),
+            log_tail_slots=draw.choice((2, 20, 1000)),
+            state_piece_bytes=draw.choice((64, 4096)),
+            turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
+        )
+        weather = Weather(
+            loss=draw.choice((0.0, 0.0, 0.01, 0.1)),
+            duplication=draw.choice((0.0, 0.0, 0.05)),
+            delay_s=draw.choice((0.0002, 0.001, 0.005)),
+            straggler_rate=draw.choice((0.0, 0.0, 0.02)),
+            is_ordered=draw.random() < 0.6,
+        )
+        client_weather = ClientWeather(
+            think_s=draw.choice((0.004, 0.01, 0.03)),
+            loss=draw.choice((0.0, 0.0, 0.02)),
+            burst_max=draw.choice((1, 4)),
+            session_restart_rate=draw.choice((0.0, 0.0, 0.02)),
+        )
+        self.workload = workload
+        self.session_options = options.sessions
+        self.network = Network(self.world, weather)
+        self.checker = ProtocolChecker(self.membership)
+        self.history = History()
+        self.group = ClientGroup(self.world, client_weather)
+        self.hosts = {
+            node: Host(
+                self.world,
+                self.network,
+                self.checker,
+                self.group,
+                workload,
+                options,
+                SimLogStore(b"simulated", node, b"%d" % node, self.membership),
+            )
+            for node in self.membership.members
+        }
+        for host in self.hosts.values():
+            host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
+            host.clock_rate = draw.choice((1.0, 1.0, 0.95, 1.05))
+        self.group.clients = [
+            Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
+            for number in range(draw.randint(2, 4))
+        ]
+        self.faults = Faults(self.world, self.network, self.hosts, self.membership)
+
+    def run(self) -> None:
+        """The whole life; raises at the first violation."""
+        for host in self.hosts.values():
+            host.start()
+        for client in self.group.clients:
+            client.start()
+        self.faults.start()
+        self.faults.revive()
+        self.world.run(60.0, steps_max=self._steps)
+        self._progress()
+        self._judge()
+
+    def _progress(self) -> None:
+        """Once a majority is healed, every operation ends and somebody leads."""
+        healed = self.faults.end()
+        self.network.weather.loss = min(self.network.weather.loss, 0.01)
+        for client in self.group.clients:
+            client.is_asking = False
+            client.reach_only(healed)
+        end_s = self.world.now_s + PROGRESS_LIMIT_S
+        self.world.run(end_s, is_done=self._is_settled, steps_max=self.world.steps + PROGRESS_STEPS_MAX)
+        if not self.group.is_idle:
+            waiting = [client.number for client in self.group.clients if not client.is_idle]
+            raise ViolationFound(
+                Violation("progress", f"clients {waiting} still wait {PROGRESS_LIMIT_S:.0f} s after the faults ended")
+            )
+        if not self._is_settled():
+            raise ViolationFound(
+                Violation("progress", f"{PROGRESS_LIMIT_S:.0f} s after the faults ended the replicas still differ")
+            )
+
+    def _is_settled(self) -> bool:
+        up = [host for host in self.hosts.values() if host.replica is not None]
+        positions = {host.applied_through for host in up}
+        leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
+        return self.group.is_idle and len(positions) == 1 and len(leaders) == 1
+
+    def _judge(self) -> None:
+        for host in self.hosts.values():
+            if host.is_up:
+                for sentence in host.violations():
+                    raise ViolationFound(Violation("state machine", f"n{host.node}: {sentence}"))
+        found = judge(self.history, self.checker, self.workload, self.session_options)
+        if found:
+            raise ViolationFound(found[0])
+
+    def result(self, violation: Violation | None) -> SeedResult:
+        aimed = sum(host.crashes_aimed for host in self.hosts.values())
+        return SeedResult(
+            seed=self.world.seed,
+            steps=self.world.steps,
+            faults=dict(sorted((self.faults.count + Counter(aimed_crash=aimed)).items())),
+            elections=sum(host.elections for host in self.hosts.values()),
+            slots_chosen=self.checker.chosen_through,
+            commands_applied=sum(host.commands_applied for host in self.hosts.values()),
+            operations=sum(client.answered for client in self.group.clients),
+            violation=violation,
+        )
+
+
+def run_seed(
+    seed: int,
+    *,
+    replicas: int | None = None,
+    state_machine: str | None = None,
+    steps: int = 2_500,
+    trace: Trace | None = None,
+) -> SeedResult:
+    """Run one seed.
+
+    Parameters
+    ----------
+    seed: decides everything.
+    replicas: cluster size; None lets the seed choose 1, 3 or 5.
+    state_machine: ``module:Class``; None is the simulator's own.
+    steps: events before the faults end.
+    trace: called with every line of the story.
+    """
+    simulation = Simulation(seed, replicas=replicas, workload=load_workload(state_machine), steps=steps, trace=trace)
+    try:
+        simulation.run()
+    except ViolationFound as found:
+        return simulation.result(found.violation)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        sentence = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
+        return simulation.result(Violation("assertion", sentence))
+    return simulation.result(None)
+
+
+def replay(seed: int, say: Trace, **options: object) -> SeedResult:
+    """Run one seed again and tell its story line by line."""
+    return run_seed(seed, trace=say, **options)  # type: ignore[arg-type]
+
+
+def _work(task: tuple[int, int | None, str | None, int]) -> SeedResult:
+    seed, replicas, state_machine, steps = task
+    return run_seed(seed, replicas=replicas, state_machine=state_machine, steps=steps)
+
+
+def run_seeds(
+    seeds: range,
+    *,
+    replicas: int | None = None,
+    state_machine: str | None = None,
+    steps: int = 2_500,
+    processes: int | None = None,
+    on_seed: Callable[[SeedResult], None] | None = None,
+    violations_max: int = 10,
+) -> SimulationReport:
+    """Run many seeds, on all cores unless ``processes`` says otherwise; stops after ``violations_max`` violations.
+
+    Raises
+    ------
+    ConfigError: there are no seeds, or the state machine can't be loaded.
+    """
+    if not seeds:
+        raise ConfigError("there is no seed in that range; write --seeds A:B with A below B")
+    load_workload(state_machine)
+    began_s = time.monotonic()
+    report = SimulationReport(0, 0, {}, 0, 0, 0, 0, [], 0.0)
+    faults: Counter[str] = Counter()
+    tasks = [(seed, replicas, state_machine, steps) for seed in seeds]
+    count = processes or os.cpu_count() or 1
+    context = multiprocessing.get_context("spawn")
+    pool = context.Pool(min(count, len(tasks))) if count > 1 and len(tasks) > 1 else None
+    try:
+        results = map(_work, tasks) if pool is None else pool.imap_unordered(_work, tasks, chunksize=4)
+        for result in results:
+            report.seeds += 1
+            report.steps += result.steps
+            report.elections += result.elections
+            report.slots_chosen += result.slots_chosen
+            report.commands_applied += result.commands_applied
+            report.operations += result.operations
+            faults.update(result.faults)
+            if result.violation is not None:
+                report.violations.append((result.seed, *result.violation))
+            if on_seed is not None:
+                on_seed(result)
+            if len(report.violations) >= violations_max:
+                break
+    finally:
+        if pool is not None:
+            pool.terminate()
+            pool.join()
+    report.violations.sort()
+    report.faults = dict(sorted(faults.items()))
+    report.seconds = round(time.monotonic() - began_s, 3)
+    return report

@@ -1,0 +1,109 @@
+"""What the simulated clients do: a state machine, and a source of commands and queries for it.
+
+Pluggable: ``replog sim --state-machine module:Class`` runs any state machine. Its module may offer
+``sim_workload()``, which returns a ``Workload``; otherwise random bytes are its commands, which every state machine
+has to survive.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random as random_module
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ..errors import ConfigError
+from ..state_machine import Command, State, StateMachine, StateView
+
+
+class Workload(Protocol):
+    """A state machine and what its clients ask of it."""
+
+    name: str
+
+    def machine(self) -> StateMachine:
+        """A fresh machine; one is made for every replica and restart."""
+
+    def command(self, random: random_module.Random, client: int, number: int) -> bytes:
+        """The ``number``-th command of ``client``; no two commands of a run are equal."""
+
+    def query(self, random: random_module.Random, client: int) -> bytes:
+        """Some read."""
+
+
+class Register(StateMachine):
+    """Named registers that remember everything ever written to them: a command run twice shows."""
+
+    def apply(self, state: State, command: Command) -> bytes:
+        if command.payload.startswith(b"!"):
+            state.put(b"spoiled", command.payload)
+            raise ValueError("a command that raises leaves nothing behind")
+        name, _, value = command.payload.partition(b"=")
+        before = state.get(name, b"") or b""
+        count = int(state.get(b"count/" + name, b"0") or b"0") + 1
+        state.put(name, value)
+        state.put(b"count/" + name, b"%d" % count)
+        if count % 7 == 0:
+            state.delete(name)
+        return b"%s %d @%d" % (before, count, command.time_ms)
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        return b";".join(b"%s=%s" % pair for pair in view.scan(request))
+
+    def violations(self, view: StateView) -> Iterable[str]:
+        if view.get(b"spoiled") is not None:
+            yield "a command that raised left a write behind"
+
+
+class RegisterWorkload:
+    """The default: a few registers, unique values, now and then a command that raises."""
+
+    name = "register"
+
+    def machine(self) -> StateMachine:
+        return Register()
+
+    def command(self, random: random_module.Random, client: int, number: int) -> bytes:
+        if random.random() < 0.02:
+            return b"!%d.%d" % (client, number)
+        return b"r%d=%d.%d" % (random.randrange(5), client, number)
+
+    def query(self, random: random_module.Random, client: int) -> bytes:
+        return b"r%d" % random.randrange(5) if random.random() < 0.7 else b"count/"
+
+
+class BytesWorkload:
+    """Random bytes for a state machine that is not known: every command must have a defined outcome."""
+
+    def __init__(self, name: str, machine: Callable[[], StateMachine]) -> None:
+        self.name = name
+        self.machine = machine
+
+    def command(self, random: random_module.Random, client: int, number: int) -> bytes:
+        return b"%d.%d/" % (client, number) + random.randbytes(random.randrange(24))
+
+    def query(self, random: random_module.Random, client: int) -> bytes:
+        return random.randbytes(random.randrange(8))
+
+
+def load_workload(state_machine: str | None) -> Workload:
+    """The workload for ``module:Class``, or the default one for None.
+
+    Raises
+    ------
+    ConfigError: the name is not of that form, or there is no such class.
+    """
+    if state_machine is None:
+        return RegisterWorkload()
+    module_name, _, class_name = state_machine.partition(":")
+    if not module_name or not class_name:
+        raise ConfigError(f"--state-machine is {state_machine!r}; write it as module:Class, for example shop_sm:Shop")
+    try:
+        module = importlib.import_module(module_name)
+        machine: Callable[[], StateMachine] = getattr(module, class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"--state-machine {state_machine} can't be loaded: {error}") from error
+    if hasattr(module, "sim_workload"):
+        workload: Workload = module.sim_workload()
+        return workload
+    return BytesWorkload(state_machine, machine)

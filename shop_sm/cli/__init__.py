@@ -1,0 +1,5 @@
+"""The ``shop`` command."""
+
+from .app import main
+
+__all__ = ["main"]

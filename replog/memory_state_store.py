@@ -56,7 +56,8 @@ class MemoryImage:
     """A consistent image of the last completed flush, as bytes."""
 
     def __init__(self, durable: _Durable) -> None:
-        self._bytes = msgspec.msgpack.encode(durable, order="deterministic")
+        pairs = (sorted(durable.data.items()), sorted(durable.records.items()))
+        self._bytes = msgspec.msgpack.encode((durable.applied_through, *map(dict, pairs)))
         self.image = hashlib.blake2b(self._bytes, digest_size=16).digest()
         self.applied_through = durable.applied_through
 

@@ -111,7 +111,7 @@ class Client:
         self._command_number = 0
         self._read_number = 0
         self._quiet_since_s = 0.0
-        self._is_watching = False
+        self._is_resend_due = False
 
     @property
     def is_idle(self) -> bool:
@@ -254,12 +254,12 @@ class Client:
         if node != self._node:
             return
         self._go_to(leader if leader in self._hosts else self._other_node())
-        self._world.after(self._weather.delay_s * 4 if leader else 0.02, self._resend)
+        self._resend_in(self._weather.delay_s * 4 if leader else 0.02)
 
     def _on_refused_link(self, node: NodeId) -> None:
         if node == self._node:
             self._go_to(self._other_node())
-            self._world.after(0.02, self._resend)
+            self._resend_in(0.02)
 
     def _on_expired(self, message: SessionExpired) -> None:
         if message.session != self._session:
@@ -288,7 +288,14 @@ class Client:
                 self._go_to(self._other_node())
             self._resend()
 
+    def _resend_in(self, delay_s: float) -> None:
+        """Ask again a little later, once, however many answers said no."""
+        if not self._is_resend_due:
+            self._is_resend_due = True
+            self._world.after(delay_s, self._resend)
+
     def _resend(self) -> None:
+        self._is_resend_due = False
         if not self._session:
             self._open_session()
         elif self._commands:

@@ -39,9 +39,9 @@ def _version() -> str:
 
 
 def _add_starting(app: cyclopts.App) -> None:
-    app.command("replog.cli.dev:dev", name="dev", group=_STARTING, help="Run a whole cluster here, until Ctrl-C.")
-    app.command("replog.cli.init:init", name="init", group=_STARTING, help="Format a data directory for one node.")
-    app.command("replog.cli.serve:serve", name="serve", group=_STARTING, help="Run one node of a cluster.")
+    app.command("replog.cli.dev:dev", name="dev", group=_STARTING)
+    app.command("replog.cli.init:init", name="init", group=_STARTING)
+    app.command("replog.cli.serve:serve", name="serve", group=_STARTING)
 
 
 def _add_watching(app: cyclopts.App) -> None:
@@ -49,32 +49,29 @@ def _add_watching(app: cyclopts.App) -> None:
         "replog.cli.status:status",
         name="status",
         group=_WATCHING,
-        help="Say how a cluster is: one verdict, a row a node.",
     )
     leader = new_app("leader", "Move leadership.")
     leader.group = (_WATCHING,)
-    leader.command("replog.cli.leader:transfer", name="transfer", help="Hand leadership to another node.")
+    leader.command("replog.cli.leader:transfer", name="transfer")
     app.command(leader)
     log = new_app("log", "Read the log.")
     log.group = (_WATCHING,)
-    log.command("replog.cli.log:tail", name="tail", help="Print slots of the log, as they were chosen.")
+    log.command("replog.cli.log:tail", name="tail")
     app.command(log)
 
 
 def _add_storage(app: cyclopts.App) -> None:
-    app.command(
-        "replog.cli.directory:inspect", name="inspect", group=_STORAGE, help="Show what a data directory remembers."
-    )
-    app.command("replog.cli.directory:verify", name="verify", group=_STORAGE, help="Check every record of a directory.")
+    app.command("replog.cli.directory:inspect", name="inspect", group=_STORAGE)
+    app.command("replog.cli.directory:verify", name="verify", group=_STORAGE)
 
 
 def _add_checking(app: cyclopts.App) -> None:
     config = new_app("config", "Look at configuration.")
     config.group = (_CHECKING,)
-    config.command("replog.cli.config_check:check", name="check", help="Check a configuration file; name every error.")
+    config.command("replog.cli.config_check:check", name="check")
     app.command(config)
-    app.command("replog.cli.sim:sim", name="sim", group=_CHECKING, help="Break simulated clusters in every known way.")
-    app.command("replog.cli.completion:completion", name="completion", group=_CHECKING, help="Print shell completion.")
+    app.command("replog.cli.sim:sim", name="sim", group=_CHECKING)
+    app.command("replog.cli.completion:completion", name="completion", group=_CHECKING)
 
 
 def main() -> NoReturn:

@@ -12,7 +12,8 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
 
     Parameters
     ----------
-    shell: which shell it is for.
+    shell
+        Which shell it is for.
     """
     from .app import build_app
 

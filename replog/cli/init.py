@@ -28,10 +28,11 @@ CLUSTER_BYTES = 16
 
 def init(
     directory: Path,
+    /,
     *,
-    node: str,
-    member: Annotated[list[str], Parameter(negative=())],
-    cluster: str | None = None,
+    node: Annotated[str, Parameter(metavar="NODE")],
+    member: Annotated[list[str], Parameter(negative=(), metavar="NODE=HOST:PORT")],
+    cluster: Annotated[str | None, Parameter(metavar="NAME")] = None,
     json: AsJson = False,
 ) -> None:
     """Format a data directory for one node, and print who it belongs to.
@@ -40,10 +41,14 @@ def init(
 
     Parameters
     ----------
-    directory: made if absent, readable by its owner only.
-    node: whose directory this is, like n1.
-    member: one voter of the cluster as node=host:port; repeat it for every node, this one included.
-    cluster: the cluster's name or its 32 hex digits, the same for every node; random if left out.
+    directory
+        Made if absent, readable by its owner only.
+    node
+        Whose directory this is, like n1.
+    member
+        One voter of the cluster as node=host:port; repeat it for every node, this one included.
+    cluster
+        The cluster's name or its 32 hex digits, the same for every node; random if left out.
     """
     members = parse_members(member)
     number = parse_node(node)

@@ -80,7 +80,9 @@ Endpoints = Annotated[
 
 Range = Annotated[range, Parameter(converter=_range, n_tokens=1, accepts_keys=False, metavar="A:B")]
 
-AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="Print one JSON object instead of text.")]
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON object instead of text.")
+]
 
 Timeout = Annotated[
     float,

@@ -110,11 +110,9 @@ def _next(error: ReplogError) -> str:
 def _usage(error: cyclopts.CycloptsError) -> tuple[str, str]:
     """What is wrong with the command line, and where its words are explained."""
     error.verbose = False
-    app_name = error.app.name[0] if error.app else ""
-    chain = [word for word in (error.command_chain or ()) if word != app_name]
-    root = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else app_name
-    name = "replog" if root in ("__main__.py", "") else root
-    return str(error).strip(), f"{' '.join([name, *chain])} --help"
+    program = os.path.basename(sys.argv[0])
+    name = program if program not in ("", "__main__.py") else "replog"
+    return str(error).strip(), f"{' '.join([name, *(error.command_chain or ())])} --help"
 
 
 def _report_error(kind: str, text: str, next_step: str, code: int, *, is_json: bool) -> int:

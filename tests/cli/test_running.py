@@ -132,6 +132,12 @@ def test_a_wrong_command_line_names_the_word_and_ends_with_two(replog: Replog, w
     assert "Traceback" not in done.err
 
 
+def test_a_usage_error_points_to_the_help_of_its_command(replog: Replog) -> None:
+    """The next step is the page that explains this command, not the first page."""
+    assert "next:  replog leader --help" in replog("leader", "tranfer").err
+    assert "next:  replog init --help" in replog("init", "somewhere", "--node", "n1").err
+
+
 def test_help_lists_every_command_without_importing_it() -> None:
     """``replog --help`` loads neither the event loop nor the store: it answers at once."""
     heavy = "{'trio', 'lmdb', 'msgspec', 'cattrs', 'structlog'}"

@@ -72,6 +72,7 @@ class Learner:
         self._peers: dict[NodeId, _Peer] = {}
         self._asked: NodeId | None = None
         self._unanswered: set[NodeId] = set()
+        self._closed: set[NodeId] = set()
         self._retry_at_s = 0.0
         self._wanted = BEFORE_LOG
         self._wanted_since_s = 0.0
@@ -153,7 +154,11 @@ class Learner:
         if sender == self._asked:
             self._asked = None
 
+    def on_link_opened(self, peer: NodeId) -> None:
+        self._closed.discard(peer)
+
     def on_link_closed(self, peer: NodeId, now_s: float) -> None:
+        self._closed.add(peer)
         if peer == self._asked:
             self._asked = None
             self._unanswered.add(peer)
@@ -203,19 +208,24 @@ class Learner:
         if self._taught_through - self.chosen_through >= self._options.piece_slots_max:
             return  # bounded memory: first let the disk take what has come
         next_slot = self.next_wanted
-        ahead = [peer for peer, known in self._peers.items() if known.chosen_through >= next_slot]
+        ahead = [
+            peer
+            for peer, known in self._peers.items()
+            if known.chosen_through >= next_slot and peer not in self._closed
+        ]
         able = [peer for peer in ahead if self._peers[peer].compacted_through < next_slot]
         fresh = [peer for peer in able if peer not in self._unanswered]
-        if not fresh and now_s < self._retry_at_s:
-            return  # everybody able has failed to answer: pause before asking again
+        if not fresh:
+            if now_s < self._retry_at_s:
+                return  # everybody able has failed to answer: pause before asking again
+            if len(able) < len(ahead):
+                self._begin_transfer([peer for peer in ahead if peer not in able], now_s)
+                return
+            self._unanswered.clear()
         if able:
-            if not fresh:
-                self._unanswered.clear()
             self._asked = self._random.choice(fresh or able)
             self._retry_at_s = now_s + self._options.resend_interval_s
             self._turn.send(self._asked, LearnRequest(next_slot, self.goal))
-        elif ahead:
-            self._begin_transfer(ahead, now_s)
 
     def _ask_repair(self) -> None:
         slot = min(self.damaged)

@@ -416,6 +416,7 @@ class Replica:
 
     def on_link_opened(self, peer: NodeId) -> None:
         self._election.on_link_opened(peer)
+        self._learner.on_link_opened(peer)
         self._proposer.on_link_opened(peer)
 
     def on_link_closed(self, peer: NodeId) -> None:

@@ -256,6 +256,5 @@ class Faults:
             host.weather = DiskWeather()
             host.disk.replace()
             host.resume()
-            if not host.is_up:
-                host.start()
+            self._restart(host)
         return healed

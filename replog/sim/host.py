@@ -127,7 +127,11 @@ class Host:
         self.is_paused = False
         self._store.crash()
         self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
-        recovered = reconcile(self.disk, self._applier.applied_through)
+        try:
+            recovered = reconcile(self.disk, self._applier.applied_through)
+        except StorageError:
+            self.disk.replace()
+            return
         self._started_at_s = self._world.now_s
         self.replica = Replica(
             node=self.node,

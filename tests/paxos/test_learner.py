@@ -216,6 +216,31 @@ def test_a_transfer_that_gets_no_answer_moves_to_another_peer() -> None:
     assert {outbound.target for outbound in turn.sends} == {N2, N3}
 
 
+def test_a_dead_peer_with_the_slots_does_not_keep_a_node_from_fetching_the_state() -> None:
+    """The only peer that has the slots is gone: after one wait the state of another is fetched."""
+    role, turn = learner(options=Options(resend_interval_s=1.0))
+    role.on_peer_position(N2, Slot(60), Slot(0))
+    role.on_peer_position(N3, Slot(60), Slot(40))
+    role.catch_up(0.0, holds_next=False)
+    role.catch_up(1.0, holds_next=False)
+    assert [(outbound.target, type(outbound.message)) for outbound in turn.sends] == [
+        (N2, LearnRequest),
+        (N3, FetchState),
+    ]
+
+
+def test_a_peer_whose_link_is_closed_is_not_asked() -> None:
+    """What a closed link's peer once said is of no use until it is back."""
+    role, turn = learner()
+    role.on_peer_position(N2, Slot(60), Slot(0))
+    role.on_link_closed(N2, 0.0)
+    role.catch_up(0.0, holds_next=False)
+    assert turn.sends == []
+    role.on_link_opened(N2)
+    role.catch_up(0.0, holds_next=False)
+    assert sent(turn) == [LearnRequest(Slot(1), Slot(60))]
+
+
 @pytest.mark.parametrize("slot", [3, 12])
 def test_only_slots_that_are_here_can_be_damaged(slot: int) -> None:
     """Compacted and unknown slots are not marked for repair."""

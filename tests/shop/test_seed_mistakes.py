@@ -9,6 +9,7 @@ import ast
 from pathlib import Path
 
 import msgspec
+
 import shop_sm
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import NoticeKind

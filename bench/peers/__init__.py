@@ -1,0 +1,1 @@
+"""The systems we compare ourselves with, as Debian and PyPI ship them."""

@@ -1,0 +1,128 @@
+"""Three etcd servers as Debian ships them: default settings, every write synced before it is answered."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from ..child_process import Child, ChildFailed, free_ports, started
+from ..load_window import During
+from ..measurement import Measurement
+from ..plan import LoadPlan
+from ..systems import Cluster, System
+from .generators import measure_with, missing_parts, package_version
+
+_GENERATOR = "etcd_load"
+_START_S_MAX = 30.0
+
+
+@attrs.frozen
+class _Member:
+    name: str
+    client_port: int
+    child: Child
+
+    def status(self) -> dict[str, Any]:
+        """What the member says about itself, over the JSON gateway that etcd brings."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.client_port}/v3/maintenance/status", data=b"{}", method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=2.0) as response:
+            answer: dict[str, Any] = json.load(response)
+        return answer
+
+    def is_leading(self) -> bool:
+        try:
+            status = self.status()
+        except (urllib.error.URLError, OSError):
+            return False
+        return bool(status.get("leader")) and status["leader"] == status["header"]["member_id"]
+
+
+class EtcdCluster(Cluster):
+    """A running one."""
+
+    def __init__(self, members: list[_Member], folder: Path) -> None:
+        self._members = members
+        self._folder = folder
+
+    @property
+    def servers(self) -> Mapping[str, int]:
+        return {member.name: member.child.pid for member in self._members}
+
+    async def leader(self) -> str:
+        """Ask the members in turn until one says it leads.
+
+        Raises ``ChildFailed`` if none does for half a minute.
+        """
+        with trio.move_on_after(_START_S_MAX):
+            while True:
+                for member in self._members:
+                    if member.child.is_running and await trio.to_thread.run_sync(member.is_leading):
+                        return member.name
+                await trio.sleep(0.1)
+        raise ChildFailed("etcd: no member leads")
+
+    async def measure(self, plan: LoadPlan, *, during: During | None = None) -> Measurement:
+        """Load on the leader alone, which saves etcd the hop from a follower; on all members if a fault is to come."""
+        leader = await self.leader()
+        targets = self._members if during else [member for member in self._members if member.name == leader]
+        endpoints = [f"127.0.0.1:{member.client_port}" for member in targets]
+        return await measure_with(
+            _GENERATOR, plan, endpoints, self.servers, system="etcd", folder=self._folder, during=during
+        )
+
+
+class Etcd(System):
+    """etcd from Debian's ``etcd-server``."""
+
+    name = "etcd"
+    durability = "fsync on a quorum before the answer"
+
+    def missing(self) -> str | None:
+        return missing_parts(Path(shutil.which("etcd") or "/usr/bin/etcd"), _GENERATOR, "etcd-server")
+
+    def version(self) -> str:
+        return package_version("etcd-server")
+
+    @asynccontextmanager
+    async def running(self, folder: Path, replicas: int = 3) -> AsyncIterator[EtcdCluster]:
+        client_ports, peer_ports = free_ports(replicas), free_ports(replicas)
+        names = [f"etcd{number + 1}" for number in range(replicas)]
+        urls = [f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, peer_ports, strict=True)]
+        with ExitStack() as stack:
+            members = []
+            for name, client_port, peer_port in zip(names, client_ports, peer_ports, strict=True):
+                command = _server_command(name, client_port, peer_port, folder / name, ",".join(urls))
+                child = stack.enter_context(started(command, log_path=folder / f"{name}.log"))
+                members.append(_Member(name, client_port, child))
+            cluster = EtcdCluster(members, folder)
+            await cluster.leader()
+            yield cluster
+
+
+def _server_command(name: str, client_port: int, peer_port: int, data: Path, initial_cluster: str) -> list[str]:
+    """Addresses and names only: everything that decides speed and durability stays as shipped."""
+    client_url, peer_url = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
+    options = {
+        "--name": name,
+        "--data-dir": str(data),
+        "--listen-client-urls": client_url,
+        "--advertise-client-urls": client_url,
+        "--listen-peer-urls": peer_url,
+        "--initial-advertise-peer-urls": peer_url,
+        "--initial-cluster": initial_cluster,
+        "--initial-cluster-state": "new",
+        "--logger": "zap",
+        "--log-level": "error",
+    }
+    return ["etcd", *(word for pair in options.items() for word in pair)]

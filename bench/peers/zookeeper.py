@@ -1,0 +1,138 @@
+"""Three ZooKeeper servers as Debian ships them: default settings, every write synced before it is answered."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+from ..child_process import Child, ChildFailed, free_ports, started
+from ..load_window import During
+from ..measurement import Measurement
+from ..plan import LoadPlan
+from ..systems import Cluster, System
+from .generators import measure_with, missing_parts, package_version
+
+_GENERATOR = "zookeeper_load"
+_JAR = Path("/usr/share/java/zookeeper.jar")
+_START_S_MAX = 60.0
+
+
+@attrs.frozen
+class _Server:
+    name: str
+    client_port: int
+    child: Child
+
+    def mode(self) -> str:
+        """``leader`` or ``follower``, as the server itself says; empty if it does not answer."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.client_port), timeout=2.0) as connection:
+                connection.sendall(b"srvr")
+                answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+        except OSError:
+            return ""
+        modes = [line.split(":")[1].strip() for line in answer.splitlines() if line.startswith("Mode:")]
+        return modes[0] if modes else ""
+
+
+class ZooKeeperCluster(Cluster):
+    """A running one."""
+
+    def __init__(self, members: list[_Server], folder: Path) -> None:
+        self._members = members
+        self._folder = folder
+
+    @property
+    def servers(self) -> Mapping[str, int]:
+        return {member.name: member.child.pid for member in self._members}
+
+    async def leader(self) -> str:
+        """Ask the servers in turn until all that run have a role and one of them leads.
+
+        Raises ``ChildFailed`` if that takes longer than a minute.
+        """
+        with trio.move_on_after(_START_S_MAX):
+            while True:
+                running = [member for member in self._members if member.child.is_running]
+                modes = {member.name: await trio.to_thread.run_sync(member.mode) for member in running}
+                leaders = [name for name, mode in modes.items() if mode == "leader"]
+                if leaders and all(modes.values()):
+                    return leaders[0]
+                await trio.sleep(0.1)
+        raise ChildFailed("ZooKeeper: no server leads")
+
+    async def measure(self, plan: LoadPlan, *, during: During | None = None) -> Measurement:
+        """Load with the connections spread over all servers, as ZooKeeper's clients spread themselves."""
+        endpoints = [f"127.0.0.1:{member.client_port}" for member in self._members]
+        return await measure_with(
+            _GENERATOR, plan, endpoints, self.servers, system="zookeeper", folder=self._folder, during=during
+        )
+
+
+class ZooKeeper(System):
+    """ZooKeeper from Debian's ``zookeeper``."""
+
+    name = "zookeeper"
+    durability = "fsync on a quorum before the answer"
+
+    def missing(self) -> str | None:
+        if shutil.which("java") is None:
+            return "no java here; run bench/peers/install.sh"
+        return missing_parts(_JAR, _GENERATOR, "zookeeper")
+
+    def version(self) -> str:
+        return package_version("zookeeper")
+
+    @asynccontextmanager
+    async def running(self, folder: Path, replicas: int = 3) -> AsyncIterator[ZooKeeperCluster]:
+        client_ports = free_ports(replicas)
+        ensemble = _ensemble_lines(replicas)
+        with ExitStack() as stack:
+            members = []
+            for number, client_port in enumerate(client_ports, start=1):
+                name = f"zookeeper{number}"
+                configuration = _write_configuration(folder / name, number, client_port, ensemble)
+                child = stack.enter_context(started(_server_command(configuration), log_path=folder / f"{name}.log"))
+                members.append(_Server(name, client_port, child))
+            cluster = ZooKeeperCluster(members, folder)
+            await cluster.leader()
+            yield cluster
+
+
+def _ensemble_lines(replicas: int) -> str:
+    quorum_ports, election_ports = free_ports(replicas), free_ports(replicas)
+    return "".join(
+        f"server.{number}=127.0.0.1:{quorum_port}:{election_port}\n"
+        for number, (quorum_port, election_port) in enumerate(zip(quorum_ports, election_ports, strict=True), start=1)
+    )
+
+
+def _write_configuration(data: Path, number: int, client_port: int, ensemble: str) -> Path:
+    """The timings of Debian's ``zoo.cfg``; the admin page is off, since three can't share its port."""
+    data.mkdir()
+    (data / "myid").write_text(f"{number}\n")
+    configuration = data / "zoo.cfg"
+    configuration.write_text(
+        "tickTime=2000\ninitLimit=10\nsyncLimit=5\nadmin.enableServer=false\nmaxClientCnxns=0\n"
+        f"dataDir={data}\nclientPort={client_port}\nclientPortAddress=127.0.0.1\n{ensemble}"
+    )
+    return configuration
+
+
+def _server_command(configuration: Path) -> list[str]:
+    return [
+        "java",
+        "-Dzookeeper.log.dir=" + str(configuration.parent),
+        "-cp",
+        f"/etc/zookeeper/conf:{_JAR}",
+        "-Dlog4j.rootLogger=WARN",
+        "-Dzookeeper.root.logger=WARN,CONSOLE",
+        "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+        str(configuration),
+    ]

@@ -1,0 +1,63 @@
+"""What the benchmark asks of a system, ours or another: start a cluster, find its leader, put load on it."""
+
+from __future__ import annotations
+
+import abc
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from .load_window import During
+from .measurement import Measurement
+from .plan import LoadPlan
+
+
+class Cluster(abc.ABC):
+    """A running cluster on loopback."""
+
+    @property
+    @abc.abstractmethod
+    def servers(self) -> Mapping[str, int]:
+        """Process id of each server, by its name."""
+
+    @abc.abstractmethod
+    async def leader(self) -> str:
+        """Name of the server that leads at the moment."""
+
+    @abc.abstractmethod
+    async def measure(self, plan: LoadPlan, *, during: During | None = None) -> Measurement:
+        """Put load on it from a process of its own and say what came of it."""
+
+    def kill(self, server: str) -> None:
+        """SIGKILL: the process is gone and its sockets close."""
+        os.kill(self.servers[server], signal.SIGKILL)
+
+    def stop(self, server: str) -> None:
+        """SIGSTOP: the process hangs and its sockets stay open, as with a stalled disk or a frozen host."""
+        os.kill(self.servers[server], signal.SIGSTOP)
+
+    def resume(self, server: str) -> None:
+        """SIGCONT: a stopped server goes on."""
+        os.kill(self.servers[server], signal.SIGCONT)
+
+
+class System(abc.ABC):
+    """A kind of system that can be measured."""
+
+    name: str
+    durability: str
+    """What is on disk when an operation is answered, as the system is shipped."""
+
+    @abc.abstractmethod
+    def missing(self) -> str | None:
+        """Why it can't be measured here, or None."""
+
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Version of what is installed."""
+
+    @abc.abstractmethod
+    def running(self, folder: Path, replicas: int = 3) -> AbstractAsyncContextManager[Cluster]:
+        """A cluster with its data in ``folder``, ready to serve; gone when the block ends."""

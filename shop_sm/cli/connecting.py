@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import anyio
-from replog.client import connect
+
 
 from ..client import ShopClient
 
@@ -18,6 +18,8 @@ DEV_ENDPOINTS = ("127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103")
 
 @asynccontextmanager
 async def open_shop(endpoints: Sequence[str], timeout_s: float) -> AsyncIterator[ShopClient]:
+    from replog.client import connect
+
     async with connect(endpoints, name="shop") as log:
         yield ShopClient(log, timeout_s=timeout_s)
 

@@ -56,9 +56,10 @@ class Acceptor:
         if message.ballot < self.promise:  # P2
             self._turn.send(sender, Nack(message.ballot, self.promise))
             return
-        if message.slot > self.chosen_through + self._options.accept_ahead_slots_max:
+        is_own = sender == self._turn.node
+        if not is_own and message.slot > self.chosen_through + self._options.accept_ahead_slots_max:
             return  # bounded memory: the leader sends it again, or this node learns it later
-        if sender != self._turn.node and self._checksum(message.value) != message.crc:
+        if not is_own and self._checksum(message.value) != message.crc:
             self.damaged_received_count += 1
             return
         self._raise_promise(message.ballot)

@@ -99,7 +99,7 @@ class Proposer:
         self._prepare_sent_at_s = 0.0
         self._proposals: dict[Slot, _Proposal] = {}
         self._proposals_bytes = 0
-        self._undurable_count = 0
+        self._undurable: set[Slot] = set()
         self._next_slot = Slot(1)
         self._in_flight: dict[NodeId, dict[Slot, int]] = {}
         self._in_flight_bytes: dict[NodeId, int] = {}
@@ -223,7 +223,7 @@ class Proposer:
         while (
             self._queue
             and len(self._proposals) < self._options.window_slots
-            and self._undurable_count < self._options.undurable_slots_max
+            and len(self._undurable) < self._options.undurable_slots_max
             and (self._proposals_bytes + self._options.batch_bytes_max <= self._options.window_bytes)
         ):
             self._last_time_ms = max(time_ms, self._last_time_ms)
@@ -248,7 +248,7 @@ class Proposer:
         accept = Accept(self.ballot, slot, crc, value, self.chosen_through)
         self._proposals[slot] = _Proposal(accept, set(), now_s)
         self._proposals_bytes += len(value)
-        self._undurable_count += 1
+        self._undurable.add(slot)
         self._turn.send(self._node, accept)
         for peer in self._peers():
             self._send_accept(peer, accept)
@@ -257,6 +257,8 @@ class Proposer:
         """Phase 2b: count each voter once a slot, at this ballot only (P5)."""
         if self.role is not Role.LEADING or message.ballot != self.ballot or not self.membership.is_voter(sender):
             return
+        if sender == self._node:
+            self._undurable = {slot for slot in self._undurable if not message.first_slot <= slot <= message.last_slot}
         in_flight = self._in_flight.get(sender)
         lowest = max(message.first_slot, Slot(self.chosen_through + 1))
         if in_flight:
@@ -264,8 +266,6 @@ class Proposer:
                 self._in_flight_bytes[sender] -= in_flight.pop(slot)
         for number in range(lowest, min(message.last_slot, Slot(self._next_slot - 1)) + 1):
             proposal = self._proposals[Slot(number)]
-            if sender == self._node and sender not in proposal.votes:
-                self._undurable_count -= 1
             proposal.votes.add(sender)
         self._advance()
 
@@ -276,8 +276,6 @@ class Proposer:
                 return
             self.chosen_through = proposal.accept.slot
             self._proposals_bytes -= len(proposal.accept.value)
-            if self._node not in proposal.votes:
-                self._undurable_count -= 1
             del self._proposals[self.chosen_through]
 
     # --- over lossy links ---

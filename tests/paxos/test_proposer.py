@@ -158,6 +158,22 @@ def test_the_next_batch_grows_while_the_own_write_is_under_way() -> None:
     assert [decode_value(accept.value) for accept in proposed(turn)][1:] == [Batch(7, [b"b", b"c"])]
 
 
+def test_a_leader_does_not_run_ahead_of_its_own_disk() -> None:
+    """A quorum of quick peers does not let the leader gather what its own disk has not taken: memory stays bounded."""
+    role, turn = leading()
+    role.submit(b"a")
+    role.fill_window(0.0, 0)
+    for node in (N2, N3):
+        role.on_accepted(node, Accepted(ballot(1), Slot(1), Slot(2)))
+    assert role.chosen_through == 2
+    role.submit(b"b")
+    role.fill_window(0.0, 0)
+    assert len(proposed(turn)) == 1
+    role.on_accepted(N1, Accepted(ballot(1), Slot(2), Slot(2)))
+    role.fill_window(0.0, 0)
+    assert len(proposed(turn)) == 2
+
+
 def test_log_time_never_goes_back() -> None:
     """A wall clock that jumps back stamps the last time again."""
     role, turn = leading(Options(undurable_slots_max=8))

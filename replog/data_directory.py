@@ -1,0 +1,195 @@
+"""A node's data directory: who it belongs to, who holds it, and formatting it once.
+
+```
+DIR/            0700
+  identity      who this directory belongs to; written last by formatting, so its presence says "formatted"
+  lock          held (flock) by the process that uses the directory; its text is that process's id
+  log/          LMDB: everything Paxos must not forget, with the identity once more
+  state/        LMDB: the state machine's data; made by the state store
+```
+
+Nothing here ever starts afresh where something was before: a directory that is empty, foreign, damaged or in use is
+refused with the next step in the message, because a node that forgot what it promised must not vote (P9).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from .errors import Damaged, Refused, StorageError
+from .log_records import IDENTITY_KEY, decode_identity, encode_identity
+from .log_room import LogLimits
+from .log_store import LmdbLogStore
+from .paxos.ballot import NodeId, node_name
+from .paxos.membership import Membership
+from .storage import Identity
+
+IDENTITY_FILE: Final = IDENTITY_KEY.decode()
+LOCK_FILE: Final = "lock"
+LOG_FOLDER: Final = "log"
+STATE_FOLDER: Final = "state"
+
+_REPLACE = 'keep the directory for inspection and see "replace a dead node" in docs/OPERATING.md'
+
+
+def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Membership) -> Identity:
+    """Format ``path`` for ``node`` of ``cluster``; returns the identity with a new incarnation.
+
+    Parameters
+    ----------
+    path: made if absent; must be empty.
+    cluster: 16 bytes, the same on all members.
+    membership: the members the cluster is founded with.
+
+    Raises
+    ------
+    Refused: the directory is not empty.
+    StorageError: it can't be written.
+    """
+    identity = Identity(cluster, node, secrets.token_bytes(16), membership)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_contents(path)
+        path.chmod(0o700)
+        (path / LOG_FOLDER).mkdir(mode=0o700)
+        LmdbLogStore.create(path / LOG_FOLDER, identity)
+        _write_identity(path, encode_identity(identity))
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"{path} can't be formatted: {error}; check its owner, its permissions and the disk."
+        ) from error
+    return identity
+
+
+def open_directory(path: Path) -> DataDirectory:
+    """Take the lock of a formatted directory.
+
+    Raises
+    ------
+    Refused: absent, not formatted, or used by another process.
+    StorageError: it can't be read, or who it belongs to is damaged; the message names the file.
+    """
+    identity_path = path / IDENTITY_FILE
+    if not identity_path.exists():
+        raise Refused(_unformatted(path))
+    try:
+        lock = take_lock(path, is_shared=False)
+        return DataDirectory(path, read_identity(path), lock)
+    except OSError as error:
+        raise StorageError(
+            f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
+        ) from error
+
+
+class DataDirectory:
+    """A locked data directory; the lock lasts until ``close`` or the end of the process."""
+
+    def __init__(self, path: Path, identity: Identity | None, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self._identity = identity
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / LOG_FOLDER
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / STATE_FOLDER
+
+    def open_log(self, limits: LogLimits | None = None) -> LmdbLogStore:
+        """Check the log's structure and open it.
+
+        Raises ------ StorageError: it is absent, truncated, damaged in its structure, or belongs to another node; the
+        message names the file
+            and the next step. Damaged *records* are no error here: ``recover`` reports them.
+        """
+        return LmdbLogStore.open(self.log_path, self._identity, limits)
+
+    def close(self) -> None:
+        """Let another process use the directory. Close the stores first."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def take_lock(path: Path, *, is_shared: bool) -> int:
+    """A descriptor holding the directory's lock: exclusive to use it, shared to look at it while nobody does.
+
+    Raises ``Refused`` if another process holds it.
+    """
+    lock_path = path / LOCK_FILE
+    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise Refused(
+            f"{lock_path} is held by another process (id {holder}); one process uses a data directory at a time. "
+            "Stop that process, or name another directory."
+        ) from None
+    if not is_shared:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def read_identity(path: Path) -> Identity | None:
+    """Who the identity file says the directory belongs to, or None if that file is damaged (the log has a second
+    copy)."""
+    try:
+        return decode_identity((path / IDENTITY_FILE).read_bytes())
+    except Damaged:
+        return None
+
+
+def sync_folder(path: Path) -> None:
+    """Make names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_contents(path: Path) -> None:
+    if (path / IDENTITY_FILE).exists():
+        identity = read_identity(path)
+        owner = f"node {node_name(identity.node)} of cluster {identity.cluster.hex()}" if identity else "a node"
+        raise Refused(
+            f"{path} is already formatted for {owner}; start it with `replog serve`. "
+            "If that node is to be replaced, give the new one an empty directory."
+        )
+    names = sorted(os.listdir(path))
+    if names:
+        raise Refused(f"{path} is not empty (it has {', '.join(names[:3])}); name an empty or absent directory.")
+
+
+def _write_identity(path: Path, data: bytes) -> None:
+    """Durably, and all or nothing."""
+    partial = path / f"{IDENTITY_FILE}.partial"
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    partial.rename(path / IDENTITY_FILE)
+    sync_folder(path)
+
+
+def _unformatted(path: Path) -> str:
+    if not path.exists() or not os.listdir(path):
+        return f"{path} is not formatted; run `replog init {path}` once, then start the node."
+    if (path / LOG_FOLDER).exists():
+        return (
+            f"{path / IDENTITY_FILE} is missing. If formatting was interrupted, delete the directory and run "
+            f"`replog init` again; if this node has run before, {_REPLACE}."
+        )
+    return f"{path} is not a data directory of replog (it has no {IDENTITY_FILE} file); name another, or an empty one."

@@ -15,7 +15,7 @@ import msgspec
 from replog.state_machine import Command as LogCommand
 from replog.state_machine import State, StateMachine, StateView
 
-from . import catalogue, ordering
+from . import catalogue, keys, ordering
 from .answers import encode_answer
 from .audit import find_violations
 from .commands import (
@@ -37,7 +37,8 @@ from .commands import (
 )
 from .expiry import expire_orders
 from .life_cycle import Action
-from .limits import BATCH_COMMANDS_MAX, EXPIRED_PER_COMMAND_MAX, LOG_TIME_MS_MAX, SWEEP_MAX
+from .limits import BATCH_COMMANDS_MAX, EXPIRED_PER_COMMAND_MAX, SWEEP_MAX
+from .moment import Moment, moment_of
 from .queries import decode_query
 from .reading import answer
 from .results import BatchDone, InvalidField, Malformed, OrdersExpired, Result, SingleResult, encode_result
@@ -53,9 +54,9 @@ class Shop(StateMachine):
             wanted = decode_command(command.payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return MALFORMED
-        now_ms = min(max(command.time_ms, 0), LOG_TIME_MS_MAX)
-        expire_orders(state, now_ms, EXPIRED_PER_COMMAND_MAX)
-        return encode_result(run(state, wanted, now_ms))
+        moment = moment_of(state, command.time_ms)
+        expire_orders(state, moment, EXPIRED_PER_COMMAND_MAX)
+        return encode_result(run(state, wanted, moment))
 
     def query(self, view: StateView, request: bytes) -> bytes:
         """Answers a query; bytes that are none raise ``msgspec.DecodeError``, which goes back to the one who asked."""
@@ -65,48 +66,48 @@ class Shop(StateMachine):
         return find_violations(view)
 
 
-def run(state: State, command: Command, now_ms: int) -> Result:
+def run(state: State, command: Command, moment: Moment) -> Result:
     if isinstance(command, Batch):
-        return run_batch(state, command, now_ms)
-    return run_single(state, command, now_ms)
+        return run_batch(state, command, moment)
+    return run_single(state, command, moment)
 
 
-def run_batch(state: State, batch: Batch, now_ms: int) -> Result:
+def run_batch(state: State, batch: Batch, moment: Moment) -> Result:
     if not 0 < len(batch.commands) <= BATCH_COMMANDS_MAX:
         return InvalidField("commands", f"a batch holds 1 to {BATCH_COMMANDS_MAX}")
-    return BatchDone([run_single(state, command, now_ms) for command in batch.commands])
+    return BatchDone([run_single(state, command, moment) for command in batch.commands])
 
 
-def run_single(state: State, command: SingleCommand, now_ms: int) -> SingleResult:
+def run_single(state: State, command: SingleCommand, moment: Moment) -> SingleResult:
     match command:
         case PlaceOrder():
-            return ordering.place_order(state, command, now_ms)
+            return ordering.place_order(state, command, moment)
         case PayOrder():
-            return ordering.pay_order(state, command, now_ms)
+            return ordering.pay_order(state, command, moment.now_ms)
         case ShipOrder(order=order):
-            return ordering.advance_order(state, order, Action.SHIP, now_ms)
+            return ordering.advance_order(state, order, Action.SHIP, moment.now_ms)
         case DeliverOrder(order=order):
-            return ordering.advance_order(state, order, Action.DELIVER, now_ms)
+            return ordering.advance_order(state, order, Action.DELIVER, moment.now_ms)
         case CancelOrder(order=order):
-            return ordering.advance_order(state, order, Action.CANCEL, now_ms)
+            return ordering.advance_order(state, order, Action.CANCEL, moment.now_ms)
         case RefundOrder(order=order):
-            return ordering.advance_order(state, order, Action.REFUND, now_ms)
+            return ordering.advance_order(state, order, Action.REFUND, moment.now_ms)
         case PutProduct():
             return catalogue.put_product(state, command)
         case WithdrawProduct():
             return catalogue.withdraw_product(state, command)
         case AdjustStock():
-            return catalogue.adjust_stock(state, command, now_ms)
+            return catalogue.adjust_stock(state, command, moment.now_ms)
         case RegisterCustomer():
-            return catalogue.register_customer(state, command, now_ms)
+            return catalogue.register_customer(state, command, moment.now_ms)
         case ExpireOrders(orders_max=orders_max):
-            return expire(state, orders_max, now_ms)
+            return expire(state, orders_max, moment)
         case _:
             assert_never(command)
 
 
-def expire(state: State, orders_max: int, now_ms: int) -> SingleResult:
+def expire(state: State, orders_max: int, moment: Moment) -> SingleResult:
     if not 0 < orders_max <= SWEEP_MAX:
         return InvalidField("orders_max", f"must be 1 to {SWEEP_MAX}")
-    count, is_more = expire_orders(state, now_ms, orders_max)
-    return OrdersExpired(count, is_more)
+    count = expire_orders(state, moment, orders_max)
+    return OrdersExpired(count, is_more=moment.next_due <= keys.due(moment.now_ms))

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import anyio
 
-
 from ..client import ShopClient
 
 Outcome = TypeVar("Outcome")

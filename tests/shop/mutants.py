@@ -48,8 +48,8 @@ MUTANTS = [
     Mutant("expires a moment late", "expiry.py", "if due > now or", "if due >= now or"),
     Mutant("never expires", "expiry.py", "overdue.append(order_id.decode())", "pass"),
     Mutant("expires without bound", "expiry.py", "or len(overdue) == orders_max", ""),
-    Mutant("forgets who is due next", "ordering.py", "if due < (state.get", "if False and due < (state.get"),
-    Mutant("remembers a later due time", "ordering.py", "if due < (state.get", "if due > (state.get"),
+    Mutant("forgets who is due next", "ordering.py", "if due < moment.next_due", "if False and due < moment.next_due"),
+    Mutant("remembers a later due time", "ordering.py", "if due < moment.next_due", "if due > moment.next_due"),
     Mutant(
         "takes the same order twice",
         "ordering.py",

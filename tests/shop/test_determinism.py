@@ -22,6 +22,7 @@ APPLIED = [
     "shop",
     "ordering",
     "expiry",
+    "moment",
     "catalogue",
     "rules",
     "keys",

@@ -118,7 +118,8 @@ class ProtocolChecker:
             if record.ballot < promise_before:
                 raise _violation(
                     "promise kept",
-                    f"{node_name(node)} stores slot {record.slot} at {record.ballot}, having promised {promise_before} (P2)",
+                    f"{node_name(node)} stores slot {record.slot} at {record.ballot}, "
+                    f"having promised {promise_before} (P2)",
                 )
             self._held.setdefault(record.slot, {}).setdefault(record.ballot, set()).add(node)
 

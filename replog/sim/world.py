@@ -36,7 +36,7 @@ class World:
         heapq.heappush(self._heap, (self.now_s + delay_s, self._asked, act, arguments))
 
     def run(self, until_s: float, is_done: Callable[[], bool] | None = None, steps_max: int | None = None) -> None:
-        """Handle events until ``until_s``, until ``is_done``, or until ``steps_max`` events have been handled in all."""
+        """Handle events until ``until_s``, until ``is_done``, or until ``steps_max`` have been handled in all."""
         heap = self._heap
         while heap and heap[0][0] <= until_s:
             self.now_s, _, act, arguments = heapq.heappop(heap)

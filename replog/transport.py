@@ -15,6 +15,7 @@ from typing import Protocol
 import attrs
 import structlog
 import trio
+from attrs.validators import ge, gt
 
 from .codec import HELLO_BYTES_MAX, FrameError, Hello, Kind, Welcome, decode_payload, encode_frame
 from .link import Link, LinkClosed
@@ -34,19 +35,19 @@ _CLIENT = frozenset({Kind.CLIENT})
 class TransportOptions:
     """Limits of the links of one node."""
 
-    connections_max: int = 2_000
+    connections_max: int = attrs.field(default=2_000, validator=ge(1))
     """Links accepted at once, peers included."""
-    greeting_timeout_s: float = 3.0
+    greeting_timeout_s: float = attrs.field(default=3.0, validator=gt(0.0))
     """A link that has not said who it is by then is dropped."""
-    frame_timeout_s: float = 10.0
+    frame_timeout_s: float = attrs.field(default=10.0, validator=gt(0.0))
     """A frame that has begun must be whole by then."""
-    dial_timeout_s: float = 1.0
-    redial_first_s: float = 0.02
-    redial_max_s: float = 0.5
-    peer_payload_bytes_max: int = 64 * 2**20
-    client_payload_bytes_max: int = 8 * 2**20
-    peer_buffer_bytes_max: int = 64 * 2**20
-    client_buffer_bytes_max: int = 64 * 2**20
+    dial_timeout_s: float = attrs.field(default=1.0, validator=gt(0.0))
+    redial_first_s: float = attrs.field(default=0.02, validator=gt(0.0))
+    redial_max_s: float = attrs.field(default=0.5, validator=gt(0.0))
+    peer_payload_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
+    client_payload_bytes_max: int = attrs.field(default=8 * 2**20, validator=ge(1))
+    peer_buffer_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
+    client_buffer_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
 
 
 class Handler(Protocol):

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replog.addresses import check_address
 from replog.errors import ConfigError
 
-from .options import AsJson, check_address
+from .options import AsJson
 from .printing import note, print_json, print_text
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from replog.addresses import check_address
+
 from .logging_setup import LogFormat, LogLevel
 
 DEV_ENDPOINTS = ("127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103")
@@ -24,20 +26,6 @@ def parse_endpoints(text: str) -> tuple[str, ...]:
     for endpoint in endpoints:
         check_address(endpoint)
     return tuple(dict.fromkeys(endpoints))
-
-
-def check_address(address: str) -> str:
-    """Return ``address`` if it reads ``host:port`` or ``[ipv6]:port``.
-
-    Raises ``ValueError`` saying what is missing otherwise.
-    """
-    host, _, port = address.rpartition(":")
-    is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    if is_bare_ipv6:
-        raise ValueError(f"{address!r}: write an IPv6 address in brackets, like [::1]:7101.")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"{address!r} is no host:port, like 127.0.0.1:7101.")
-    return address
 
 
 def parse_range(text: str) -> range:

@@ -5,14 +5,15 @@ before. It does not vote and does not know how a value came to be chosen. It lea
 ballot b says "chosen through s" and this node accepted those slots at b (P6); or a peer teaches a value it knows
 chosen (P8).
 
-What it lacks it asks for, one piece at a time, from any peer that has it; what every peer has compacted away it
-replaces by a peer's state.
+What it lacks or holds damaged it asks for, one question at a time, from any peer that has it; what no peer's log can
+give any more, because it is compacted or damaged there too, it replaces by a peer's state.
 """
 
 from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import attrs
 
@@ -30,6 +31,13 @@ class _Peer:
 
     chosen_through: Slot = BEFORE_LOG
     compacted_through: Slot = BEFORE_LOG
+
+
+class _Question(NamedTuple):
+    """A LearnRequest that is not answered yet."""
+
+    peer: NodeId
+    slot: Slot
 
 
 @attrs.define(eq=False)
@@ -61,6 +69,8 @@ class Learner:
         self._random = random
         self.chosen_through = recovered.chosen_through
         self.compacted_through = recovered.compacted_through
+        self.applied_through = BEFORE_LOG
+        """How far the state machine has come: what it has applied, it does not need from the log."""
         self.damaged: set[Slot] = set(recovered.damaged_chosen)
         self.goal = self.chosen_through
         """The highest slot anybody is known to know chosen."""
@@ -70,8 +80,11 @@ class Learner:
         self._hint_ballot = BALLOT_ZERO
         self._hint_through = BEFORE_LOG
         self._peers: dict[NodeId, _Peer] = {}
-        self._asked: NodeId | None = None
+        self._question: _Question | None = None
         self._unanswered: set[NodeId] = set()
+        """Peers that let a question go unanswered, or answered one about slots to come with nothing new."""
+        self._without: dict[Slot, set[NodeId]] = {}
+        """Peers that had to answer a question about this slot with nothing: it is damaged there too."""
         self._closed: set[NodeId] = set()
         self._retry_at_s = 0.0
         self._wanted = BEFORE_LOG
@@ -128,16 +141,23 @@ class Learner:
                 self._taught[record.slot] = record
                 self._taught_through = record.slot
                 self._turn.store(record)
-        is_progress = self._taught_through > taught_before
-        if is_progress:
+        if self._taught_through > taught_before:
             # Everything up to here is durable once this write is, so the same transaction may say so.
             self._turn.store_chosen_through(self._taught_through)
-        if sender == self._asked:
-            self._asked = None
-            if is_progress:
-                self._unanswered.clear()
-            else:
-                self._unanswered.add(sender)
+        self._close_question(sender, message)
+
+    def _close_question(self, sender: NodeId, message: Learn) -> None:
+        question = self._question
+        if question is None or question.peer != sender:
+            return
+        self._question = None
+        if any(record.slot == question.slot for record in message.slots):
+            self._unanswered.clear()
+            self._without.pop(question.slot, None)
+        else:
+            self._unanswered.add(sender)
+            if not message.slots:
+                self._without.setdefault(question.slot, set()).add(sender)
 
     # --- what peers have ---
 
@@ -151,17 +171,16 @@ class Learner:
 
     def on_below_floor(self, sender: NodeId, message: BelowFloor) -> None:
         self.on_peer_position(sender, message.chosen_through, message.compacted_through)
-        if sender == self._asked:
-            self._asked = None
+        if self._question is not None and self._question.peer == sender:
+            self._question = None
 
     def on_link_opened(self, peer: NodeId) -> None:
         self._closed.discard(peer)
 
     def on_link_closed(self, peer: NodeId, now_s: float) -> None:
         self._closed.add(peer)
-        if peer == self._asked:
-            self._asked = None
-            self._unanswered.add(peer)
+        if self._question is not None and self._question.peer == peer:
+            self._give_up_question()
         if self._transfer is not None and self._transfer.peer == peer and not self._transfer.is_storing:
             self._transfer.failures += 1
             self._retry_at_s = now_s
@@ -183,37 +202,55 @@ class Learner:
         ``holds_next``: the next slot was accepted here at the followed ballot, so the leader's word will do and
         nothing is asked until it has been missing for a while.
         """
-        if self.damaged and now_s >= self._repair_at_s:
-            self._repair_at_s = now_s + self._options.resend_interval_s
-            self._ask_repair()
-        if self.goal <= self._taught_through:
-            return
         if self._transfer is not None:
             self._continue_transfer(now_s)
             return
         if self.next_wanted != self._wanted:
             self._wanted = self.next_wanted
             self._wanted_since_s = now_s
-        if self._asked is not None:
-            is_due = now_s >= self._retry_at_s
-        else:
-            is_due = not holds_next or now_s >= self._wanted_since_s + self._options.resend_interval_s
-        if is_due:
-            self._ask(now_s)
+        if self._question is not None:
+            if now_s < self._retry_at_s:
+                return
+            self._give_up_question()
+            holds_next = False
+        if self.damaged and now_s >= self._repair_at_s:
+            self._ask_repair(now_s)
+        elif self.goal > self._taught_through and (
+            not holds_next or now_s >= self._wanted_since_s + self._options.resend_interval_s
+        ):
+            self._ask_next(now_s)
 
-    def _ask(self, now_s: float) -> None:
-        if self._asked is not None:
-            self._unanswered.add(self._asked)
-            self._asked = None
+    def _give_up_question(self) -> None:
+        assert self._question is not None
+        self._unanswered.add(self._question.peer)
+        self._question = None
+
+    def _ask_next(self, now_s: float) -> None:
         if self._taught_through - self.chosen_through >= self._options.piece_slots_max:
             return  # bounded memory: first let the disk take what has come
-        next_slot = self.next_wanted
-        ahead = [
-            peer
-            for peer, known in self._peers.items()
-            if known.chosen_through >= next_slot and peer not in self._closed
+        self._ask(self.next_wanted, self.goal, now_s)
+
+    def _ask_repair(self, now_s: float) -> None:
+        """Ask for the lowest damaged slot that somebody may have, or that the state machine can't go on without."""
+        self._repair_at_s = now_s + 2 * self._options.resend_interval_s  # between two repairs the log goes on
+        for slot in sorted(self.damaged):
+            if slot > self.applied_through or self._able(slot, self._ahead(slot)):
+                self._ask(slot, slot, now_s)
+                return
+
+    def _ahead(self, slot: Slot) -> list[NodeId]:
+        return [
+            peer for peer, known in self._peers.items() if known.chosen_through >= slot and peer not in self._closed
         ]
-        able = [peer for peer in ahead if self._peers[peer].compacted_through < next_slot]
+
+    def _able(self, slot: Slot, ahead: list[NodeId]) -> list[NodeId]:
+        without = self._without.get(slot, ())
+        return [peer for peer in ahead if self._peers[peer].compacted_through < slot and peer not in without]
+
+    def _ask(self, slot: Slot, through: Slot, now_s: float) -> None:
+        """Ask a peer that has ``slot``; if none that answers has it, fetch the state of one that is past it."""
+        ahead = self._ahead(slot)
+        able = self._able(slot, ahead)
         fresh = [peer for peer in able if peer not in self._unanswered]
         if not fresh:
             if now_s < self._retry_at_s:
@@ -223,22 +260,17 @@ class Learner:
                 return
             self._unanswered.clear()
         if able:
-            self._asked = self._random.choice(fresh or able)
+            peer = self._random.choice(fresh or able)
+            self._question = _Question(peer, slot)
             self._retry_at_s = now_s + self._options.resend_interval_s
-            self._turn.send(self._asked, LearnRequest(next_slot, self.goal))
-
-    def _ask_repair(self) -> None:
-        slot = min(self.damaged)
-        able = [p for p, known in self._peers.items() if known.compacted_through < slot <= known.chosen_through]
-        if able:
-            self._turn.send(self._random.choice(able), LearnRequest(slot, slot))
+            self._turn.send(peer, LearnRequest(slot, through))
 
     # --- state transfer: the core decides and carries positions, the bytes come from storage ---
 
     def _begin_transfer(self, ahead: list[NodeId], now_s: float) -> None:
         peer = max(ahead, key=lambda p: (p not in self._unanswered, self._peers[p].chosen_through, p))
         self._transfer = _Transfer(peer)
-        self._asked = None
+        self._without.clear()
         self._turn.notice(NoticeKind.STATE_TRANSFER_BEGAN, peer=peer, chosen_through=self.chosen_through)
         self._fetch(now_s)
 
@@ -255,7 +287,6 @@ class Learner:
         if self._transfer.failures > self._options.election_rounds:
             self._unanswered.add(self._transfer.peer)
             self._transfer = None
-            self._ask(now_s)
         else:
             self._fetch(now_s)
 
@@ -268,7 +299,7 @@ class Learner:
         is_other = message.image != transfer.image and message.position == 0
         if not (is_next or is_other) or self._checksum(message.data) != message.crc:
             return
-        if message.applied_through <= self.chosen_through:
+        if not self._is_of_use(message.applied_through):
             self._transfer = None  # it would lead backwards: the log goes further by itself
             return
         transfer.image = message.image
@@ -279,6 +310,11 @@ class Learner:
         self._turn.state_pieces.append(
             StoreStatePiece(message.image, message.applied_through, message.position, message.is_last, message.data)
         )
+
+    def _is_of_use(self, applied_through: Slot) -> bool:
+        """Whether a state at that slot goes beyond the log, or over damage the state machine is stuck at."""
+        stuck_at = min((slot for slot in self.damaged if slot > self.applied_through), default=None)
+        return applied_through > self.chosen_through or (stuck_at is not None and applied_through >= stuck_at)
 
     def on_state_piece_stored(self, image: bytes, position: int, now_s: float) -> None:
         transfer = self._transfer
@@ -291,11 +327,12 @@ class Learner:
     def on_state_installed(self, applied_through: Slot) -> None:
         """The state stands at ``applied_through``: everything up to it is chosen, applied and gone from the log."""
         self._transfer = None
-        self._asked = None
+        self._question = None
         self._retry_at_s = 0.0
+        self.applied_through = max(self.applied_through, applied_through)
+        self.on_compacted(applied_through)
         if applied_through <= self.chosen_through:
             return
-        self.on_compacted(applied_through)
         self.chosen_through = applied_through
         self._turn.store_chosen_through(applied_through)
         self._taught_through = applied_through

@@ -16,7 +16,7 @@ from typing import assert_never
 import msgspec
 
 from .acceptor import Acceptor
-from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
+from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from .divergence import Divergence
 from .effects import Effects, NoticeKind, ReadSlots, SendState
 from .effects import Refusal as Refusal
@@ -95,7 +95,6 @@ class Replica:
         self._divergence = Divergence(self._turn, self.membership)
         self._ledger = Ledger(node)
         self._reading_for: set[NodeId] = set()
-        self._applied_through = BEFORE_LOG
         self._is_full = False
         self._is_stalled = False
         self._leader_told: NodeId | None = None
@@ -145,6 +144,11 @@ class Replica:
     @property
     def role(self) -> Role:
         return self._proposer.role
+
+    @property
+    def submissions_waiting(self) -> int:
+        """Submissions that have no slot yet."""
+        return self._proposer.submissions_waiting
 
     def statistics(self) -> ReplicaStatistics:
         return ReplicaStatistics(
@@ -303,7 +307,7 @@ class Replica:
                 self._acceptor.is_voting,
                 self._learner.chosen_through,
                 self._acceptor.accepted_through,
-                self._applied_through,
+                self._learner.applied_through,
                 self._learner.compacted_through,
                 self._divergence.own_slot,
                 self._divergence.own_digest,
@@ -439,7 +443,7 @@ class Replica:
 
     def on_applied(self, applied_through: Slot, digest_slot: Slot, digest: bytes) -> None:
         """The state machine applied up to ``applied_through``; ``digest`` is its digest after ``digest_slot``."""
-        self._applied_through = applied_through
+        self._learner.applied_through = applied_through
         self._divergence.on_digest(digest_slot, digest)
 
     def on_compacted(self, compacted_through: Slot) -> None:

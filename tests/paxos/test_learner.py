@@ -148,6 +148,7 @@ def test_memory_for_lessons_is_bounded() -> None:
 def test_damage_in_the_chosen_part_is_repaired_from_a_peer() -> None:
     """P10: a damaged chosen record is asked for by its slot, stored again, and told."""
     role, turn = learner(recovered(chosen_through=9, damaged_chosen=(Slot(4),)))
+    role.applied_through = Slot(9)
     role.on_peer_position(N2, Slot(9), Slot(5))
     role.catch_up(0.0, holds_next=False)
     assert sent(turn) == []
@@ -158,6 +159,34 @@ def test_damage_in_the_chosen_part_is_repaired_from_a_peer() -> None:
     role.on_durable(turn.records)
     assert role.damaged == set()
     assert [notice.kind for notice in turn.notices] == [NoticeKind.DAMAGE_REPAIRED]
+
+
+def test_a_repair_does_not_keep_a_node_from_catching_up() -> None:
+    """One question at a time: while a repair finds no answer, every other question is about what comes next."""
+    role, turn = learner(recovered(chosen_through=7, damaged_chosen=(Slot(4),)), options=Options(resend_interval_s=1.0))
+    role.applied_through = Slot(7)
+    role.on_peer_position(N2, Slot(9), Slot(0))
+    for now_s in range(4):
+        role.catch_up(float(now_s), holds_next=False)
+    assert [message.from_slot for message in sent(turn) if isinstance(message, LearnRequest)] == [4, 8, 4, 8]
+
+
+def test_damage_that_no_log_can_repair_is_replaced_by_a_state() -> None:
+    """A slot damaged at every peer that still has it is fetched as part of a state that has applied it."""
+    role, turn = learner(recovered(chosen_through=7, damaged_chosen=(Slot(4),)), options=Options(resend_interval_s=1.0))
+    role.on_peer_position(N2, Slot(7), Slot(0))
+    role.catch_up(0.0, holds_next=False)
+    role.on_learn(N2, Learn(Slot(7), ()))
+    role.catch_up(2.0, holds_next=False)
+    assert sent(turn) == [LearnRequest(Slot(4), Slot(4)), FetchState(b"", 0)]
+    role.on_state_piece(N2, piece(0, slot=3), 2.0)
+    assert turn.state_pieces == []
+    role.catch_up(9.0, holds_next=False)
+    role.on_learn(N2, Learn(Slot(7), ()))
+    role.catch_up(12.0, holds_next=False)
+    role.on_state_piece(N2, piece(0, slot=6, last=True), 12.0)
+    role.on_state_installed(Slot(6))
+    assert (role.damaged, role.chosen_through, role.compacted_through) == (set(), 7, 6)
 
 
 def test_below_every_floor_a_state_is_fetched_piece_by_piece() -> None:

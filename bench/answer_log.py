@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
+import math
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 from .latencies import Latencies
@@ -27,19 +28,24 @@ class AnswerLog:
 
     Parameters
     ----------
-    plan: says when the window opens and closes, counted from the creation of this object.
+    plan: says when the window opens and closes, counted from ``start``.
     operations_per_answer: more than one where an answer covers a batch.
     """
 
     def __init__(self, plan: LoadPlan, *, operations_per_answer: int = 1) -> None:
         self._plan = plan
         self._operations_per_answer = operations_per_answer
-        self._opens_at = time.perf_counter() + plan.warmup_s
+        self._opens_at = math.inf
         self._began = self._ended = 0.0
         self._is_open = False
         self._starts = array("d")
         self._ends = array("d")
         self._errors = 0
+        self._backlog: Callable[[], int] = int
+
+    def start(self, now: float) -> None:
+        """The warm-up begins."""
+        self._opens_at = now + self._plan.warmup_s
 
     def answered(self, started: float, ended: float) -> None:
         """An operation that was due at ``started`` was answered at ``ended`` (``time.perf_counter``)."""
@@ -51,6 +57,13 @@ class AnswerLog:
         """An operation ended without its answer."""
         if self._is_open:
             self._errors += 1
+
+    def count_backlog(self, backlog: Callable[[], int]) -> None:
+        """Count as failed what ``backlog`` says is due and not begun when the window closes.
+
+        Otherwise the operations that a stall hurt most would be missing from the result.
+        """
+        self._backlog = backlog
 
     def turn(self, now: float) -> bool:
         """Open or close the window when it is time; True once the result has been reported."""
@@ -71,6 +84,7 @@ class AnswerLog:
         """End the measured window and report."""
         self._is_open = False
         self._ended = now
+        self._errors += self._backlog()
         emit({"event": "ended"})
         emit({"event": "result", **self._result()})
 

@@ -15,13 +15,11 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import trio
 
+from .errors import ChildFailed
+
 _PR_SET_PDEATHSIG = 1
 _LINE_BYTES_MAX = 64 * 2**20
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class ChildFailed(Exception):
-    """A child process ended when it should not have; the message ends with the last lines it wrote."""
 
 
 def _die_with_parent() -> None:

@@ -86,6 +86,8 @@ class Series:
     """Rounds of one load on one system: figures are medians over rounds, percentiles are of all operations."""
 
     rounds: Sequence[Measurement] = attrs.field(validator=attrs.validators.min_len(1))
+    label: str = ""
+    """What sets it apart in its table."""
 
     @property
     def plan(self) -> LoadPlan:

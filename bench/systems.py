@@ -49,6 +49,8 @@ class System(abc.ABC):
     name: str
     durability: str
     """What is on disk when an operation is answered, as the system is shipped."""
+    needs_fresh_cluster: bool = False
+    """Whether it gets slower the more it has done, so that only a new cluster for each window shows its best."""
 
     @abc.abstractmethod
     def missing(self) -> str | None:

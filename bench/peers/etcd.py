@@ -14,7 +14,8 @@ from typing import Any
 import attrs
 import trio
 
-from ..child_process import Child, ChildFailed, free_ports, started
+from ..child_process import Child, free_ports, started
+from ..errors import ChildFailed
 from ..load_window import During
 from ..measurement import Measurement
 from ..plan import LoadPlan

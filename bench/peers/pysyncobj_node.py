@@ -54,6 +54,7 @@ class Load:
         self._failed: list[float] = []
 
     def begin(self) -> None:
+        self._log.start(time.perf_counter())
         for _ in range(self._plan.outstanding):
             self._call()
 

@@ -1,0 +1,74 @@
+"""Options that mean the same for every measurement."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import Parameter
+
+DEFAULT_RESULTS = Path(__file__).parent / "results"
+
+
+def read_numbers(text: str) -> tuple[int, ...]:
+    """Split ``1,16,64``; raises ``ValueError`` naming a part that is no positive whole number."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts:
+        if not part.isdigit() or int(part) < 1:
+            raise ValueError(f"{part!r} is no positive whole number; write several separated by commas, like 1,16,64.")
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def _numbers(_type: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
+    return read_numbers(",".join(token.value for token in tokens))
+
+
+def _names(_type: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
+    parts = ",".join(token.value for token in tokens).split(",")
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+Numbers = Annotated[
+    tuple[int, ...], Parameter(converter=_numbers, n_tokens=1, negative=(), accepts_keys=False, metavar="N,...")
+]
+Names = Annotated[
+    tuple[str, ...], Parameter(converter=_names, n_tokens=1, negative=(), accepts_keys=False, metavar="NAME,...")
+]
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """How long, how often, and where everything goes.
+
+    Parameters
+    ----------
+    rounds: Measured windows of each kind; the table shows their median and range.
+    seconds: Length of one window.
+    warmup: Seconds of the same load before a window opens.
+    results: Folder for the result file.
+    data: Folder the clusters keep their data under, on the disk that is to be measured.
+    as_json: Print one JSON object a line on stdout instead of a table.
+    """
+
+    rounds: int = 5
+    seconds: float = 6.0
+    warmup: float = 1.0
+    results: Path = DEFAULT_RESULTS
+    data: Path = Path("/var/tmp")
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+
+    def settings(self, **others: Any) -> dict[str, Any]:
+        """What the result file records of how it was run."""
+        return {"rounds": self.rounds, "seconds": self.seconds, "warmup_s": self.warmup, **others}
+
+    @contextmanager
+    def data_folder(self) -> Iterator[Path]:
+        """A fresh folder on the measured disk, gone afterwards. (``/tmp`` is memory on many machines.)"""
+        self.data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="replog-bench-", dir=self.data, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)

@@ -105,9 +105,10 @@ class DataDirectory:
     def open_log(self, limits: LogLimits | None = None) -> LmdbLogStore:
         """Check the log's structure and open it.
 
-        Raises ------ StorageError: it is absent, truncated, damaged in its structure, or belongs to another node; the
-        message names the file
-            and the next step. Damaged *records* are no error here: ``recover`` reports them.
+        Raises
+        ------
+        StorageError: it is absent, truncated, damaged in its structure, or belongs to another node; the message names
+            the file and the next step. Damaged *records* are no error here: ``recover`` reports them.
         """
         return LmdbLogStore.open(self.log_path, self._identity, limits)
 

@@ -193,7 +193,7 @@ class _Check:
         return free_pages
 
     def _free_numbers(self, content: bytes) -> int:
-        count = _PAGE_NUMBER.unpack_from(content)[0] if len(content) >= 8 else _NO_PAGE
+        count: int = _PAGE_NUMBER.unpack_from(content)[0] if len(content) >= 8 else _NO_PAGE
         if (count + 1) * 8 > len(content):
             raise Damaged(f"the list of free pages names {count} pages in {len(content)} bytes")
         for number in struct.unpack_from(f"<{count}Q", content, 8):

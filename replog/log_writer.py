@@ -98,10 +98,11 @@ _Job = _Submitted | _Floor | _Wake
 class LogWriter:
     """Owns the writing side of one log store.
 
-    Parameters ---------- on_durable: called on the writer's thread with a ticket: its write and all before it are
-    durable. One call a group. on_failure: called once, on the writer's thread; what was not reported durable is of
-    unknown outcome, and the process must
-        end.
+    Parameters
+    ----------
+    on_durable: called on the writer's thread with a ticket: its write and all before it are durable. One call a group.
+    on_failure: called once, on the writer's thread; what was not reported durable is of unknown outcome, and the
+        process must end.
     on_compacted: called on the writer's thread with the new ``compacted_through``.
     compaction_slots_max: slots dropped in one transaction.
     room_retry_s: how long a group that found the disk full waits before it is tried again.

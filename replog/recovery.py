@@ -16,8 +16,8 @@ from .storage import LogStore
 def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
     """What the log remembers, once its position is at least the state's.
 
-    What the state machine applied was chosen, so the log may say so; where the log has a gap below it, the state came from a
-    peer and the log below it is of no use.
+    What the state machine applied was chosen, so the log may say so; where the log has a gap below it, the state came
+    from a peer and the log below it is of no use.
     """
     recovered = log.recover()
     if applied_through <= recovered.chosen_through:

@@ -1,1 +1,68 @@
-"""A Multi-Paxos replicated log with a distinguished leader, to embed in Python programs."""
+"""A Multi-Paxos replicated log with a distinguished leader, to embed in Python programs.
+
+The public names; each is imported when it is first used, so that a command that needs few of them starts at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Client as Client
+    from .client import Receipt as Receipt
+    from .client import connect as connect
+    from .config import NodeOptions as NodeOptions
+    from .config import ReplicaConfig as ReplicaConfig
+    from .config import load_config as load_config
+    from .embedding import EmbeddedReplica as EmbeddedReplica
+    from .embedding import open_replica as open_replica
+    from .embedding import run_replica as run_replica
+    from .errors import CommandFailed as CommandFailed
+    from .errors import CommandTooLarge as CommandTooLarge
+    from .errors import ConfigError as ConfigError
+    from .errors import Damaged as Damaged
+    from .errors import OutcomeUnknown as OutcomeUnknown
+    from .errors import Overloaded as Overloaded
+    from .errors import Refused as Refused
+    from .errors import ReplogError as ReplogError
+    from .errors import SessionExpired as SessionExpired
+    from .errors import StateDiverged as StateDiverged
+    from .errors import StorageError as StorageError
+    from .errors import StorageFull as StorageFull
+    from .errors import Unavailable as Unavailable
+    from .local_cluster import LocalCluster as LocalCluster
+    from .local_cluster import local_cluster as local_cluster
+    from .requests import LogEntry as LogEntry
+    from .state_machine import Command as Command
+    from .state_machine import State as State
+    from .state_machine import StateMachine as StateMachine
+    from .state_machine import StateView as StateView
+    from .status import NodeStatus as NodeStatus
+
+_ROOMS = {
+    "client": ("Client", "Receipt", "connect"),
+    "config": ("NodeOptions", "ReplicaConfig", "load_config"),
+    "embedding": ("EmbeddedReplica", "open_replica", "run_replica"),
+    "errors": (
+        "CommandFailed", "CommandTooLarge", "ConfigError", "Damaged", "OutcomeUnknown", "Overloaded", "Refused",
+        "ReplogError", "SessionExpired", "StateDiverged", "StorageError", "StorageFull", "Unavailable",
+    ),
+    "local_cluster": ("LocalCluster", "local_cluster"),
+    "requests": ("LogEntry",),
+    "state_machine": ("Command", "State", "StateMachine", "StateView"),
+    "status": ("NodeStatus",),
+}  # fmt: skip
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted(_ROOM_OF)
+
+
+def __getattr__(name: str) -> Any:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'replog' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value

@@ -70,7 +70,8 @@ class Hello(msgspec.Struct, array_like=True, frozen=True):
 class Welcome(msgspec.Struct, array_like=True, frozen=True):
     """Who answers; with a ``refusal`` the link is closed right after.
 
-    ``members`` are (node, advertised address) of the whole cluster.
+    ``members`` are (node, advertised address) of the whole cluster. ``submission_bytes_max`` is what a client may
+    send in one submission (0: it was not said).
     """
 
     cluster: bytes
@@ -78,6 +79,7 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True):
     incarnation: bytes
     refusal: str = ""
     members: tuple[tuple[int, str], ...] = ()
+    submission_bytes_max: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -4,8 +4,10 @@ A turn writes one frame a link. ``write`` tries the socket at once, because hand
 the send; what the socket does not take is kept, up to a limit, and a task of the link's own sends it when there is
 room.
 
-This is the seam where TLS goes in: whoever makes links (``dial``, ``accepted``) may make them over another
-socket-like object.
+It runs under trio, as the node does, and under asyncio, where a client may live: all it needs of an event loop is to
+wait until a socket is readable or writable.
+
+This is the seam where TLS goes in: whoever makes links may make them over another socket-like object.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-import trio
+import anyio
 
 from .codec import FRAME_BYTES_MAX, FrameSplitter, Kind
 
@@ -44,8 +46,8 @@ class Link:
         self._write_buffer_bytes_max = write_buffer_bytes_max
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
-        self._has_unsent = trio.Event()
-        self._is_drained = trio.Event()
+        self._has_unsent = anyio.Event()
+        self._is_drained = anyio.Event()
         self._is_drained.set()
         self.is_closed = False
         self.frames_dropped = 0
@@ -94,7 +96,7 @@ class Link:
         if sent < len(frame):
             self._keep(frame[sent:])
             self._has_unsent.set()
-            self._is_drained = trio.Event()
+            self._is_drained = anyio.Event()
         return True
 
     def _keep(self, data: bytes) -> None:
@@ -107,15 +109,17 @@ class Link:
             await self._has_unsent.wait()
             try:
                 await self._drain()
-            except OSError:
+            except (OSError, anyio.ClosedResourceError):
                 self.close()
                 return
-            self._has_unsent = trio.Event()
+            self._has_unsent = anyio.Event()
             self._is_drained.set()
 
     async def _drain(self) -> None:
         while self._unsent and not self.is_closed:
-            await trio.lowlevel.wait_writable(self._sock)
+            await anyio.wait_writable(self._sock)
+            if self.is_closed:
+                return
             data = b"".join(self._unsent) if len(self._unsent) > 1 else self._unsent[0]
             try:
                 sent = self._sock.send(data)
@@ -141,11 +145,11 @@ class Link:
             if self.is_closed:
                 raise LinkClosed("this end closed the link")
             try:
-                await trio.lowlevel.wait_readable(self._sock)
+                await anyio.wait_readable(self._sock)
                 chunk = self._sock.recv(RECEIVE_BYTES)
             except BlockingIOError:
                 continue
-            except (OSError, trio.ClosedResourceError) as error:
+            except (OSError, anyio.ClosedResourceError) as error:
                 raise LinkClosed(f"the link failed: {error}") from error
             if not chunk:
                 raise LinkClosed("the other end closed the link")
@@ -161,7 +165,7 @@ class Link:
         self.is_closed = True
         self._unsent = []
         self._unsent_bytes = 0
-        trio.lowlevel.notify_closing(self._sock)
+        anyio.notify_closing(self._sock)
         self._sock.close()
         self._has_unsent.set()
         self._is_drained.set()

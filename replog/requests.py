@@ -158,7 +158,8 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=44):
 class NotLeader(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=45):
     """This node does not lead (any more); ``address`` (empty: unknown) is where the client should go.
 
-    What it sent here and has no reply to may have been done or not: it sends it again, under the same numbers.
+    What it sent here and has no reply to may have been done or not: it sends it again, under the same numbers. A node
+    that said "unknown" says so again as soon as it knows; if it has come to lead itself, it names itself.
     """
 
     leader: NodeId
@@ -205,11 +206,12 @@ class Status(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=49):
 
 
 class TransferAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=50):
-    """Whether a hand-over was begun, and if not, why."""
+    """Whether a hand-over was begun, and if not, why; ``leader_address`` (empty: unknown) is who could do it."""
 
     request: int
     is_accepted: bool
     reason: str
+    leader_address: str = ""
 
 
 class Pong(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=51):

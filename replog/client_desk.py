@@ -1,0 +1,272 @@
+"""What a node owes its clients: whose replies go where, which reads wait, who follows the log.
+
+Everything said to one client in a turn leaves as one frame, at the end of the turn. It decides nothing about the log:
+the node hands it what was applied, confirmed or refused. A client that does not take its answers is dropped; it comes
+back and asks again under the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import attrs
+import msgspec
+
+from .applier import Outcome
+from .codec import Kind, encode_frame
+from .link import Link
+from .paxos.ballot import NodeId, Slot
+from .paxos.effects import ReadReady, Refusal
+from .paxos.messages import AcceptedSlot
+from .requests import (
+    CloseSession,
+    Entries,
+    Follow,
+    LogEntry,
+    NodeMessage,
+    NotLeader,
+    OpenSession,
+    Query,
+    QueryAnswers,
+    QueryRefused,
+    Refused,
+    SessionOpened,
+    Submission,
+    Submit,
+)
+
+FOLLOW_PIECE_SLOTS = 64
+FOLLOW_PIECE_BYTES = 512 * 1024
+
+REASONS = {
+    Refusal.OVERLOADED: "the leader's queue is full; send less at a time",
+    Refusal.TOO_LARGE: "the submission is above batch_bytes_max and was not proposed",
+    Refusal.STORAGE_FULL: "the leader's disk is nearly full and takes no new commands; make room on it",
+    Refusal.NOT_LEADER: "this node does not lead",
+}
+
+_submission_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
+
+Answer = Callable[[bytes], bytes]
+ReadLog = Callable[[Slot, Slot, int, int], list[AcceptedSlot]]
+
+
+class Book(Protocol):
+    """What the desk needs to know of the node's position."""
+
+    @property
+    def applied_through(self) -> Slot: ...
+
+    @property
+    def compacted_through(self) -> Slot: ...
+
+    def leader_address(self) -> tuple[NodeId, str]:
+        """Who leads and where clients reach it; (0, "") if it is unknown."""
+
+
+@attrs.define(eq=False)
+class _Following:
+    """A client that reads the log as it grows."""
+
+    next_slot: Slot
+    credit: int
+
+
+class ClientDesk:
+    """All clients of one node; every call is synchronous and on the event loop's thread."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._routes: dict[int, Link] = {}
+        self._sessions: dict[Link, set[int]] = {}
+        self._nonces: dict[bytes, Link] = {}
+        self._out: dict[Link, list[NodeMessage]] = {}
+        self._told_not_leader: set[Link] = set()
+        self._reads: dict[int, tuple[Link, Query]] = {}
+        self._reads_waiting: list[ReadReady] = []
+        self._next_read_id = 0
+        self._following: dict[Link, _Following] = {}
+
+    # --- who is there ---
+
+    @property
+    def links(self) -> Iterable[Link]:
+        return self._sessions
+
+    def open(self, link: Link) -> None:
+        self._sessions[link] = set()
+
+    def close(self, link: Link) -> None:
+        """Forget a client; what it asked for may still happen, and nobody is told here."""
+        for session in self._sessions.pop(link, ()):
+            if self._routes.get(session) is link:
+                del self._routes[session]
+        self._nonces = {nonce: other for nonce, other in self._nonces.items() if other is not link}
+        self._out.pop(link, None)
+        self._told_not_leader.discard(link)
+        self._following.pop(link, None)
+
+    # --- saying ---
+
+    def say(self, link: Link, message: NodeMessage) -> None:
+        """Put a message into this turn's frame."""
+        if link in self._sessions:
+            self._out.setdefault(link, []).append(message)
+
+    def send(self) -> None:
+        """One frame a client, with everything this turn has for it."""
+        if not self._out:
+            return
+        out, self._out = self._out, {}
+        for link, messages in out.items():
+            if not link.write(encode_frame(Kind.NODE, messages)):
+                link.close()
+
+    # --- submissions ---
+
+    def on_submit(self, link: Link, message: Submit, refusal: Refusal | None) -> None:
+        """A submission was handed to the proposer, which took it (None) or refused it."""
+        if refusal is None:
+            self._route(link, message)
+        elif refusal is Refusal.NOT_LEADER:
+            self._say_not_leader(link)
+        else:
+            first_sequence = _first_sequence(message.submission)
+            self.say(link, Refused(message.session, first_sequence, refusal.value, REASONS[refusal]))
+
+    def _route(self, link: Link, message: Submit) -> None:
+        session = message.session
+        if session:
+            if self._routes.get(session) is not link:
+                self._routes[session] = link
+                self._sessions[link].add(session)
+            return
+        submission = _decode(message.submission)
+        if isinstance(submission, OpenSession):
+            self._nonces[submission.nonce] = link
+        elif not isinstance(submission, CloseSession):
+            self.say(link, Refused(0, 0, "malformed", "these bytes are no submission of this version"))
+
+    def on_outcomes(self, outcomes: Iterable[Outcome]) -> None:
+        """What applying a slot told whom; most of it concerns nobody who is connected here."""
+        for outcome in outcomes:
+            if isinstance(outcome, SessionOpened):
+                link = self._nonces.pop(outcome.nonce, None)
+            else:
+                link = self._routes.get(outcome.session)
+            if link is not None:
+                self.say(link, outcome)
+
+    # --- leadership ---
+
+    def _say_not_leader(self, link: Link) -> None:
+        """Once a turn, however many submissions it sent."""
+        self._told_not_leader.add(link)
+        if not any(type(message) is NotLeader for message in self._out.get(link, ())):
+            self.say(link, NotLeader(*self._book.leader_address()))
+
+    def on_stepped_down(self) -> None:
+        """Whoever sent something here has to look for its answer elsewhere."""
+        for link, sessions in self._sessions.items():
+            if sessions or link in self._nonces.values():
+                self._say_not_leader(link)
+
+    def on_leader_changed(self) -> None:
+        """Tell those that were sent away where to go, now that it is known; the new leader itself names itself."""
+        node, address = self._book.leader_address()
+        if node:
+            for link in self._told_not_leader:
+                self.say(link, NotLeader(node, address))
+            self._told_not_leader.clear()
+
+    # --- reads ---
+
+    def begin_read(self, link: Link, message: Query) -> int:
+        """Remember a linearizable read; returns its id."""
+        self._next_read_id += 1
+        self._reads[self._next_read_id] = (link, message)
+        return self._next_read_id
+
+    def refuse_read(self, read_id: int, refusal: Refusal) -> None:
+        link, message = self._reads.pop(read_id)
+        self.say(link, QueryRefused(message.first_id, len(message.requests), refusal.value, REASONS[refusal]))
+        if refusal is Refusal.NOT_LEADER:
+            self._say_not_leader(link)
+
+    def on_reads_confirmed(self, reads: Iterable[ReadReady]) -> None:
+        self._reads_waiting.extend(reads)
+
+    def answer_reads(self, answer: Answer) -> None:
+        """Answer the confirmed reads whose slot has been applied."""
+        if not self._reads_waiting:
+            return
+        waiting, self._reads_waiting = self._reads_waiting, []
+        for ready in waiting:
+            if ready.slot > self._book.applied_through:
+                self._reads_waiting.append(ready)
+                continue
+            for read_id in ready.read_ids:
+                self.answer(*self._reads.pop(read_id), answer)
+
+    def answer(self, link: Link, message: Query, answer: Answer) -> None:
+        """Answer reads from the state as it stands."""
+        answers: list[bytes] = []
+        failed: list[int] = []
+        for request in message.requests:
+            try:
+                reply = answer(request)
+                if type(reply) is not bytes:
+                    raise TypeError(f"query must return bytes, not {type(reply).__name__}")
+            except MemoryError:
+                raise
+            except Exception as error:
+                failed.append(len(answers))
+                reply = f"{type(error).__name__}: {error}".encode()
+            answers.append(reply)
+        self.say(link, QueryAnswers(message.first_id, self._book.applied_through, answers, failed))
+
+    # --- the log itself ---
+
+    def follow(self, link: Link, message: Follow, credit_max: int) -> None:
+        """Begin to follow, or raise the credit of one who does."""
+        following = self._following.get(link)
+        if following is None:
+            self._following[link] = _Following(Slot(max(1, message.from_slot)), min(message.credit, credit_max))
+        else:
+            following.credit = min(following.credit + message.credit, credit_max)
+
+    @property
+    def has_followers(self) -> bool:
+        return bool(self._following)
+
+    def feed_followers(self, read_log: ReadLog) -> bool:
+        """Send each follower a bounded piece of what it lacks; True if somebody could take more at once."""
+        is_more = False
+        for link, following in self._following.items():
+            last = Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))
+            if following.next_slot > last or link.unsent_bytes:
+                continue
+            if following.next_slot <= self._book.compacted_through:
+                self.say(link, Entries([], self._book.compacted_through))
+                following.credit = 0
+                continue
+            records = read_log(following.next_slot, last, FOLLOW_PIECE_SLOTS, FOLLOW_PIECE_BYTES)
+            if records:
+                self.say(link, Entries([LogEntry(record.slot, record.value) for record in records]))
+                following.credit -= len(records)
+                following.next_slot = Slot(records[-1].slot + 1)
+                is_more = is_more or following.next_slot <= last
+        return is_more
+
+
+def _decode(data: bytes) -> Submission | None:
+    try:
+        return _submission_decoder.decode(data)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def _first_sequence(data: bytes) -> int:
+    submission = _decode(data)
+    return getattr(submission, "first_sequence", 0)

@@ -1,0 +1,310 @@
+"""A client's place in the log, without I/O: numbers for commands, what is under way, and what to send again.
+
+Rules protected. A command gets its sequence number when it is first sent and keeps it for ever: sent again after a
+change of leader it can't run twice. Numbers have no gaps, so a command whose caller gave up is still sent until it is
+answered; one that was never sent is simply dropped. A number is given to another command only in a new session.
+
+Refusals. A leader that refuses a submission has not put it into the log, and since numbers have no gaps nothing behind
+it can run either. If it had never been sent anywhere else, it and everything behind it was definitely not done: the
+session is closed as soon as what came before it is answered, and the rest moves to a new one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from .errors import CommandFailed, Overloaded, ReplogError, SessionExpired, StorageFull
+from .parking import Parked
+from .requests import CloseSession, Commands, OpenSession, Refused, Replies, Submission, Submit
+
+IN_FLIGHT_COMMANDS_MAX = 16_384
+IN_FLIGHT_BYTES_MAX = 8 * 2**20
+WAITING_COMMANDS_MAX = 262_144
+SUBMISSION_COMMANDS_MAX = 4_096
+_PAYLOAD_OVERHEAD_BYTES = 5
+_ENVELOPE_BYTES = 40
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Receipt(NamedTuple):
+    """What came of a command: the state machine's reply, and where the command stands in the log."""
+
+    reply: bytes
+    slot: int
+    offset: int
+
+
+class Call(Parked):
+    """Commands of one caller, who waits for all of their receipts."""
+
+    __slots__ = ("deadline_s", "error", "first_sequence", "is_over", "left", "payloads", "receipts")
+
+    def __init__(self, payloads: Sequence[bytes], deadline_s: float) -> None:
+        self.waiter = None
+        self.payloads = payloads
+        self.deadline_s = deadline_s
+        self.first_sequence = 0
+        self.receipts: list[Receipt | None] = [None] * len(payloads)
+        self.left = len(payloads)
+        self.error: ReplogError | None = None
+        self.is_over = False
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether any of it may have reached a leader."""
+        return self.first_sequence > 0
+
+
+class ClientSession:
+    """Commands waiting and under way.
+
+    Parameters
+    ----------
+    wake: called with each call that is over.
+    new_nonce: makes 16 random bytes.
+    """
+
+    def __init__(self, wake: Callable[[Call], None], new_nonce: Callable[[], bytes]) -> None:
+        self._wake = wake
+        self._new_nonce = new_nonce
+        self._waiting: deque[Call] = deque()
+        self._waiting_commands = 0
+        self._pending: dict[int, Call] = {}
+        self._pending_bytes = 0
+        self._sent_before: set[int] = set()
+        self._nonce = b""
+        self._is_opening = False
+        self._is_rolling_over = False
+        self.number = 0
+        """The session's id; 0 while there is none."""
+        self.next_sequence = 1
+        self.submission_bytes_max = 2**20
+        self.sessions_opened = 0
+        self.commands_repeated = 0
+
+    # --- calls ---
+
+    @property
+    def has_work(self) -> bool:
+        """Whether an answer or a chance to send is waited for."""
+        return bool(self._pending) or bool(self._waiting)
+
+    @property
+    def commands_in_flight(self) -> int:
+        return len(self._pending)
+
+    def add(self, call: Call) -> None:
+        """Take a call in. Raises ``Overloaded`` if too many wait already."""
+        if self._waiting_commands >= WAITING_COMMANDS_MAX:
+            raise Overloaded(f"{self._waiting_commands} commands wait in this client; the newest was not taken")
+        self._waiting.append(call)
+        self._waiting_commands += len(call.payloads)
+
+    def abandon(self, call: Call) -> None:
+        """Nobody waits for this call any more. What was sent of it is still brought to its end."""
+        call.is_over = True
+
+    # --- what to send ---
+
+    def take_submissions(self) -> Iterator[Submit]:
+        """What may be sent now: an opening, or commands that wait, as far as the window allows."""
+        if self._is_rolling_over and not self._pending:
+            self._forget_session()
+        if not self._waiting or self._is_rolling_over:
+            return
+        if not self.number:
+            if not self._is_opening:
+                yield self._opening()
+            return
+        acknowledged_below = next(iter(self._pending), self.next_sequence)
+        first = self.next_sequence
+        payloads: list[bytes] = []
+        waiting, pending = self._waiting, self._pending
+        while waiting and len(pending) < IN_FLIGHT_COMMANDS_MAX and self._pending_bytes < IN_FLIGHT_BYTES_MAX:
+            call = waiting.popleft()
+            self._waiting_commands -= len(call.payloads)
+            if call.is_over:
+                continue
+            sequence = call.first_sequence = self.next_sequence
+            for payload in call.payloads:
+                pending[sequence] = call
+                self._pending_bytes += len(payload)
+                sequence += 1
+            self.next_sequence = sequence
+            payloads += call.payloads
+        yield from self._submissions(first, payloads, acknowledged_below)
+
+    def resend(self, from_sequence: int = 0) -> Iterator[Submit]:
+        """Everything unanswered (from a number on), under its old numbers; or the opening once more."""
+        self._is_opening = False
+        if not self._pending:
+            return
+        first = next(iter(self._pending))
+        run_first, run, expected = 0, list[bytes](), 0
+        for sequence, call in self._pending.items():
+            if sequence < from_sequence:
+                continue
+            if sequence != expected and run:
+                yield from self._submissions(run_first, run, first)
+                run = []
+            if not run:
+                run_first = sequence
+            run.append(call.payloads[sequence - call.first_sequence])
+            expected = sequence + 1
+            self._sent_before.add(sequence)
+        self.commands_repeated += len(run)
+        if run:
+            yield from self._submissions(run_first, run, first)
+
+    def closing(self) -> Submit:
+        """Ends the session, so that the log need not remember it."""
+        return Submit(0, _encoder.encode(CloseSession(self.number)))
+
+    def _opening(self) -> Submit:
+        self._is_opening = True
+        self._nonce = self._nonce or self._new_nonce()
+        return Submit(0, _encoder.encode(OpenSession(self._nonce)))
+
+    def _submissions(self, first: int, payloads: list[bytes], acknowledged_below: int) -> Iterator[Submit]:
+        """Cut into submissions that a leader takes."""
+        limit = self.submission_bytes_max - _ENVELOPE_BYTES
+        if len(payloads) <= SUBMISSION_COMMANDS_MAX and (
+            sum(map(len, payloads)) + _PAYLOAD_OVERHEAD_BYTES * len(payloads) <= limit
+        ):
+            if payloads:
+                yield self._submission(first, payloads, acknowledged_below)
+            return
+        piece: list[bytes] = []
+        size = 0
+        for payload in payloads:
+            weight = len(payload) + _PAYLOAD_OVERHEAD_BYTES
+            if piece and (size + weight > limit or len(piece) >= SUBMISSION_COMMANDS_MAX):
+                yield self._submission(first, piece, acknowledged_below)
+                first += len(piece)
+                piece, size = [], 0
+            piece.append(payload)
+            size += weight
+        yield self._submission(first, piece, acknowledged_below)
+
+    def _submission(self, first: int, payloads: list[bytes], acknowledged_below: int) -> Submit:
+        submission: Submission = Commands(self.number, first, acknowledged_below, payloads)
+        return Submit(self.number, _encoder.encode(submission))
+
+    # --- what comes back ---
+
+    def on_opened(self, nonce: bytes, number: int) -> None:
+        if nonce == self._nonce and not self.number:
+            self.number = number
+            self.next_sequence = 1
+            self.sessions_opened += 1
+            self._is_opening = False
+
+    def on_replies(self, message: Replies) -> None:
+        """The hot loop of a client: everything that is done per reply is done here."""
+        if message.session != self.number:
+            return
+        pending, wake = self._pending, self._wake
+        sequence, slot, offset = message.first_sequence, message.slot, message.first_offset
+        failed = frozenset(message.failed)
+        for position, reply in enumerate(message.replies):
+            call = pending.pop(sequence, None)
+            if call is not None:
+                index = sequence - call.first_sequence
+                self._pending_bytes -= len(call.payloads[index])
+                call.receipts[index] = Receipt(reply, slot, offset)
+                if position in failed and call.error is None:
+                    call.error = CommandFailed(_failure(reply, index, len(call.payloads), slot))
+                call.left -= 1
+                if not call.left:
+                    wake(call)
+            sequence += 1
+            offset += 1
+        if self._sent_before:
+            self._sent_before = {number for number in self._sent_before if number in pending}
+
+    def on_expired(self, number: int) -> None:
+        """The log has forgotten the session: what was sent in it has an unknown outcome, the rest is sent anew."""
+        if number != self.number:
+            return
+        error = (
+            f"session {number} is gone: it was idle for too long, or too many others were opened. Whether its "
+            "unanswered commands were done can't be told"
+        )
+        self._end_pending(lambda: SessionExpired(error))
+        self._forget_session()
+
+    def on_refused(self, message: Refused) -> bool:
+        """A submission was not taken. True: it has to be sent again, after a pause, from its first number on."""
+        if not message.session:
+            self._is_opening = False
+            return True
+        if message.session != self.number or self._is_rolling_over:
+            return False
+        refused = [sequence for sequence in self._pending if sequence >= message.first_sequence]
+        if not refused or any(sequence in self._sent_before for sequence in refused):
+            return bool(refused)
+        self._move_to_new_session(refused, message)
+        return True
+
+    def _move_to_new_session(self, refused: list[int], message: Refused) -> None:
+        """See "Refusals" above. Whoever can't be helped by waiting is told at once."""
+        calls: dict[int, Call] = {}
+        for sequence in refused:
+            call = self._pending.pop(sequence)
+            self._pending_bytes -= len(call.payloads[sequence - call.first_sequence])
+            calls.setdefault(call.first_sequence, call)
+        self._is_rolling_over = True
+        for call in reversed(calls.values()):
+            if call.left == len(call.payloads):
+                self._return(call, message)
+            else:  # a part of it was taken before: the rest can't be told apart from it
+                call.error = call.error or Overloaded(f"a part of these commands was not taken: {message.reason}")
+                self._finish(call)
+
+    def _return(self, call: Call, message: Refused) -> None:
+        if call.is_over:
+            return
+        if message.code == "storage_full":
+            call.error = StorageFull(message.reason)
+            self._finish(call)
+            return
+        call.first_sequence = 0
+        self._waiting.appendleft(call)
+        self._waiting_commands += len(call.payloads)
+
+    # --- ends ---
+
+    def _forget_session(self) -> None:
+        self.number = 0
+        self.next_sequence = 1
+        self._nonce = b""
+        self._is_opening = False
+        self._is_rolling_over = False
+        self._sent_before.clear()
+
+    def _end_pending(self, error: Callable[[], ReplogError]) -> None:
+        calls = {call.first_sequence: call for call in self._pending.values()}
+        self._pending.clear()
+        self._pending_bytes = 0
+        for call in calls.values():
+            call.error = call.error or error()
+            self._finish(call)
+
+    def _finish(self, call: Call) -> None:
+        call.left = 0
+        self._wake(call)
+
+    def calls(self) -> Iterator[Call]:
+        """Everybody who waits, sent or not."""
+        yield from self._pending.values()
+        yield from self._waiting
+
+
+def _failure(reply: bytes, index: int, count: int, slot: int) -> str:
+    which = f"command {index + 1} of {count}" if count > 1 else "the command"
+    return f"{which} failed in the state machine, its writes undone (slot {slot}): {reply.decode(errors='replace')}"

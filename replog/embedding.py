@@ -1,0 +1,198 @@
+"""A replica inside a trio program: open its directory, run its node, use it like a client.
+
+``open_replica`` is for programs that use the log, ``run_replica`` for those that only serve it. A submission from
+inside goes the same way as any client's, over loopback to whoever leads, so it is exactly once and survives a change of
+leader; a stale query is answered in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import attrs
+import structlog
+import trio
+
+from .client import TIMEOUT_S, Client, Consistency, Receipt, connect
+from .config import ReplicaConfig
+from .data_directory import open_directory
+from .errors import CommandFailed, ConfigError
+from .known_peers import KnownPeers
+from .node import Node
+from .paxos.ballot import NodeId, node_name
+from .paxos.values import SlotValue, decode_value
+from .requests import LogEntry
+from .state_machine import StateMachine
+from .state_store import LmdbStateStore
+from .status import NodeStatus
+from .storage import Identity
+
+log = structlog.get_logger(__name__)
+
+
+async def run_replica(
+    config: ReplicaConfig, machine: StateMachine, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a replica until it is cancelled; then it hands over leadership, flushes and returns.
+
+    Parameters
+    ----------
+    config: settings; ``data_dir`` must have been formatted by ``replog init``.
+    machine: the state machine; the same class on every member.
+    task_status: told when the replica listens.
+
+    Raises
+    ------
+    Refused: the directory is unformatted, or another process uses it.
+    StorageError: the disk failed or is damaged; the node must be started again.
+    StateDiverged: the state machine is not deterministic.
+    ConfigError: an address can't be listened on, or the members are not those the directory was formatted for.
+    """
+    with _opened_node(config, machine) as node:
+        listeners = await _listen(config, node.node)
+        try:
+            await node.run(listeners, _Started(node, task_status))
+        except BaseExceptionGroup as group:
+            raise _unwrapped(group) from None
+        finally:
+            for listener in listeners:
+                listener.socket.close()
+
+
+@attrs.frozen
+class _Started:
+    """Passes the node on when it says that it runs."""
+
+    _node: Node
+    _task_status: trio.TaskStatus[Node]
+
+    def started(self, value: None = None) -> None:
+        self._task_status.started(self._node)
+
+
+@contextmanager
+def _opened_node(config: ReplicaConfig, machine: StateMachine) -> Iterator[Node]:
+    directory = open_directory(config.data_dir)
+    try:
+        log_store = directory.open_log(config.log)
+        try:
+            _check_members(config, log_store.identity)
+            state_store = LmdbStateStore.open(directory.state_path)
+            try:
+                yield Node(config, machine, log_store, state_store, KnownPeers(config.data_dir))
+            finally:
+                state_store.close()
+        finally:
+            log_store.close()
+    finally:
+        directory.close()
+
+
+def _check_members(config: ReplicaConfig, identity: Identity) -> None:
+    formatted, named = set(identity.membership.members), set(config.members)
+    if formatted != named:
+        raise ConfigError(
+            f"members names {_names(named)}, but {config.data_dir} was formatted for {_names(formatted)}: "
+            "name the same nodes, with the addresses they have today."
+        )
+
+
+def _names(nodes: set[NodeId]) -> str:
+    return ", ".join(node_name(node) for node in sorted(nodes))
+
+
+async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketListener]:
+    address = config.bind or config.members[node]
+    host, _, port = address.rpartition(":")
+    try:
+        return await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=512)
+    except OSError as error:
+        raise ConfigError(
+            f"{node_name(node)} can't listen on {address}: {error.strerror or error}. Is another process using it? "
+            "Set bind to another address."
+        ) from error
+
+
+def _unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one exception that a nursery wrapped, or the group if there are several."""
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup):
+        causes = [error for error in inner.exceptions if not isinstance(error, trio.Cancelled)]
+        if len(causes) != 1:
+            return group
+        inner = causes[0]
+    return inner
+
+
+class EmbeddedReplica:
+    """A running replica and a client of its cluster. Made by ``open_replica``."""
+
+    def __init__(self, node: Node, client: Client) -> None:
+        self._node = node
+        self._client = client
+
+    async def submit(self, payload: bytes, *, timeout: float = TIMEOUT_S) -> Receipt:  # noqa: ASYNC109
+        """See ``Client.submit``."""
+        return await self._client.submit(payload, timeout=timeout)
+
+    async def submit_many(self, payloads: Sequence[bytes], *, timeout: float = TIMEOUT_S) -> list[Receipt]:  # noqa: ASYNC109
+        """See ``Client.submit_many``."""
+        return await self._client.submit_many(payloads, timeout=timeout)
+
+    async def query(
+        self,
+        request: bytes,
+        *,
+        consistency: Consistency = "linearizable",
+        timeout: float = TIMEOUT_S,  # noqa: ASYNC109
+    ) -> bytes:
+        """See ``Client.query``; a stale one is answered by this very replica."""
+        if consistency != "stale":
+            return await self._client.query(request, consistency=consistency, timeout=timeout)
+        await trio.lowlevel.checkpoint()
+        try:
+            return self._node.applier.query(request)
+        except Exception as error:
+            raise CommandFailed(f"the query failed in the state machine: {error}") from error
+
+    def follow(self, from_slot: int = 1) -> AsyncIterator[LogEntry]:
+        """See ``Client.follow``."""
+        return self._client.follow(from_slot)
+
+    def status(self) -> NodeStatus:
+        """What this replica says of itself, at once."""
+        return self._node.status()
+
+    async def transfer_leadership(self, target: str = "", *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+        """See ``Client.transfer_leadership``."""
+        await self._client.transfer_leadership(target, timeout=timeout)
+
+
+@asynccontextmanager
+async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIterator[EmbeddedReplica]:
+    """A replica that lives as long as the block, in the caller's trio program.
+
+    Raises what ``run_replica`` raises; a failure of the replica cancels the block.
+    """
+    failure: Exception | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            node: Node = await nursery.start(lambda task_status: run_replica(config, machine, task_status=task_status))
+            own = config.bind or config.members[node.node]
+            others = [address for member, address in config.members.items() if member != node.node]
+            async with connect([own, *others], name=f"embedded in {node_name(node.node)}") as client:
+                try:
+                    yield EmbeddedReplica(node, client)
+                except Exception as error:
+                    failure = error  # raised below, so that it is not wrapped in a group
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _unwrapped(group) from failure
+    if failure is not None:
+        raise failure
+
+
+def value_of(entry: LogEntry) -> SlotValue:
+    """What a slot of the log holds, decoded."""
+    return decode_value(entry.value)

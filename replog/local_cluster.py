@@ -1,0 +1,279 @@
+"""A whole cluster as real processes on loopback: for development, demonstrations, benchmarks and tests.
+
+The processes are ``replog serve`` on configuration files written here, each in its own data directory. They end with
+the block that started them, however it ends; should this process be killed, the kernel ends them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal as signals
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from .client import Client, connect
+from .data_directory import IDENTITY_FILE, format_directory
+from .errors import ReplogError, Unavailable
+from .paxos.ballot import NodeId, node_name
+from .paxos.membership import Membership
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+_ASK_TIMEOUT_S = 0.5
+_ASK_AGAIN_S = 0.02
+_PR_SET_PDEATHSIG = 1
+_LOG_LINES_SHOWN = 12
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@asynccontextmanager
+async def local_cluster(
+    *,
+    replicas: int = 3,
+    state_machine: str,
+    data_dir: Path | None = None,
+    base_port: int | None = None,
+    settings: Mapping[str, object] = {},
+) -> AsyncIterator[LocalCluster]:
+    """Start replicas and wait until one of them leads.
+
+    Parameters
+    ----------
+    replicas: how many.
+    state_machine: ``module:Class`` that they run.
+    data_dir: holds one directory a replica, formatted if absent, and stays; None: a temporary one.
+    base_port: the first replica's; the others follow it. None: whatever is free.
+    settings: more of ``replica.toml``, nested as there: ``{"node": {"flush_interval_s": 1.0}}``.
+
+    Raises
+    ------
+    Unavailable: they did not come up in time, or one of them ended; the message ends with what it said.
+    """
+    async with AsyncExitStack() as stack:
+        if data_dir is None:
+            data_dir = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="replog-", ignore_cleanup_errors=True))
+            )
+        ports = _free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
+        members = {NodeId(number): f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
+        cluster = LocalCluster(data_dir, members, state_machine, settings)
+        cluster._format()
+        stack.callback(cluster._end_all)
+        for name in cluster.nodes:
+            cluster._spawn(name)
+        await cluster.wait_until_serving()
+        yield cluster
+
+
+class LocalCluster:
+    """Replica processes of one cluster. Made by ``local_cluster``; nodes are called ``n1``, ``n2``, ..."""
+
+    def __init__(
+        self, folder: Path, members: dict[NodeId, str], state_machine: str, settings: Mapping[str, object]
+    ) -> None:
+        self.folder = folder
+        self._members = members
+        self._state_machine = state_machine
+        self._settings = settings
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(node_name(node) for node in self._members)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return tuple(self._members.values())
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process id of each running node."""
+        return {name: process.pid for name, process in self._processes.items() if process.poll() is None}
+
+    def endpoint(self, name: str) -> str:
+        return self._members[NodeId(int(name[1:]))]
+
+    def data_dir(self, name: str) -> Path:
+        return self.folder / name
+
+    def log_path(self, name: str) -> Path:
+        """Where its log lines go."""
+        return self.folder / f"{name}.log"
+
+    def exit_code(self, name: str) -> int | None:
+        """Of its last process; None while that runs."""
+        return self._processes[name].poll()
+
+    # --- who leads ---
+
+    async def leader(self, *, timeout_s: float = 10.0) -> str:
+        """Name of the node that leads, waiting until one does. Raises ``Unavailable``."""
+        deadline_s = trio.current_time() + timeout_s
+        while trio.current_time() < deadline_s:
+            for name in self.pids:
+                if await self._leads(name):
+                    return name
+            await trio.sleep(_ASK_AGAIN_S)
+        raise Unavailable(f"no replica leads after {timeout_s:.0f} s. {self._last_words()}")
+
+    async def _leads(self, name: str) -> bool:
+        try:
+            async with connect([self.endpoint(name)], name="local cluster") as client:
+                status = await client.status(timeout=_ASK_TIMEOUT_S)
+        except ReplogError:
+            return False
+        return status.role == "leader"
+
+    async def wait_until_serving(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Until every running node answers and one of them leads. Raises ``Unavailable``."""
+        deadline_s = trio.current_time() + timeout_s
+        for name in self.nodes:
+            while not await self._answers(name):
+                self._check_alive(name)
+                if trio.current_time() > deadline_s:
+                    raise Unavailable(f"{name} does not answer after {timeout_s:.0f} s. {self._last_words()}")
+                await trio.sleep(_ASK_AGAIN_S)
+        await self.leader(timeout_s=max(1.0, deadline_s - trio.current_time()))
+
+    async def _answers(self, name: str) -> bool:
+        async with connect([self.endpoint(name)], name="local cluster") as client:
+            try:
+                await client.status(timeout=_ASK_TIMEOUT_S)
+            except ReplogError:
+                return False
+        return True
+
+    def _check_alive(self, name: str) -> None:
+        code = self._processes[name].poll()
+        if code is not None:
+            raise Unavailable(f"{name} ended with exit code {code}. {self._last_words()}")
+
+    def _last_words(self) -> str:
+        """The end of every node's log, for whoever has to find out why."""
+        said = []
+        for name in self.nodes:
+            path = self.log_path(name)
+            lines = path.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:] if path.exists() else []
+            said.append("\n".join([f"--- {name} said last:", *lines]))
+        return "\n".join(said)
+
+    def client(self, *, name: str = "") -> AbstractAsyncContextManager[Client]:
+        """``connect`` to all nodes."""
+        return connect(self.endpoints, name=name)
+
+    # --- life and death ---
+
+    def kill(self, name: str, signal: signals.Signals = signals.SIGKILL) -> None:
+        """Send a signal to a node's process."""
+        self._processes[name].send_signal(signal)
+
+    async def wait_ended(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        """Until a node's process has ended; returns its exit code. Raises ``Unavailable`` if it does not."""
+        process = self._processes[name]
+        with trio.move_on_after(timeout_s):
+            while process.poll() is None:  # noqa: ASYNC110 - another process: there is no event to wait for
+                await trio.sleep(0.005)
+        code = process.poll()
+        if code is None:
+            raise Unavailable(f"{name} still runs {timeout_s:.0f} s after it was told to end")
+        return code
+
+    async def stop(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        """SIGTERM, and wait; returns the exit code."""
+        self.kill(name, signals.SIGTERM)
+        return await self.wait_ended(name, timeout_s=timeout_s)
+
+    async def start(self, name: str, *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Start a node that has ended, on its own directory, and wait until it answers. Raises ``Unavailable``."""
+        await self.wait_ended(name)
+        self._spawn(name)
+        deadline_s = trio.current_time() + timeout_s
+        while not await self._answers(name):
+            self._check_alive(name)
+            if trio.current_time() > deadline_s:
+                raise Unavailable(f"{name} does not answer after {timeout_s:.0f} s. {self._last_words()}")
+            await trio.sleep(_ASK_AGAIN_S)
+
+    # --- processes and files ---
+
+    def _format(self) -> None:
+        """Format what is not formatted yet, under one cluster id, and write every node's configuration."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        id_path = self.folder / "cluster-id"
+        if not id_path.exists():
+            id_path.write_text(os.urandom(16).hex())
+        cluster = bytes.fromhex(id_path.read_text())
+        membership = Membership(version=1, voters=tuple(self._members))
+        for node in self._members:
+            directory = self.data_dir(node_name(node))
+            if not (directory / IDENTITY_FILE).exists():
+                format_directory(directory, node=node, cluster=cluster, membership=membership)
+            self._config_path(node_name(node)).write_text(self._config_text(node_name(node)))
+
+    def _config_path(self, name: str) -> Path:
+        return self.folder / f"{name}.toml"
+
+    def _config_text(self, name: str) -> str:
+        members = {node_name(node): address for node, address in self._members.items()}
+        top = {"data_dir": str(self.data_dir(name)), "state_machine": self._state_machine}
+        return _toml({**top, **self._settings, "members": members})
+
+    def _spawn(self, name: str) -> None:
+        with self.log_path(name).open("ab") as log_file:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "replog", "serve", "--config", str(self._config_path(name))],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log_file,
+                preexec_fn=_die_with_parent,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                start_new_session=True,
+            )
+
+    def _end_all(self) -> None:
+        """End what was started here: politely first, since a process that may be stopped can't hear."""
+        running = [process for process in self._processes.values() if process.poll() is None]
+        for process in running:
+            process.send_signal(signals.SIGTERM)
+            process.send_signal(signals.SIGCONT)
+        for process in running:
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent is gone, however that went."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signals.SIGKILL)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody listens on at the moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def _toml(values: Mapping[str, object]) -> str:
+    """Plain values first, then one table a mapping."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
+    for key, table in values.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    return "\n".join([*lines, ""])

@@ -232,7 +232,7 @@ class _Check:
     def big_pages(self, data: bytes, name: str) -> int:
         """Check the head of a big record and account for its pages; returns how many there are."""
         number, length = struct.unpack("<QI", data)
-        count = (_PAGE_HEADER.size - 1 + length) // self._page_size + 1
+        count: int = (_PAGE_HEADER.size - 1 + length) // self._page_size + 1
         self._take(number, count, f"the {name} tree")
         header = self._read(number * self._page_size, _PAGE_HEADER.size)
         found, _pad, flags, low, high = _PAGE_HEADER.unpack(header)

@@ -10,13 +10,11 @@ deadline, and its error says what the caller may do (``errors``).
 
 from __future__ import annotations
 
-import errno
 import os
 import random
-import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
 import anyio
@@ -24,7 +22,8 @@ import anyio.abc
 
 from .client_session import Call, ClientSession
 from .client_session import Receipt as Receipt
-from .codec import HELLO_BYTES_MAX, FrameError, Hello, Kind, Welcome, decode_payload, encode_frame
+from .codec import FrameError, Kind, Welcome, decode_payload, encode_frame
+from .dialing import Compacted, dial, follow_link, host_and_port
 from .errors import (
     CommandFailed,
     CommandTooLarge,
@@ -36,11 +35,10 @@ from .errors import (
 )
 from .link import Link, LinkClosed
 from .parking import Parked, current_parking
-from .paxos.ballot import NodeId, Slot
+from .paxos.ballot import NodeId
 from .requests import (
     ClientMessage,
     Entries,
-    Follow,
     LogEntry,
     NodeMessage,
     NotLeader,
@@ -64,15 +62,11 @@ from .status import NodeStatus, decode_status
 Consistency = Literal["linearizable", "stale"]
 
 TIMEOUT_S = 10.0
-FRAME_BYTES_MAX = 64 * 2**20
-WRITE_BUFFER_BYTES_MAX = 64 * 2**20
 UNSENT_BYTES_MAX = 4 * 2**20
-FOLLOW_CREDIT = 256
 
 _WATCH_INTERVAL_S = 0.05
 _PING_AFTER_TICKS = 3
 _HUNG_AFTER_TICKS = 6
-_DIAL_TIMEOUT_S = 0.5
 _REDIAL_FIRST_S = 0.005
 _REDIAL_MAX_S = 0.25
 _FAILED_LATELY_S = 0.5
@@ -80,8 +74,6 @@ _LEADER_PATIENCE_S = 0.5
 _REFUSED_PAUSE_S = (0.01, 0.03)
 _WAIT_FOR_LINK_S = 0.002
 
-_WELCOME = frozenset({Kind.WELCOME})
-_NODE = frozenset({Kind.NODE})
 _NO_MEMBERS: tuple[tuple[int, str], ...] = ()
 _Reply = TypeVar("_Reply", Status, TransferAnswer)
 
@@ -156,7 +148,7 @@ class Client:
             raise ValueError("no endpoint given; name at least one host:port of the cluster")
         self._addresses = list(dict.fromkeys(endpoints))
         for address in self._addresses:
-            _host_port(address)
+            host_and_port(address)
         self._name = name
         self._parking = current_parking()
         self._session = ClientSession(self._parking.wake, lambda: os.urandom(16))
@@ -247,7 +239,7 @@ class Client:
         assert read.answer is not None
         return read.answer
 
-    async def follow(self, from_slot: int = 1) -> AsyncIterator[LogEntry]:
+    async def follow(self, from_slot: int = 1) -> AsyncGenerator[LogEntry, None]:
         """The log itself, slot by slot, for ever; over a connection of its own, made again when it is lost.
 
         Raises ``Refused`` if ``from_slot`` is compacted away everywhere it was asked for.
@@ -258,11 +250,11 @@ class Client:
             link, welcome = await self._dial_any(TIMEOUT_S)
             address = dict(welcome.members).get(welcome.node, "")
             try:
-                async for entry in _follow(link, next_slot):
+                async for entry in follow_link(link, next_slot):
                     next_slot = entry.slot + 1
                     compacted.clear()
                     yield entry
-            except _Compacted as error:
+            except Compacted as error:
                 compacted.add(address)
                 if len(compacted) >= len(self._addresses):
                     raise Refused(
@@ -361,7 +353,7 @@ class Client:
                 await self._has_work.wait()
             address = self._choose_address()
             try:
-                link, welcome = await _dial(address, self._welcome.cluster, self._name)
+                link, welcome = await dial(address, self._welcome.cluster, self._name)
             except (OSError, LinkClosed, FrameError, TimeoutError, ReplogError) as error:
                 self._note_problem(address, error)
             else:
@@ -617,87 +609,9 @@ class Client:
         while True:
             address = self._choose_address()
             try:
-                return await _dial(address, self._welcome.cluster, self._name)
+                return await dial(address, self._welcome.cluster, self._name)
             except (OSError, LinkClosed, FrameError, TimeoutError, ReplogError) as error:
                 self._note_problem(address, error)
             if anyio.current_time() > deadline_s:
                 raise Unavailable(self._situation())
             await anyio.sleep(random.uniform(_REDIAL_FIRST_S, _REDIAL_MAX_S))
-
-
-class _Compacted(Exception):
-    """The node asked has dropped the slots asked for."""
-
-    def __init__(self, compacted_through: Slot) -> None:
-        super().__init__(compacted_through)
-        self.compacted_through = compacted_through
-
-
-async def _follow(link: Link, from_slot: int) -> AsyncIterator[LogEntry]:
-    """Entries as they come over one link, asking for more before they run out."""
-    link.write(encode_frame(Kind.CLIENT, [Follow(Slot(from_slot), FOLLOW_CREDIT)]))
-    while True:
-        for _, payload in await link.receive():
-            for message in decode_payload(Kind.NODE, payload, list):
-                if not isinstance(message, Entries):
-                    continue
-                if not message.entries and message.compacted_through:
-                    raise _Compacted(message.compacted_through)
-                for entry in message.entries:
-                    yield entry
-                link.write(encode_frame(Kind.CLIENT, [Follow(Slot(from_slot), len(message.entries))]))
-
-
-async def _dial(address: str, cluster: bytes, name: str) -> tuple[Link, Welcome]:
-    """Connect and greet.
-
-    Raises
-    ------
-    OSError, TimeoutError, LinkClosed, FrameError: nobody is there, or nobody who speaks this protocol.
-    Refused: the node does not let this client in.
-    """
-    async with AsyncExitStack() as stack:
-        with anyio.fail_after(_DIAL_TIMEOUT_S):
-            link = Link(
-                await _connected_socket(*_host_port(address)),
-                _WELCOME,
-                payload_bytes_max=HELLO_BYTES_MAX,
-                write_buffer_bytes_max=WRITE_BUFFER_BYTES_MAX,
-            )
-            stack.callback(link.close)
-            link.write(encode_frame(Kind.HELLO, Hello(cluster, 0, b"", name)))
-            frames = await link.receive()
-        welcome = decode_payload(Kind.WELCOME, frames[0][1], Welcome)
-        if welcome.refusal:
-            raise Refused(welcome.refusal)
-        link.expect(_NODE, FRAME_BYTES_MAX)
-        stack.pop_all()
-    return link, welcome
-
-
-async def _connected_socket(host: str, port: int) -> socket.socket:
-    """A plain socket, connected; raises ``OSError`` of the last address tried."""
-    failure: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            code = sock.connect_ex(address)
-            if code == errno.EINPROGRESS:
-                await anyio.wait_writable(sock)
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if not code:
-                return sock
-            failure = OSError(code, os.strerror(code))
-        except BaseException:
-            sock.close()
-            raise
-        sock.close()
-    raise failure
-
-
-def _host_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"{address!r} is no host:port, like 127.0.0.1:7101")
-    return host.strip("[]"), int(port)

@@ -7,7 +7,7 @@ leader; a stale query is answered in place.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import attrs
@@ -156,7 +156,7 @@ class EmbeddedReplica:
         except Exception as error:
             raise CommandFailed(f"the query failed in the state machine: {error}") from error
 
-    def follow(self, from_slot: int = 1) -> AsyncIterator[LogEntry]:
+    def follow(self, from_slot: int = 1) -> AsyncGenerator[LogEntry, None]:
         """See ``Client.follow``."""
         return self._client.follow(from_slot)
 

@@ -101,6 +101,8 @@ def _fields(report: SimulationReport, again: str) -> dict[str, object]:
         "elections": report.elections,
         "slots_chosen": report.slots_chosen,
         "commands_applied": report.commands_applied,
+        "reads_linearizable": report.reads_linearizable,
+        "reads_stale": report.reads_stale,
         "operations": report.operations,
         "violations": violations,
         "seconds": report.seconds,
@@ -129,6 +131,8 @@ def _figures(report: SimulationReport) -> Table:
         "elections": report.elections,
         "slots chosen": report.slots_chosen,
         "commands applied, all replicas": report.commands_applied,
+        "linearizable reads answered": report.reads_linearizable,
+        "stale reads answered": report.reads_stale,
         "client operations answered": report.operations,
         **{f"fault: {kind.replace('_', ' ')}": count for kind, count in report.faults.items()},
     }

@@ -7,7 +7,7 @@ only an expired session ends a command without an answer.
 from __future__ import annotations
 
 import random as random_module
-from collections import deque
+from collections import Counter, deque
 
 import attrs
 import msgspec
@@ -93,8 +93,10 @@ class Client:
         self.is_asking = True
         """Whether it goes on asking for new things."""
         self.answered = 0
-        self.unknown = 0
-        """Commands whose session expired under them."""
+        self.reads_linearizable = 0
+        self.reads_stale = 0
+        self.count: Counter[str] = Counter()
+        """What went wrong for it, and what it did about that, by kind."""
         self._world = world
         self._network = network
         self._hosts = hosts
@@ -178,6 +180,7 @@ class Client:
 
     def _send(self, message: Submit | Query) -> None:
         if self._weather.loss and self._random.random() < self._weather.loss:
+            self.count["client_message_lost"] += 1
             return
         delay_s = self._weather.delay_s * (0.5 + self._random.random())
         self._world.after(delay_s, self._arrive, self._node, message)
@@ -207,6 +210,7 @@ class Client:
                 if message.code == "not_leader":
                     self._on_not_leader(node, NodeId(0))
             case SessionExpired():
+                self.count["client_session_expired"] += message.session == self._session
                 self._on_expired(message)
             case SequenceGap():
                 self._on_gap(message)
@@ -247,6 +251,10 @@ class Client:
         if read is None:
             return
         self.answered += 1
+        if read.is_stale:
+            self.reads_stale += 1
+        else:
+            self.reads_linearizable += 1
         answered = Answered(read.request, message.applied_through, message.answers[0])
         self._history.on_answered(answered, None if read.is_stale else read.floor)
 
@@ -264,7 +272,7 @@ class Client:
     def _on_expired(self, message: SessionExpired) -> None:
         if message.session != self._session:
             return
-        self.unknown += len(self._commands)
+        self.count["client_outcome_unknown"] += len(self._commands)
         self._commands.clear()
         self._session = 0
         self._nonce = self._random.randbytes(16)
@@ -280,10 +288,12 @@ class Client:
         """Once a timeout: what has been quiet for too long is asked again, elsewhere."""
         self._world.after(self._weather.timeout_s * (0.5 + self._random.random()), self._watch)
         if self._session and self._random.random() < self._weather.session_restart_rate and self.is_asking:
+            self.count["client_new_session"] += 1
             self._on_expired(SessionExpired(self._session))
             return
         is_quiet = self._world.now_s - self._quiet_since_s > self._weather.timeout_s
         if (self._commands and is_quiet) or self._reads or not self._session:
+            self.count["client_timeout"] += 1
             if self._random.random() < 0.7:
                 self._go_to(self._other_node())
             self._resend()
@@ -296,6 +306,7 @@ class Client:
 
     def _resend(self) -> None:
         self._is_resend_due = False
+        self.count["client_retry"] += 1
         if not self._session:
             self._open_session()
         elif self._commands:
@@ -307,6 +318,7 @@ class Client:
         return self._random.choice([node for node in sorted(self._hosts) if node != self._node] or [self._node])
 
     def _go_to(self, node: NodeId) -> None:
+        self.count["client_other_node"] += node != self._node
         self._node = node
 
 

@@ -94,10 +94,22 @@ class SimLogStore:
 
     # --- what a simulation does to a disk ---
 
+    @property
+    def damaged(self) -> set[Slot]:
+        return self._damaged
+
+    def is_intact(self, slot: Slot) -> bool:
+        """Whether ``slot`` is here, undamaged, and known chosen: so that it can be taught."""
+        return slot <= self.chosen_through and slot in self.slots and slot not in self._damaged
+
     def damage(self, slot: Slot) -> None:
         """Flip a bit in a durable record."""
         if slot in self.slots:
             self._damaged.add(slot)
+
+    def undamage(self, slot: Slot) -> None:
+        """Take ``damage`` back."""
+        self._damaged.discard(slot)
 
     def damage_promise(self) -> None:
         """Flip a bit in the promise: the node can't know what it promised."""

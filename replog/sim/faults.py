@@ -1,8 +1,9 @@
 """The faults: each seed picks its own mix and strengths (swarm testing: Groce et al., ISSTA 2012), and when each one
 strikes.
 
-A minority of the nodes at most may be lost for good (a wiped disk, a damaged promise); any number may crash, hang or
-be cut off for a while. At the end ``end`` heals a random majority and leaves the rest broken.
+A minority of the nodes at most may be lost for good (a wiped disk, a damaged promise or acceptance), and of what is
+damaged in the chosen part somebody keeps an intact copy or a state beyond it; any number may crash, hang or be cut off
+for a while. At the end ``end`` heals a random majority and leaves the rest broken, each in a way of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Faults:
         self._lost: set[NodeId] = set()
         self._is_over = False
         self.count: Counter[str] = Counter()
-        self._kinds: dict[str, Callable[[], None]] = {
+        """Faults that struck, by kind."""
+        self._kinds: dict[str, Callable[[], bool]] = {
             "crash": self._crash,
             "crash_all": self._crash_all,
             "pause": self._pause,
@@ -41,10 +43,12 @@ class Faults:
             "flap": self._flap,
             "slow_disk": self._slow_disk,
             "stalled_disk": self._stalled_disk,
+            "full_disk": self._full_disk,
             "failing_write": self._failing_write,
             "aimed_crashes": self._aimed_crashes,
             "damaged_record": self._damaged_record,
             "damaged_promise": self._damaged_promise,
+            "damaged_acceptance": self._damaged_acceptance,
             "wiped_disk": self._wiped_disk,
             "clock_jump": self._clock_jump,
             "hand_over": self._hand_over,
@@ -60,8 +64,7 @@ class Faults:
         if self._is_over:
             return
         kind = self._random.choice(self._mix)
-        self.count[kind] += 1
-        self._kinds[kind]()
+        self.count[kind] += self._kinds[kind]()
         self._world.after(self._random.expovariate(1 / self._mean_gap_s), self._strike)
 
     def _some_host(self) -> Host:
@@ -81,15 +84,16 @@ class Faults:
 
     # --- processes ---
 
-    def _crash(self) -> None:
+    def _crash(self) -> bool:
         host = self._some_host()
-        host.crash("killed")
         self._after(self._while(), self._restart, host)
+        return host.crash("killed")
 
-    def _crash_all(self) -> None:
+    def _crash_all(self) -> bool:
         for host in self._hosts.values():
             host.crash("power is lost everywhere")
             self._after(self._while(), self._restart, host)
+        return True
 
     def _restart(self, host: Host) -> None:
         if not host.is_up:
@@ -105,19 +109,23 @@ class Faults:
                 self._restart(host)
         self._world.after(0.2, self.revive)
 
-    def _pause(self) -> None:
+    def _pause(self) -> bool:
         host = self._some_host()
         host.pause()
         self._world.say(f"-- {node_name(host.node)} is frozen")
         self._after(self._while(), host.resume)
+        return host.is_up
 
-    def _clock_jump(self) -> None:
+    def _clock_jump(self) -> bool:
         host = self._some_host()
         host.wall_skew_ms += self._random.choice((-3_600_000, -500, 500, 60_000))
+        return True
 
-    def _hand_over(self) -> None:
-        host = self._some_host()
-        host.put(lambda replica: self._transfer(replica.transfer_leadership))
+    def _hand_over(self) -> bool:
+        leading = [host for host in self._hosts.values() if host.replica is not None and host.replica.is_leading]
+        for host in leading:
+            host.put(lambda replica: self._transfer(replica.transfer_leadership))
+        return bool(leading)
 
     def _transfer(self, transfer: Callable[[NodeId | None], str | None]) -> None:
         transfer(None)
@@ -128,129 +136,149 @@ class Faults:
         self._network.cut(sender, target)
         self._network.say_cut(sender, target, is_cut=True)
 
-    def _cut_for_a_while(self, pairs: list[tuple[NodeId, NodeId]]) -> None:
+    def _cut_for_a_while(self, pairs: list[tuple[NodeId, NodeId]]) -> bool:
         for sender, target in pairs:
             self._cut(sender, target)
         self._after(self._while(), self._heal, pairs)
+        return bool(pairs)
 
     def _heal(self, pairs: list[tuple[NodeId, NodeId]]) -> None:
         for sender, target in pairs:
             self._network.heal(sender, target)
             self._network.say_cut(sender, target, is_cut=False)
 
-    def _partition(self) -> None:
+    def _partition(self) -> bool:
         members = self._membership.members
         side = {node for node in members if self._random.random() < 0.5}
-        self._cut_for_a_while(
+        return self._cut_for_a_while(
             [(one, other) for one in members for other in members if (one in side) != (other in side)]
         )
 
-    def _one_way_cut(self) -> None:
-        one, other = self._pair()
-        self._cut_for_a_while([(one, other)])
+    def _one_way_cut(self) -> bool:
+        return self._cut_for_a_while(self._pair()[:1])
 
-    def _partial_cut(self) -> None:
-        one, other = self._pair()
-        self._cut_for_a_while([(one, other), (other, one)])
+    def _partial_cut(self) -> bool:
+        return self._cut_for_a_while(self._pair())
 
-    def _chain(self) -> None:
+    def _chain(self) -> bool:
         """Everybody sees only its neighbours in some order."""
         order = list(self._membership.members)
         self._random.shuffle(order)
-        self._cut_for_a_while(
+        return self._cut_for_a_while(
             [(one, other) for i, one in enumerate(order) for j, other in enumerate(order) if abs(i - j) > 1]
         )
 
-    def _flap(self) -> None:
-        one, other = self._pair()
-        if self._hosts[one].is_up and self._hosts[other].is_up:
+    def _flap(self) -> bool:
+        pairs = [(one, other) for one, other in self._pair() if self._hosts[one].is_up and self._hosts[other].is_up]
+        for one, other in pairs:
             self._hosts[one].reset_link(other)
-            self._hosts[other].reset_link(one)
+        return bool(pairs)
 
-    def _pair(self) -> tuple[NodeId, NodeId]:
+    def _pair(self) -> list[tuple[NodeId, NodeId]]:
+        """Some link, in both directions; a cluster of one has none."""
         members = self._membership.members
         if len(members) < 2:
-            return members[0], members[0]
+            return []
         one, other = self._random.sample(members, 2)
-        return one, other
+        return [(one, other), (other, one)]
 
     # --- disks ---
 
-    def _weather_for_a_while(self, host: Host, weather: DiskWeather) -> None:
+    def _weather_for_a_while(self, host: Host, weather: DiskWeather) -> bool:
         host.weather = weather
         self._after(self._while(), self._calm, host)
+        return True
 
     def _calm(self, host: Host) -> None:
         host.weather = DiskWeather()
 
-    def _slow_disk(self) -> None:
-        self._weather_for_a_while(self._some_host(), DiskWeather(write_s=self._random.choice((0.005, 0.05))))
+    def _slow_disk(self) -> bool:
+        return self._weather_for_a_while(self._some_host(), DiskWeather(write_s=self._random.choice((0.005, 0.05))))
 
-    def _stalled_disk(self) -> None:
-        self._weather_for_a_while(
+    def _stalled_disk(self) -> bool:
+        return self._weather_for_a_while(
             self._some_host(), DiskWeather(stall_rate=0.5, stall_s=self._random.choice((0.5, 3.0)))
         )
 
-    def _failing_write(self) -> None:
+    def _full_disk(self) -> bool:
+        return self._weather_for_a_while(self._some_host(), DiskWeather(is_full=True))
+
+    def _failing_write(self) -> bool:
         self._some_host().disk.fail_next_write()
+        return True
 
-    def _aimed_crashes(self) -> None:
+    def _aimed_crashes(self) -> bool:
         rate = self._random.choice((0.05, 0.3))
-        self._weather_for_a_while(self._some_host(), DiskWeather(crash_before_rate=rate, crash_after_rate=rate))
+        return self._weather_for_a_while(self._some_host(), DiskWeather(crash_before_rate=rate, crash_after_rate=rate))
 
-    def _damaged_record(self) -> None:
-        """In the chosen part it is repaired from a peer that has the slot; so only one node's copy is hurt."""
+    def _damaged_record(self) -> bool:
+        """In the chosen part, where it can be repaired."""
         host = self._some_host()
         disk = host.disk
-        if self._lost:
-            return
-        others = [other.disk for other in self._hosts.values() if other is not host]
-        slots = [
-            slot
-            for slot in disk.slots
-            if slot <= disk.chosen_through
-            and any(slot in other.slots and slot <= other.chosen_through for other in others)
-        ]
-        if slots:
-            slot = self._random.choice(sorted(slots))
-            disk.damage(slot)
-            self._world.say(f"-- slot {slot} of {node_name(host.node)} is damaged")
+        slots = sorted(slot for slot in disk.slots if disk.is_intact(slot))
+        if host.node in self._lost or not slots:
+            return False
+        slot = self._random.choice(slots)
+        disk.damage(slot)
+        if not self._is_recoverable(self._healthy):
+            disk.undamage(slot)
+            return False
+        self._world.say(f"-- slot {slot} of {node_name(host.node)} is damaged")
+        return True
 
-    def _may_lose(self, host: Host) -> bool:
-        lost = self._lost | {host.node}
-        return self._membership.is_quorum([node for node in self._membership.voters if node not in lost])
+    @property
+    def _healthy(self) -> set[NodeId]:
+        return set(self._membership.voters) - self._lost
 
-    def _damaged_promise(self) -> None:
+    def _is_recoverable(self, nodes: set[NodeId]) -> bool:
+        """Whether ``nodes`` can go on among themselves: what is damaged on one is intact on another, or applied."""
+        hosts = [self._hosts[node] for node in nodes]
+        return self._membership.is_quorum(nodes) and all(
+            any(other.disk.is_intact(slot) or other.durable_through >= slot for other in hosts)
+            for host in hosts
+            for slot in host.disk.damaged
+        )
+
+    def _lose(self, host: Host, reason: str, act: Callable[[], None]) -> bool:
+        """A node loses what it can't do without, unless too many have."""
+        if not self._is_recoverable(self._healthy - {host.node}):
+            return False
+        self._lost.add(host.node)
+        host.crash(reason)
+        act()
+        self._after(0.05, self._restart, host)
+        return True
+
+    def _damaged_promise(self) -> bool:
         host = self._some_host()
-        if self._may_lose(host):
-            self._lost.add(host.node)
-            host.disk.damage_promise()
-            host.crash("its promise is damaged")
-            self._after(0.05, self._restart, host)
+        return self._lose(host, "its promise is damaged", host.disk.damage_promise)
 
-    def _wiped_disk(self) -> None:
+    def _damaged_acceptance(self) -> bool:
+        """Above what is known chosen: nobody can say what the node had voted for."""
+        host = self._some_host()
+        slots = sorted(slot for slot in host.disk.slots if slot > host.disk.chosen_through)
+        return bool(slots) and self._lose(
+            host, f"its acceptance of slot {slots[0]} is damaged", lambda: host.disk.damage(slots[0])
+        )
+
+    def _wiped_disk(self) -> bool:
         """A node comes back with an empty disk under its old id: the others must refuse it."""
         host = self._some_host()
-        if self._may_lose(host):
-            self._lost.add(host.node)
-            host.crash("its disk is wiped")
-            identity = host.disk.identity
-            host.replace_disk(SimLogStore(identity.cluster, host.node, b"wiped", identity.membership))
-            self._after(0.05, self._restart, host)
+        identity = host.disk.identity
+        empty = SimLogStore(identity.cluster, host.node, b"wiped", identity.membership)
+        return self._lose(host, "its disk is wiped", lambda: host.replace_disk(empty))
 
     # --- the end ---
 
     def end(self) -> set[NodeId]:
         """Heal a random majority, leave the rest broken; returns who is healed."""
         self._is_over = True
-        healthy = [node for node in self._membership.voters if node not in self._lost]
-        count = self._random.randint(self._membership.quorum_count, len(healthy))
-        healed = set(self._random.sample(healthy, count))
+        healed = self._choose_healed()
         self._world.say(f"-- the faults end for {', '.join(node_name(node) for node in sorted(healed))}")
         self._network.heal_all()
         for node, host in self._hosts.items():
             if node not in healed:
-                host.crash("it stays broken")
+                self._leave_broken(host)
         for node in sorted(healed):
             host = self._hosts[node]
             host.weather = DiskWeather()
@@ -258,3 +286,26 @@ class Faults:
             host.resume()
             self._restart(host)
         return healed
+
+    def _choose_healed(self) -> set[NodeId]:
+        healthy = sorted(self._healthy)
+        for _ in range(10):
+            count = self._random.randint(self._membership.quorum_count, len(healthy))
+            healed = set(self._random.sample(healthy, count))
+            if self._is_recoverable(healed):
+                return healed
+        return set(healthy)
+
+    def _leave_broken(self, host: Host) -> None:
+        """Dead, frozen, cut off, or heard by nobody, or hearing nobody."""
+        others = [node for node in self._membership.members if node != host.node]
+        to_it = [(other, host.node) for other in others]
+        from_it = [(host.node, other) for other in others]
+        way = self._random.choice(("dead", "frozen", "cut off", "mute", "deaf"))
+        if not host.is_up or way == "dead":
+            host.crash("it stays broken")
+        elif way == "frozen":
+            host.pause()
+        for one, other in {"cut off": to_it + from_it, "mute": from_it, "deaf": to_it}.get(way, []):
+            self._network.cut(one, other)
+        self._world.say(f"-- {node_name(host.node)} stays {way if host.is_up else 'dead'}")

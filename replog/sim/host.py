@@ -8,7 +8,7 @@ is made anew.
 from __future__ import annotations
 
 import random as random_module
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -61,6 +61,10 @@ class DiskWeather:
     """Crashes aimed between handled and durable."""
     crash_after_rate: float = 0.0
     """Crashes aimed between durable and answered."""
+    unheard_rate: float = 0.5
+    """Crashes during a write after which the write is found durable all the same."""
+    is_full: bool = False
+    """Nearly full: new commands are refused, the leadership is handed over."""
 
 
 @attrs.define(kw_only=True)
@@ -90,16 +94,17 @@ class Host:
     ) -> None:
         self.node = disk.identity.node
         self.disk = disk
-        self.weather = DiskWeather()
         self.wall_skew_ms = 0
         self.clock_rate = 1.0
         self.life = 0
         self.replica: Replica | None = None
         self.is_paused = False
         self.peers: dict[NodeId, Host] = {}
-        self.crashes_aimed = 0
+        self.count: Counter[str] = Counter()
+        """Faults that struck here by themselves, by kind."""
         self.commands_applied = 0
         self.elections = 0
+        self._weather = DiskWeather()
         self._world = world
         self._network = network
         self._checker = checker
@@ -115,6 +120,22 @@ class Host:
     @property
     def is_up(self) -> bool:
         return self.replica is not None
+
+    @property
+    def weather(self) -> DiskWeather:
+        return self._weather
+
+    @weather.setter
+    def weather(self, weather: DiskWeather) -> None:
+        is_told = self.replica is not None and weather.is_full != self._weather.is_full
+        self._weather = weather
+        if is_told:
+            self.put(lambda replica: replica.on_storage_full(weather.is_full))
+
+    @property
+    def durable_through(self) -> Slot:
+        """How far the state would stand after a crash."""
+        return self._applier.durable_through
 
     @property
     def applied_through(self) -> Slot:
@@ -155,9 +176,9 @@ class Host:
         self._inbox: deque[Callable[[Replica], None]] = deque()
         self._is_turn_due = False
         self._tick_at_s = float("inf")
-        self._replay()
-        if self.replica is None:
-            return
+        self.replica.on_storage_full(self._weather.is_full)
+        self.replica.on_applied(self._applier.applied_through, *self._applier.checkpoint())
+        self._apply()
         for peer in self.peers.values():
             if peer.is_up:
                 self._later(self._network.weather.delay_s, self._link_opened, peer.node)
@@ -165,17 +186,19 @@ class Host:
         self._later(self._options.flush_interval_s, self._begin_flush)
         self._turn()
 
-    def crash(self, reason: str) -> None:
-        """The process dies: everything that is not durable is gone, and its links close."""
+    def crash(self, reason: str) -> bool:
+        """The process dies: what is not durable is gone, its links close. Whether there was anything to kill."""
         if self.replica is None:
-            return
+            return False
         self._world.say(f"-- {node_name(self.node)} crashes: {reason}")
         self.replica = None
-        if self._writing and self._random.random() < 0.5:
+        if self._writing and self._random.random() < self._weather.unheard_rate:
+            self.count["write_unheard"] += 1
             self._commit_unheard()
         for peer in self.peers.values():
             if peer.is_up and not self._network.is_cut(self.node, peer.node):
                 peer._later(self._network.weather.delay_s, peer._link_closed, self.node)
+        return True
 
     def _commit_unheard(self) -> None:
         """The transaction under way made it to the disk, and nobody was left to hear of it."""
@@ -242,6 +265,7 @@ class Host:
         if self.replica is None or life != self.life or self._network.is_cut(sender, self.node):
             return
         if self.peers[sender].first_incarnation != incarnation or self.is_foreign:
+            self.count["incarnation_refused"] += 1
             return
         if type(message) is Accept:
             self._checker.on_accept_arrived(self.node, message)
@@ -266,7 +290,7 @@ class Host:
         self.put(lambda replica: replica.on_link_closed(peer))
 
     def reset_link(self, peer: NodeId) -> None:
-        """A connection breaks and is made again at once."""
+        """This end of a connection breaks and is made again at once."""
         self._later(0.0, self._link_closed, peer)
         self._later(0.002, self._link_opened, peer)
 
@@ -333,7 +357,10 @@ class Host:
             elif notice.kind is NoticeKind.STEPPED_DOWN:
                 self._tell_not_leader()
             elif notice.kind is NoticeKind.DAMAGE_REPAIRED:
+                self.count["damage_repaired"] += 1
                 self._later(0.0, self._apply)
+            elif notice.kind is NoticeKind.STATE_TRANSFER_BEGAN:
+                self.count["state_transfer"] += 1
             elif notice.kind is NoticeKind.STATE_DIVERGED:
                 self.crash("its state diverged")
 
@@ -345,16 +372,19 @@ class Host:
             return
         self._writing = list(self._to_write)
         self._to_write.clear()
-        weather = self.weather
+        weather = self._weather
         seconds = weather.write_s * (0.5 + self._random.random())
         if weather.stall_rate and self._random.random() < weather.stall_rate:
+            self.count["write_stalled"] += 1
             seconds += weather.stall_s * self._random.random()
         if weather.crash_before_rate and self._random.random() < weather.crash_before_rate:
             self._later(seconds * self._random.random(), self._aimed_crash, "between handled and durable")
         self._later(seconds, self._written)
 
     def _aimed_crash(self, where: str) -> None:
-        self.crashes_aimed += 1
+        if not self._weather.crash_before_rate:
+            return  # the bad weather has ended before it struck
+        self.count["aimed_crash"] += 1
         self.crash(where)
 
     def _written(self) -> None:
@@ -369,10 +399,11 @@ class Host:
             self.disk.write(writes)
         except StorageError:
             self.disk.replace()
+            self.count["write_failed"] += 1
             self.crash("a write failed")
             return
         self._check_durable(promise_before, writes)
-        if self.weather.crash_after_rate and self._random.random() < self.weather.crash_after_rate:
+        if self._weather.crash_after_rate and self._random.random() < self._weather.crash_after_rate:
             self._aimed_crash("between durable and answered")
             return
         for effects in writing:
@@ -386,16 +417,11 @@ class Host:
         try:
             slots = self.disk.read(asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max)
         except Damaged:
-            self.put(lambda replica: replica.on_slot_damaged(asked.from_slot))
+            self._report_damage(asked.from_slot)
             slots = []
         self.put(lambda replica: replica.on_slots_read(asked.target, slots))
 
     # --- applying ---
-
-    def _replay(self) -> None:
-        """After a start: apply what the log knows chosen and the state's last flush did not hold."""
-        assert self.replica is not None
-        self._apply()
 
     def _apply(self) -> None:
         """Apply released slots in order; what a crash left between state and log is read from the log first."""
@@ -524,7 +550,7 @@ class Host:
     def _begin_flush(self) -> None:
         self._later(self._options.flush_interval_s, self._begin_flush)
         if not self.is_paused and self._applier.begin_flush():
-            self._later(self.weather.write_s * 2, self._flushed)
+            self._later(self._weather.write_s * 2, self._flushed)
 
     def _flushed(self) -> None:
         self._applier.flush()

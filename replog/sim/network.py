@@ -37,7 +37,8 @@ class Network:
         self._random = world.stream("network")
         self._cut: set[tuple[NodeId, NodeId]] = set()
         self._last_arrival_s: dict[tuple[NodeId, NodeId], float] = {}
-        self.sent: Counter[str] = Counter()
+        self.count: Counter[str] = Counter()
+        """What the weather did, by kind."""
 
     def cut(self, sender: NodeId, target: NodeId) -> None:
         """Nothing arrives in this direction any more."""
@@ -62,15 +63,18 @@ class Network:
         if self._cut and (sender, target) in self._cut:
             return []
         if weather.loss and random() < weather.loss:
+            self.count["message_lost"] += 1
             return []
         delay_s = weather.delay_s * (0.5 + random())
         if weather.straggler_rate and random() < weather.straggler_rate:
+            self.count["message_overtaken"] += 1
             return [delay_s * (1 + 99 * random())]
         if weather.is_ordered:
             arrival_s = max(self._world.now_s + delay_s, self._last_arrival_s.get((sender, target), 0.0) + 1e-9)
             self._last_arrival_s[sender, target] = arrival_s
             delay_s = arrival_s - self._world.now_s
         if weather.duplication and random() < weather.duplication:
+            self.count["message_doubled"] += 1
             return [delay_s, delay_s * (1 + 3 * random())]
         return [delay_s]
 

@@ -44,6 +44,8 @@ class SeedResult(msgspec.Struct):
     elections: int
     slots_chosen: int
     commands_applied: int
+    reads_linearizable: int
+    reads_stale: int
     operations: int
     violation: Violation | None
 
@@ -57,6 +59,8 @@ class SimulationReport(msgspec.Struct):
     elections: int
     slots_chosen: int
     commands_applied: int
+    reads_linearizable: int
+    reads_stale: int
     operations: int
     violations: list[tuple[int, str, str]]
     """(seed, checker, sentence)"""
@@ -133,6 +137,7 @@ class Simulation:
             Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
             for number in range(draw.randint(2, 4))
         ]
+        self._healed = set(self.membership.members)
         self.faults = Faults(self.world, self.network, self.hosts, self.membership)
 
     def run(self) -> None:
@@ -149,7 +154,7 @@ class Simulation:
 
     def _progress(self) -> None:
         """Once a majority is healed, every operation ends and somebody leads."""
-        healed = self.faults.end()
+        self._healed = healed = self.faults.end()
         self.network.weather.loss = min(self.network.weather.loss, 0.01)
         for client in self.group.clients:
             client.is_asking = False
@@ -167,7 +172,7 @@ class Simulation:
             )
 
     def _is_settled(self) -> bool:
-        up = [host for host in self.hosts.values() if host.replica is not None]
+        up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
         positions = {host.applied_through for host in up}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
         return self.group.is_idle and len(positions) == 1 and len(leaders) == 1
@@ -182,14 +187,21 @@ class Simulation:
             raise ViolationFound(found[0])
 
     def result(self, violation: Violation | None) -> SeedResult:
-        aimed = sum(host.crashes_aimed for host in self.hosts.values())
+        faults = self.faults.count + self.network.count
+        for host in self.hosts.values():
+            faults += host.count
+        for client in self.group.clients:
+            faults += client.count
+        faults["clock_skew"] = sum(host.clock_rate != 1.0 for host in self.hosts.values())
         return SeedResult(
             seed=self.world.seed,
             steps=self.world.steps,
-            faults=dict(sorted((self.faults.count + Counter(aimed_crash=aimed)).items())),
+            faults={kind: number for kind, number in sorted(faults.items()) if number},
             elections=sum(host.elections for host in self.hosts.values()),
             slots_chosen=self.checker.chosen_through,
             commands_applied=sum(host.commands_applied for host in self.hosts.values()),
+            reads_linearizable=sum(client.reads_linearizable for client in self.group.clients),
+            reads_stale=sum(client.reads_stale for client in self.group.clients),
             operations=sum(client.answered for client in self.group.clients),
             violation=violation,
         )
@@ -255,7 +267,7 @@ def run_seeds(
         raise ConfigError("there is no seed in that range; write --seeds A:B with A below B")
     load_workload(state_machine)
     began_s = time.monotonic()
-    report = SimulationReport(0, 0, {}, 0, 0, 0, 0, [], 0.0)
+    report = SimulationReport(0, 0, {}, 0, 0, 0, 0, 0, 0, [], 0.0)
     faults: Counter[str] = Counter()
     tasks = [(seed, replicas, state_machine, steps) for seed in seeds]
     count = processes or os.cpu_count() or 1
@@ -269,6 +281,8 @@ def run_seeds(
             report.elections += result.elections
             report.slots_chosen += result.slots_chosen
             report.commands_applied += result.commands_applied
+            report.reads_linearizable += result.reads_linearizable
+            report.reads_stale += result.reads_stale
             report.operations += result.operations
             faults.update(result.faults)
             if result.violation is not None:

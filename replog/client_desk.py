@@ -87,6 +87,7 @@ class ClientDesk:
         self._reads_waiting: list[ReadReady] = []
         self._next_read_id = 0
         self._following: dict[Link, _Following] = {}
+        self._heard: dict[Link, tuple[int, float]] = {}
 
     # --- who is there ---
 
@@ -106,6 +107,18 @@ class ClientDesk:
         self._out.pop(link, None)
         self._told_not_leader.discard(link)
         self._following.pop(link, None)
+        self._heard.pop(link, None)
+
+    def idle_links(self, before_s: float, now_s: float) -> list[Link]:
+        """Clients that have sent nothing since ``before_s``; to be asked now and then."""
+        idle: list[Link] = []
+        for link in self._sessions:
+            seen, since_s = self._heard.get(link, (-1, now_s))
+            if link.bytes_received != seen:
+                self._heard[link] = (link.bytes_received, now_s)
+            elif since_s < before_s:
+                idle.append(link)
+        return idle
 
     # --- saying ---
 

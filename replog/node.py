@@ -15,7 +15,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import version
 from typing import Any, Protocol
 
 import crc32c
@@ -26,13 +25,13 @@ from .applier import Applier
 from .client_desk import ClientDesk
 from .codec import Hello, Welcome
 from .config import ReplicaConfig
-from .errors import Damaged, StateDiverged
+from .errors import StateDiverged
 from .link import Link
-from .log_writer import LogWriter
+from .log_keeper import DurableLog, LogKeeper
+from .node_report import report
 from .paxos.ballot import NodeId, Slot, node_name
-from .paxos.effects import Effects, Notice, NoticeKind, ReadSlots, Refusal
+from .paxos.effects import Effects, Notice, NoticeKind, Refusal
 from .paxos.messages import AcceptedSlot, Message, Outbound, StatePiece
-from .paxos.proposer import Role
 from .paxos.replica import Replica
 from .recovery import reconcile
 from .requests import (
@@ -50,35 +49,16 @@ from .requests import (
 from .state_keeper import StateKeeper
 from .state_machine import StateMachine
 from .status import NodeStatus, encode_status
-from .storage import LogStore, StateStore
+from .storage import StateStore
 from .transport import Transport
 
 log = structlog.get_logger(__name__)
 
-_ROLE_NAMES = {
-    Role.FOLLOWING: "follower",
-    Role.PREPARING: "candidate",
-    Role.CATCHING_UP: "candidate",
-    Role.LEADING: "leader",
-}
 _WARNINGS = frozenset(
     {NoticeKind.STEPPED_DOWN, NoticeKind.ABSTAINED, NoticeKind.DISK_STALLED, NoticeKind.STATE_DIVERGED}
 )
-SCRUB_SLOTS = 64
-"""Verified at a time: the interpreter is held for well under a millisecond."""
 _ENVELOPE_BYTES = 64
 """What a submission may add to its payloads: session, numbers and lengths."""
-
-
-class DurableLog(LogStore, Protocol):
-    """What the node needs of the log beside ``storage.LogStore``."""
-
-    def is_nearly_full(self) -> bool: ...
-
-    def scrub(self, from_slot: Slot, *, slots_max: int) -> tuple[Slot, list[Slot]]: ...
-
-    @property
-    def file_bytes(self) -> int: ...
 
 
 class DurableState(StateStore, Protocol):
@@ -95,7 +75,7 @@ class Admission(Protocol):
 
 
 class Node:
-    """One replica with its disk, links and clients. Made by ``replica_life``; ``run`` is its life.
+    """One replica with its disk, links and clients. Made by ``embedding``; ``run`` is its life.
 
     Parameters
     ----------
@@ -123,8 +103,8 @@ class Node:
         self.options = config.node
         self.applier = Applier(machine, state_store, config.sessions)
         self._machine = machine
-        self._log = log_store
-        self._state = state_store
+        self.log_store = log_store
+        self.state_store = state_store
         self._admission = admission
         recovered = reconcile(log_store, self.applier.applied_through)
         self._began_s = trio.current_time()
@@ -137,13 +117,7 @@ class Node:
             now_s=self._began_s,
             time_ms=_wall_ms(),
         )
-        self._writer = LogWriter(
-            log_store,
-            on_durable=self._durable_in_thread if is_write_threaded else self._durable_at_once,
-            on_failure=self._failed_in_thread if is_write_threaded else self.fail,
-            on_compacted=self._compacted_in_thread,
-            is_threaded=is_write_threaded,
-        )
+        self.log_keeper = LogKeeper(log_store, config.node, self, is_threaded=is_write_threaded)
         self.desk = ClientDesk(self)
         self.keeper = StateKeeper(state_store, config.node, self)
         self.transport = Transport(
@@ -152,12 +126,10 @@ class Node:
             self,
             config.transport,
         )
-        self._token: trio.lowlevel.TrioToken | None = None
         self._inbox: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
-        self._held: deque[tuple[int, list[Outbound]]] = deque()
         self._released: deque[AcceptedSlot] = deque()
-        self._slot_reads: deque[ReadSlots] = deque()
-        self._has_slot_reads = trio.Event()
+        self._inbox_submissions = 0
+        self._inbox_bytes = 0
         self._parked: trio.lowlevel.Task | None = None
         self._is_due = True
         self._alarm = trio.CancelScope()
@@ -175,8 +147,7 @@ class Node:
 
     async def run(self, listeners: Sequence[trio.SocketListener], task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled (then leave in order: hand over, flush), or until something fails (then raise it)."""
-        self._token = trio.lowlevel.current_trio_token()
-        self._writer.start()
+        self.log_keeper.start()
         work = trio.CancelScope(shield=True)
         try:
             async with trio.open_nursery() as nursery:
@@ -190,7 +161,7 @@ class Node:
                             await self._leave()
                     work.cancel()
         finally:
-            self._writer.close()
+            self.log_keeper.close()
 
     async def _work(
         self, listeners: Sequence[trio.SocketListener], scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]
@@ -200,9 +171,8 @@ class Node:
                 await nursery.start(self.transport.run, listeners)
                 nursery.start_soon(self._take_turns)
                 nursery.start_soon(self._ring_forever)
-                nursery.start_soon(self._read_slots_forever)
-                nursery.start_soon(self._watch_storage_forever)
-                nursery.start_soon(self._scrub_forever)
+                nursery.start_soon(self._drop_idle_forever)
+                nursery.start_soon(self.log_keeper.run)
                 nursery.start_soon(self.keeper.run)
                 task_status.started()
 
@@ -246,23 +216,24 @@ class Node:
             if self._failure is not None:
                 raise self._failure
             if self._is_due:
-                self._turn()
+                self.turn()
 
     def _unpark(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._parked = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         """Drain the inbox, step, do what is asked, answer."""
         self._is_due = False
         self.turns += 1
         replica = self.replica
         replica.tick(trio.current_time(), _wall_ms())
         inbox, self._inbox = self._inbox, []
+        self._inbox_submissions = self._inbox_bytes = 0
         for event, arguments in inbox:
             event(*arguments)
         self._obey(replica.take_effects())
-        if self.desk.has_followers and self.desk.feed_followers(self._read_for_follower):
+        if self.desk.has_followers and self.desk.feed_followers(self.log_keeper.read_here):
             self._wake()
         self.desk.send()
         if self._room is not None and not self._is_crowded:
@@ -271,11 +242,9 @@ class Node:
 
     def _obey(self, effects: Effects) -> None:
         """What the core asks for, in the order of its contract."""
-        self._send(effects.send)
+        self.send(effects.send)
         if effects.write is not None:
-            if effects.send_after_write:
-                self._held.append((effects.ticket, effects.send_after_write))
-            self._writer.submit(effects.ticket, effects.write)
+            self.log_keeper.write(effects.ticket, effects.write, effects.send_after_write)
         for notice in effects.notices:
             self._on_notice(notice)
         if effects.release:
@@ -287,15 +256,14 @@ class Node:
             self.desk.refuse_read(read_id, Refusal.NOT_LEADER)
         self.desk.answer_reads(self.applier.query)
         for slot_read in effects.slot_reads:
-            self._slot_reads.append(slot_read)
-            self._has_slot_reads.set()
+            self.log_keeper.read_for_peer(slot_read)
         for state_send in effects.state_sends:
             self.keeper.send(state_send)
         for piece in effects.state_pieces:
             self.keeper.store(piece)
         self._set_alarm(effects.deadline_s)
 
-    def _send(self, outbounds: Iterable[Outbound]) -> None:
+    def send(self, outbounds: Iterable[Outbound]) -> None:
         """One frame a peer."""
         messages: dict[NodeId, list[Message]] = {}
         for outbound in outbounds:
@@ -303,85 +271,28 @@ class Node:
         for peer, batch in messages.items():
             self.transport.send(peer, batch)
 
-    # --- the disk ---
+    # --- what the log's keeper says ---
 
-    def _durable_in_thread(self, ticket: int) -> None:
-        assert self._token is not None
-        self._token.run_sync_soon(self._on_durable, ticket)
-
-    def _durable_at_once(self, ticket: int) -> None:
-        self.put(self._settle, ticket)
-
-    def _on_durable(self, ticket: int) -> None:
-        """From the writer's thread: what rests on the write may leave at once, and the turn needs no task switch."""
-        if self._failure is not None:
-            return
-        try:
-            self._settle(ticket)
-            self._turn()
-        except BaseException as error:
-            self.fail(error)
-
-    def _settle(self, ticket: int) -> None:
-        ready: list[Outbound] = []
-        while self._held and self._held[0][0] <= ticket:
-            ready += self._held.popleft()[1]
-        self._send(ready)
+    def on_written(self, ticket: int) -> None:
         self.replica.on_written(ticket)
 
-    def _failed_in_thread(self, error: BaseException) -> None:
-        assert self._token is not None
-        self._token.run_sync_soon(self.fail, error)
-
-    def _compacted_in_thread(self, through: Slot) -> None:
-        assert self._token is not None
-        self._token.run_sync_soon(self.put, self._on_compacted, through)
-
-    def _on_compacted(self, through: Slot) -> None:
+    def on_compacted(self, through: Slot) -> None:
         self._compacted_through = max(self._compacted_through, through)
         self.replica.on_compacted(through)
 
-    async def _read_slots_forever(self) -> None:
-        """Old slots for peers that are behind, in a thread: a cold page must not hold up a turn."""
-        limiter = trio.CapacityLimiter(1)
-        while True:
-            await self._has_slot_reads.wait()
-            self._has_slot_reads = trio.Event()
-            while self._slot_reads:
-                asked = self._slot_reads.popleft()
-                slots = await trio.to_thread.run_sync(self._read_slots, asked, limiter=limiter)
-                self.put(self.replica.on_slots_read, asked.target, slots)
+    def on_slots_read(self, target: NodeId, slots: list[AcceptedSlot]) -> None:
+        self.replica.on_slots_read(target, slots)
 
-    def _read_slots(self, asked: ReadSlots) -> list[AcceptedSlot]:
-        try:
-            return self._log.read(asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max)
-        except Damaged:
-            assert self._token is not None
-            self._token.run_sync_soon(self.put, self.replica.on_slot_damaged, asked.from_slot)
-            return []
+    def on_slot_damaged(self, slot: Slot) -> None:
+        if slot == self.applier.applied_through + 1:
+            self._is_waiting_for_repair = True
+        self.replica.on_slot_damaged(slot)
 
-    async def _scrub_forever(self) -> None:
-        """Read the chosen log back, piece by piece, so that damage is found while the peers still have the slots."""
-        limiter = trio.CapacityLimiter(1)
-        next_slot = Slot(1)
-        while True:
-            await trio.sleep(self.options.scrub_interval_s)
-            next_slot, damaged = await trio.to_thread.run_sync(
-                lambda first: self._log.scrub(first, slots_max=SCRUB_SLOTS), next_slot, limiter=limiter
-            )
-            for slot in damaged:
-                log.warning("slot_damaged", slot=slot, found_by="scrub")
-                self.put(self.replica.on_slot_damaged, slot)
+    def on_storage_full(self, is_full: bool) -> None:
+        self.replica.on_storage_full(is_full)
 
-    async def _watch_storage_forever(self) -> None:
-        """Refuse new commands in time, and say so no longer when there is room again."""
-        is_full = False
-        while True:
-            await trio.sleep(self.options.storage_check_interval_s)
-            was_full, is_full = is_full, self._log.is_nearly_full() or self.keeper.is_full
-            if is_full != was_full:
-                log.warning("storage_full" if is_full else "storage_has_room")
-                self.put(self.replica.on_storage_full, is_full)
+    def is_state_full(self) -> bool:
+        return self.keeper.is_full
 
     # --- applying ---
 
@@ -407,14 +318,8 @@ class Node:
             released.popleft()
         if released and released[0].slot == slot:
             return released.popleft()
-        try:
-            last = Slot(released[0].slot - 1) if released else self.replica.chosen_through
-            found = self._log.read(slot, last, slots_max=self.options.apply_slots_max, bytes_max=2**20)
-        except Damaged as error:
-            log.warning("slot_damaged", slot=slot, reason=str(error))
-            self._is_waiting_for_repair = True
-            self.put(self.replica.on_slot_damaged, slot)
-            return None
+        last = Slot(released[0].slot - 1) if released else self.replica.chosen_through
+        found = self.log_keeper.read_here(slot, last, self.options.apply_slots_max)
         if not found:
             return None
         self._released.extendleft(reversed(found[1:]))
@@ -440,19 +345,13 @@ class Node:
         """The state is durable further: the log may be shorter, unless a peer still needs it."""
         through = Slot(min(self.applier.durable_through, self.replica.chosen_through) - self.options.log_tail_slots)
         if through > self._compacted_through and not self.keeper.is_sending:
-            self._writer.request_compaction(through)
+            self.log_keeper.compact(through)
 
     async def adopt_state(self, applied_through: Slot) -> None:
         """Begin anew over a state that came from a peer; the log below it is dropped first."""
-        self.applier = Applier(self._machine, self._state, self.config.sessions)
+        self.applier = Applier(self._machine, self.state_store, self.config.sessions)
         self._released.clear()
-        is_floor_in = trio.Event()
-        token = self._token
-        assert token is not None
-        self._writer.request_floor(
-            applied_through, self.replica.membership, lambda: token.run_sync_soon(is_floor_in.set)
-        )
-        await is_floor_in.wait()
+        await self.log_keeper.install_floor(applied_through, self.replica.membership)
         log.info("state_installed", applied_through=applied_through)
         self._compacted_through = max(self._compacted_through, applied_through)
         self.put(self.replica.on_state_installed, applied_through)
@@ -544,6 +443,10 @@ class Node:
         self.desk.close(link)
 
     def on_client_messages(self, link: Link, messages: list[ClientMessage]) -> None:
+        for message in messages:
+            if type(message) is Submit:
+                self._inbox_submissions += 1
+                self._inbox_bytes += len(message.submission)
         self.put(self._take_client_messages, link, messages)
 
     def _take_client_messages(self, link: Link, messages: list[ClientMessage]) -> None:
@@ -583,11 +486,20 @@ class Node:
         address = self.leader_address()[1] if reason is not None and not self.replica.is_leading else ""
         self.desk.say(link, TransferAnswer(message.request, reason is None, reason or "", address))
 
+    async def _drop_idle_forever(self) -> None:
+        """A client that says nothing for long may be gone without a word; it connects again when it has something."""
+        while True:
+            await trio.sleep(self.options.idle_timeout_s / 4)
+            for link in self.desk.idle_links(trio.current_time() - self.options.idle_timeout_s, trio.current_time()):
+                log.info("client_idle", other=link.peer_address)
+                link.close()
+
     @property
     def _is_crowded(self) -> bool:
         """More submissions wait than the next batches will take: let clients wait instead of refusing them."""
         return (
-            len(self._inbox) > self.options.inbox_submissions_max
+            self._inbox_submissions > self.options.inbox_submissions_max
+            or self._inbox_bytes > self.options.inbox_bytes_max
             or self.replica.submissions_waiting > self.config.paxos.queue_submissions_max // 2
         )
 
@@ -611,72 +523,13 @@ class Node:
         leader = self.replica.leader
         return (NodeId(0), "") if leader is None else (leader, self.config.members.get(leader, ""))
 
-    def _read_for_follower(self, first: Slot, last: Slot, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
-        try:
-            return self._log.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
-        except Damaged:
-            self.put(self.replica.on_slot_damaged, first)
-            return []
-
     def status(self) -> NodeStatus:
         """What this node says of itself."""
-        replica, applier, membership = self.replica, self.applier, self.replica.membership
-        leader, leader_address = self.leader_address()
-        writes, counts = self._writer.statistics(), replica.statistics()
-        checkpoint_slot, checkpoint_digest = applier.checkpoint()
-        is_voter = membership.is_voter(self.node)
-        return NodeStatus(
-            node=node_name(self.node),
-            cluster_id=self.identity.cluster.hex(),
-            incarnation=self.identity.incarnation.hex(),
-            role=_ROLE_NAMES[replica.role] if is_voter else "learner",
-            ballot=str(replica.promise),
-            leader=node_name(leader) if leader else "",
-            leader_address=leader_address,
-            chosen_through=replica.chosen_through,
-            applied_through=applier.applied_through,
-            compacted_through=self._compacted_through,
-            durable_through=applier.durable_through,
-            digest=applier.digest.hex(),
-            checkpoint_slot=checkpoint_slot,
-            checkpoint_digest=checkpoint_digest.hex(),
-            is_voter=is_voter,
-            is_voting=replica.is_voting,
-            is_storage_full=self._writer.is_waiting_for_room or self.keeper.is_full or self._log.is_nearly_full(),
-            problem=replica.abstain_reason,
-            log_bytes=self._log.file_bytes,
-            state_bytes=self._state.file_bytes,
-            sync_p50_ms=writes.latency_us(0.5) / 1000 if writes.commits else None,
-            sync_p99_ms=writes.latency_us(0.99) / 1000 if writes.commits else None,
-            version=version("replog"),
-            uptime_s=round(trio.current_time() - self._began_s, 3),
-            membership_version=membership.version,
-            members={node_name(node): address for node, address in self.config.members.items()},
-            voters=[node_name(node) for node in membership.voters],
-            learners=[node_name(node) for node in membership.learners],
-            sessions_open=applier.sessions_open,
-            counters={
-                "turns": self.turns,
-                "submissions": self.submissions,
-                "submissions_refused": self.submissions_refused,
-                "commands_applied": applier.commands_applied,
-                "commands_failed": applier.commands_failed,
-                "commands_repeated": applier.commands_repeated,
-                "submissions_malformed": applier.submissions_malformed,
-                "commits": writes.commits,
-                "writes": writes.writes,
-                "records": writes.records,
-                "record_bytes": writes.record_bytes,
-                "compactions": writes.compactions,
-                "flushes": self.keeper.flushes,
-                "state_pieces_sent": self.keeper.pieces_sent,
-                "state_pieces_stored": self.keeper.pieces_stored,
-                "ballots_begun": counts.ballots_begun,
-                "times_leader": counts.times_leader,
-                "damaged_received": counts.damaged_received,
-                **{f"link_{name}": count for name, count in sorted(self.transport.counts.items())},
-            },
-        )
+        return report(self)
+
+    @property
+    def uptime_s(self) -> float:
+        return trio.current_time() - self._began_s
 
 
 def _wall_ms() -> int:

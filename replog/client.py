@@ -14,7 +14,7 @@ import os
 import random
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Literal, TypeVar
 
 import anyio
@@ -250,10 +250,11 @@ class Client:
             link, welcome = await self._dial_any(TIMEOUT_S)
             address = dict(welcome.members).get(welcome.node, "")
             try:
-                async for entry in follow_link(link, next_slot):
-                    next_slot = entry.slot + 1
-                    compacted.clear()
-                    yield entry
+                async with aclosing(follow_link(link, next_slot)) as entries:
+                    async for entry in entries:
+                        next_slot = entry.slot + 1
+                        compacted.clear()
+                        yield entry
             except Compacted as error:
                 compacted.add(address)
                 if len(compacted) >= len(self._addresses):

@@ -51,7 +51,7 @@ async def ask(address: str, question: ClientMessage, wanted: type[Reply], *, tim
         with trio.fail_after(timeout_s):
             reply = await line.ask(question, wanted)
     except trio.TooSlowError:
-        problem = "timed out" if line.welcome is None else "accepts connections but does not answer"
+        problem = "accepts connections but does not answer" if line.is_connected else "timed out"
     except (OSError, trio.BrokenResourceError, FrameError) as error:
         problem = in_words(error)
     finally:
@@ -95,6 +95,11 @@ class _Line:
         self._splitter = FrameSplitter(frozenset({Kind.WELCOME, Kind.NODE}), ANSWER_BYTES_MAX)
         self._frames: deque[tuple[Kind, bytes]] = deque()
         self.welcome: Welcome | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the machine took the connection; a process that hangs lets it."""
+        return self._stream is not None
 
     async def ask(self, question: ClientMessage, wanted: type[Reply]) -> Reply | None:
         """The reply, or None if the node refused the connection."""

@@ -13,6 +13,9 @@ import attrs
 
 Verdict = Literal["healthy", "degraded", "no_quorum"]
 
+UNNAMED = "?"
+"""An endpoint that did not answer, and that nobody else named."""
+
 LAG_SLOTS_MAX = 10_000
 """A node this far behind the leader is named in the verdict: catching up, or too slow for the load."""
 
@@ -43,6 +46,7 @@ class MemberReport:
     leader: str = ""
     chosen_through: int | None = None
     applied_through: int | None = None
+    compacted_through: int | None = None
     digest: str = ""
     is_voter: bool = True
     is_voting: bool = True
@@ -52,6 +56,8 @@ class MemberReport:
     disk_bytes: int | None = None
     sync_p99_ms: float | None = None
     version: str = ""
+    uptime_s: float | None = None
+    commands_applied: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -164,8 +170,8 @@ def _troubles(members: Sequence[MemberReport]) -> list[str]:
         f"{member.node} is {lag:,} slots behind" for member in up if (lag := lag_of(member, members)) > LAG_SLOTS_MAX
     ]
     full = [f"{member.node}'s disk is full" for member in up if member.is_storage_full and member.role != "leader"]
-    learners = [f"learner {member.node} down" for member in members if not member.up and not member.is_voter]
-    return [*silent, *late, *full, *learners, *_divergences(up), *_strangers(up)]
+    learners = [f"learner {member.node} down" for member in members if not member.up and _is_learner(member)]
+    return [*silent, *late, *full, *learners, *_divergences(up), *_strangers(up), *_nobodies(members)]
 
 
 def _divergences(up: Sequence[MemberReport]) -> list[str]:
@@ -186,6 +192,17 @@ def _strangers(up: Sequence[MemberReport]) -> list[str]:
     return [] if len(clusters) < 2 else [f"the endpoints belong to {len(clusters)} different clusters"]
 
 
+def _is_learner(member: MemberReport) -> bool:
+    return not member.is_voter and member.node != UNNAMED
+
+
+def _nobodies(members: Sequence[MemberReport]) -> list[str]:
+    """Addresses that do not answer and that the nodes that do answer do not know."""
+    if all(member.node == UNNAMED for member in members):
+        return []
+    return [f"{member.address} is no member's address" for member in members if member.node == UNNAMED]
+
+
 def lag_of(member: MemberReport, members: Sequence[MemberReport]) -> int:
     """Slots between what is known chosen anywhere and what this node has applied."""
     newest = max((other.chosen_through or 0 for other in members), default=0)
@@ -199,7 +216,7 @@ def _next_steps(members: Sequence[MemberReport], count: _Count, leader: MemberRe
         steps.append("nobody answered: check the endpoints (--endpoints, REPLOG_ENDPOINTS) and start the nodes.")
     elif down:
         steps.append(
-            f"check {', '.join(f'{member.node} ({member.problem})' for member in down)}. If a disk is lost, see "
+            f"check {', '.join(f'{_label(member)} ({member.problem})' for member in down)}. If a disk is lost, see "
             '"replace a dead node" in docs/OPERATING.md; never `replog init` a node again.'
         )
     for member in members:
@@ -214,6 +231,10 @@ def _next_steps(members: Sequence[MemberReport], count: _Count, leader: MemberRe
     if len({member.cluster_id for member in members if member.cluster_id}) > 1:
         steps.append("ask the endpoints of one cluster only.")
     return steps
+
+
+def _label(member: MemberReport) -> str:
+    return member.address if member.node == UNNAMED else member.node
 
 
 def _plural(count: int, word: str) -> str:

@@ -47,6 +47,11 @@ def _endpoints(_type: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
     return parse_endpoints(",".join(token.value for token in tokens))
 
 
+def _whole(_type: Any, text: str, *, delimiter: str | None = None) -> list[str]:
+    """A variable's text as one word: it is split like the option's own."""
+    return [text]
+
+
 def _range(_type: Any, tokens: Sequence[Any]) -> range:
     return parse_range(tokens[0].value)
 
@@ -59,7 +64,7 @@ Endpoints = Annotated[
         n_tokens=1,
         negative=(),
         env_var="REPLOG_ENDPOINTS",
-        env_var_split=lambda _type, text: [text],
+        env_var_split=_whole,
         metavar="HOST:PORT,...",
         show_default=lambda value: ",".join(value),
         help="Where nodes answer; one is enough to find the others, all are better.",

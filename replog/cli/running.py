@@ -92,7 +92,7 @@ def _report(error: BaseException, *, is_json: bool) -> int:
         case BrokenPipeError():
             return _leave_closed_pipe()
         case ReplogError():
-            return _report_error(type(error).__name__, str(error), _next(error), error.exit_code, is_json=is_json)
+            return _report_error(type(error).__name__, str(error), next_step(error), error.exit_code, is_json=is_json)
         case cyclopts.CycloptsError():
             return _report_error("Usage", *_usage(error), ExitCode.USAGE, is_json=is_json)
         case OSError() if _is_file_trouble(error):
@@ -101,7 +101,7 @@ def _report(error: BaseException, *, is_json: bool) -> int:
     return _report_defect(error)
 
 
-def _next(error: ReplogError) -> str:
+def next_step(error: ReplogError) -> str:
     """What to do: the notes the raiser added, or what is always right for this class of error."""
     notes: list[str] = getattr(error, "__notes__", [])
     return "\n".join(notes) or NEXT_STEPS.get(type(error).__name__, "")

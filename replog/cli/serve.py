@@ -1,0 +1,136 @@
+"""``replog serve``: one replica in the foreground, until a signal or a failure ends it.
+
+Its log goes to stderr. SIGTERM and Ctrl-C stop it in order: it hands over leadership, flushes and ends with 0. A
+second one does not wait for that; nothing acknowledged is lost either way.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from replog.errors import ConfigError, ReplogError
+
+from .logging_setup import configure_logging
+from .options import LogFormatOption, LogLevelOption
+from .running import next_step
+
+if TYPE_CHECKING:
+    import trio
+
+    from replog.config import ReplicaConfig
+    from replog.state_machine import StateMachine
+
+
+def serve(
+    *,
+    config: Annotated[Path, Parameter(metavar="FILE", env_var="REPLOG_CONFIG")],
+    data_dir: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    bind: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
+    state_machine: Annotated[str | None, Parameter(metavar="MODULE:CLASS")] = None,
+    log_level: LogLevelOption = "info",
+    log_format: LogFormatOption = "auto",
+) -> None:
+    """Run one replica until SIGTERM or Ctrl-C, which stop it cleanly.
+
+    Flags win over REPLOG_... variables, and these over the configuration file.
+
+    Parameters
+    ----------
+    config
+        TOML file with the settings; `replog config check` explains it.
+    data_dir
+        Its data directory, formatted once by `replog init`.
+    bind
+        Where to listen, if that is not the node's own address among the members.
+    state_machine
+        What it runs.
+    """
+    from replog.config import load_config, load_state_machine
+
+    settings = load_config(config, {"data_dir": data_dir, "bind": bind, "state_machine": state_machine})
+    if not settings.state_machine:
+        raise ConfigError(
+            f'{config}: state_machine is missing; add state_machine = "module:Class", or say --state-machine.'
+        )
+    find_modules_here()
+    machine = load_state_machine(settings.state_machine)
+    configure_logging(log_level, log_format, **_facts(settings))
+    sys.setswitchinterval(settings.node.switch_interval_s)
+    run_until_signal(settings, machine)
+
+
+def find_modules_here() -> None:
+    """Let a state machine's module be in the working directory, as ``python -m`` does."""
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _facts(settings: ReplicaConfig) -> dict[str, object]:
+    """What goes on every log line: which node speaks, as far as its directory says that."""
+    from replog.data_directory import IDENTITY_FILE, read_identity
+    from replog.paxos.ballot import node_name
+
+    is_formatted = (settings.data_dir / IDENTITY_FILE).is_file()
+    identity = read_identity(settings.data_dir) if is_formatted else None
+    return {"node": node_name(identity.node)} if identity else {}
+
+
+def run_until_signal(settings: ReplicaConfig, machine: StateMachine) -> None:
+    """Run the replica; a failure is logged, since who reads the log may see nothing else, and raised."""
+    import structlog
+    import trio
+
+    try:
+        trio.run(_run, settings, machine)
+    except BaseException as error:
+        cause = _cause(error)
+        if isinstance(cause, ReplogError):
+            structlog.get_logger(__name__).error(
+                "failed", kind=type(cause).__name__, reason=str(cause), next=next_step(cause), exit_code=cause.exit_code
+            )
+        elif not isinstance(cause, KeyboardInterrupt):
+            structlog.get_logger(__name__).error("failed", kind=type(cause).__name__, exc_info=error)
+        raise
+
+
+def _cause(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _run(settings: ReplicaConfig, machine: StateMachine) -> None:
+    import structlog
+    import trio
+
+    from replog.embedding import run_replica
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_stop_at_signal, nursery.cancel_scope)
+        node = await nursery.start(run_replica, settings, machine)
+        structlog.get_logger(__name__).info(
+            "serving",
+            address=settings.bind or settings.members[node.node],
+            cluster=node.identity.cluster.hex(),
+            state_machine=settings.state_machine,
+        )
+
+
+async def _stop_at_signal(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+    """Listens for one signal only: the next one does what it does to any process."""
+    import structlog
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            structlog.get_logger(__name__).info("stopping", signal=signal.Signals(number).name)
+            scope.cancel()
+            return

@@ -191,6 +191,25 @@ def load_config(path: Path, overrides: Mapping[str, object] = {}) -> ReplicaConf
         raise ConfigError("\n".join(lines)) from None
 
 
+def setting_values(config: ReplicaConfig) -> dict[str, Any]:
+    """Every setting's value by its key, in the order of the documentation."""
+    values: dict[str, Any] = {}
+    for key, _ in _settings():
+        table, dot, name = key.partition(".")
+        values[key] = getattr(getattr(config, table), name) if dot else getattr(config, table)
+    return values
+
+
+def setting_origins(path: Path) -> dict[str, str]:
+    """Of every setting that is not at its default: the file or the variable its value comes from."""
+    origins: dict[str, str] = {}
+    for key, value in _read_file(path).items():
+        names = [f"{key}.{name}" for name in value] if key in TABLES else [key]
+        origins.update(dict.fromkeys(names, str(path)))
+    _from_environment(os.environ, origins)
+    return origins
+
+
 def load_state_machine(text: str) -> StateMachine:
     """Import ``module:Class`` and make one.
 

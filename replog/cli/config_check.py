@@ -1,0 +1,145 @@
+"""``replog config check``: what a node would run with, where each value comes from, and what looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .options import AsJson
+from .printing import new_table, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from replog.config import ReplicaConfig
+
+
+def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson = False) -> None:
+    """Check a configuration file and print every setting with its effective value and its origin.
+
+    Ends with 2 if a setting is wrong. What is only suspicious is a warning on stderr.
+
+    Parameters
+    ----------
+    file
+        What `replog serve --config` would be given.
+    """
+    from replog.config import load_config, setting_origins, setting_values
+
+    config = load_config(file)
+    values, origins = setting_values(config), setting_origins(file)
+    warnings = list(warnings_about(config))
+    if json:
+        settings = {
+            key: {"value": value, "origin": origins.get(key, "default")} for key, value in plain(values).items()
+        }
+        print_json({"file": str(file), "settings": settings, "warnings": warnings})
+        return
+    table = new_table("SETTING", "VALUE", "FROM")
+    for key, value in values.items():
+        table.add_row(key, _text(value), origins.get(key, "default"), style="" if key in origins else "dim")
+    print_table(table)
+    for warning in warnings:
+        from rich.markup import escape
+
+        note(f"[bold yellow]warning:[/] {escape(warning)}")
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as JSON has them."""
+    return {key: _members(value) if key == "members" else _simple(value) for key, value in values.items()}
+
+
+def _members(members: dict[int, str]) -> dict[str, str]:
+    return {f"n{node}": address for node, address in members.items()}
+
+
+def _simple(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _text(value: object) -> str:
+    from rich.markup import escape
+
+    match value:
+        case dict():
+            return escape(", ".join(f"{node}={address}" for node, address in _members(value).items()))
+        case int() if not isinstance(value, bool):
+            return f"{value:,}"
+        case None | "":
+            return "-"
+    return escape(str(value))
+
+
+def warnings_about(config: ReplicaConfig) -> Iterator[str]:
+    """What does not keep the file from being read, and still is likely a mistake."""
+    yield from _about_directory(config)
+    yield from _about_state_machine(config)
+    yield from _about_members(config)
+    yield from _about_variables()
+
+
+def _about_directory(config: ReplicaConfig) -> Iterator[str]:
+    from replog.data_directory import IDENTITY_FILE, read_identity
+
+    path = config.data_dir
+    if not (path / IDENTITY_FILE).is_file():
+        yield f"{path} is not formatted; run `replog init {path}` once before the node is started."
+        return
+    identity = read_identity(path)
+    if identity is None:
+        yield f"{path / IDENTITY_FILE} is damaged; run `replog verify {path}`."
+        return
+    missing = [f"n{node}" for node in identity.membership.members if node not in config.members]
+    if missing:
+        yield f"{path} was formatted for a cluster with {', '.join(missing)}, of which members gives no address."
+    surplus = [f"n{node}" for node in config.members if node not in identity.membership.members]
+    if surplus:
+        yield f"members names {', '.join(surplus)}, which was not there when {path} was formatted."
+
+
+def _about_state_machine(config: ReplicaConfig) -> Iterator[str]:
+    from replog.config import load_state_machine
+    from replog.errors import ConfigError
+
+    from .serve import find_modules_here
+
+    if not config.state_machine:
+        yield 'state_machine is not set; `replog serve` needs it: state_machine = "module:Class".'
+        return
+    find_modules_here()
+    try:
+        load_state_machine(config.state_machine)
+    except ConfigError as error:
+        yield str(error)
+
+
+def _about_members(config: ReplicaConfig) -> Iterator[str]:
+    from replog.addresses import split_address
+
+    count = len(config.members)
+    if count % 2 == 0:
+        yield f"{count} members survive no more failures than {count - 1} would; use an odd number."
+    hosts = {node: split_address(address)[0] for node, address in config.members.items()}
+    local = [f"n{node}" for node, host in hosts.items() if host in ("localhost", "::1") or host.startswith("127.")]
+    if local and len(local) < count:
+        yield f"{' and '.join(local)} can be reached from its own machine only; members are addresses for the others."
+
+
+def _about_variables() -> Iterator[str]:
+    """A variable that looks like a setting and is none would be a setting at its default, unnoticed."""
+    import difflib
+    import os
+
+    from replog.config import ENVIRONMENT_PREFIX, environment_variables
+
+    known = {*environment_variables(), *OTHER_VARIABLES}
+    for name in sorted(os.environ):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            yield f"the variable {name} is no setting{f'; did you mean {close[0]}?' if close else '.'}"
+
+
+OTHER_VARIABLES = ("REPLOG_CONFIG", "REPLOG_ENDPOINTS", "REPLOG_LOG_LEVEL", "REPLOG_LOG_FORMAT")
+"""Variables that commands read and that are no settings of a replica."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
 from typing import Final
@@ -42,11 +43,16 @@ def check_file(data_path: Path) -> PageReport:
         os.close(descriptor)
 
 
+def whole_pages(size: int) -> int:
+    """``size`` rounded up to whole pages of the system: LMDB keeps the size of its map as it is given."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
 def open_environment(path: Path, map_bytes: int, *, is_readonly: bool = False) -> lmdb.Environment:
     """LMDB with the settings that survive a power cut, whatever its defaults are. Raises ``lmdb.Error``."""
     return lmdb.open(
         str(path),
-        map_size=map_bytes,
+        map_size=whole_pages(map_bytes),
         max_dbs=2,
         max_readers=_READERS_MAX,
         mode=0o600,

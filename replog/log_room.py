@@ -22,6 +22,7 @@ import lmdb
 from attrs.validators import ge, optional
 
 from .errors import StorageFull
+from .log_environment import whole_pages
 
 MIB: Final = 2**20
 PATH_BYTES: Final = 128 * 1024
@@ -152,7 +153,7 @@ class Room:
 
     def _allocate(self, missing_bytes: int) -> bool:
         """Take blocks for ``missing_bytes`` and more ahead of use; False if there are none."""
-        step = min(max(self._file_bytes // 8, _ALLOCATION_MIN), _ALLOCATION_MAX)
+        step = whole_pages(min(max(self._file_bytes // 8, _ALLOCATION_MIN), _ALLOCATION_MAX))
         for wanted in (max(step, missing_bytes), missing_bytes):
             if self._limits.bytes_max is not None and self._file_bytes + wanted > self._limits.bytes_max:
                 continue

@@ -26,7 +26,8 @@ from .requests import ClientMessage
 log = structlog.get_logger(__name__)
 
 _HELLO = frozenset({Kind.HELLO})
-_WELCOME = frozenset({Kind.WELCOME})
+_WELCOME_AND_ON = frozenset({Kind.WELCOME, Kind.PEER})
+"""What a dialler may receive at once: the other end speaks as soon as it has said welcome."""
 _PEER = frozenset({Kind.PEER})
 _CLIENT = frozenset({Kind.CLIENT})
 
@@ -138,14 +139,16 @@ class Transport:
     async def _serve_dialled(self, peer: NodeId, sock: socket.socket) -> None:
         link = Link(
             sock,
-            _WELCOME,
-            payload_bytes_max=HELLO_BYTES_MAX,
+            _WELCOME_AND_ON,
+            payload_bytes_max=self._options.peer_payload_bytes_max,
             write_buffer_bytes_max=self._options.peer_buffer_bytes_max,
         )
         try:
             link.write(encode_frame(Kind.HELLO, self._own))
             with trio.fail_after(self._options.greeting_timeout_s):
                 frames = await link.receive()
+            if frames[0][0] is not Kind.WELCOME:
+                raise FrameError("the other end did not begin with a welcome")
             welcome = decode_payload(Kind.WELCOME, frames[0][1], Welcome)
             refusal = welcome.refusal or self._refusal_of(peer, welcome)
             if refusal:

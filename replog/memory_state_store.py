@@ -81,12 +81,11 @@ class MemoryStateStore:
     def _restore(self) -> None:
         self._data = OrderedMap(self._durable.data)
         self._records = OrderedMap(self._durable.records)
-        self._flushing: _Durable | None = None
         self._dirty_data: dict[bytes, bytes | None] = {}
         self._dirty_records: dict[bytes, bytes | None] = {}
         self._flushing_data: dict[bytes, bytes | None] = {}
         self._flushing_records: dict[bytes, bytes | None] = {}
-        self._flushing_through = BEFORE_LOG
+        self._flushing_through: Slot | None = None
         self._is_flushed = False
 
     def crash(self) -> None:
@@ -134,7 +133,7 @@ class MemoryStateStore:
         return self._durable.applied_through
 
     def begin_flush(self, applied_through: Slot) -> bool:
-        if self._flushing_through:
+        if self._flushing_through is not None:
             return False
         self._flushing_data, self._dirty_data = self._dirty_data, {}
         self._flushing_records, self._dirty_records = self._dirty_records, {}
@@ -143,7 +142,7 @@ class MemoryStateStore:
         return True
 
     def flush(self) -> None:
-        if not self._flushing_through or self._is_flushed:
+        if self._flushing_through is None or self._is_flushed:
             return
         _change(self._durable.data, self._flushing_data)
         _change(self._durable.records, self._flushing_records)
@@ -151,10 +150,10 @@ class MemoryStateStore:
         self._is_flushed = True
 
     def end_flush(self) -> None:
-        assert self._is_flushed or not self._flushing_through
+        assert self._is_flushed or self._flushing_through is None, "a generation is let go before it is durable"
         self._flushing_data = {}
         self._flushing_records = {}
-        self._flushing_through = BEFORE_LOG
+        self._flushing_through = None
 
     # --- transfer ---
 
@@ -170,16 +169,20 @@ class MemoryStateStore:
         return len(self._received) if image == self._receiving else 0
 
     def install_piece(self, position: int, data: bytes) -> None:
-        del self._received[position:]
-        self._received += data
+        if position <= len(self._received):
+            del self._received[position:]
+            self._received += data
 
     def finish_install(self, applied_through: Slot) -> None:
         received = bytes(self._received)
         if hashlib.blake2b(received, digest_size=16).digest() != self._receiving:
             self._receiving = b""
             raise Damaged("the received state does not match its name; it is fetched again from the beginning")
-        self._durable = msgspec.msgpack.decode(received, type=_Durable)
-        assert self._durable.applied_through == applied_through
+        durable = msgspec.msgpack.decode(received, type=_Durable)
+        if durable.applied_through != applied_through:
+            self._receiving = b""
+            raise Damaged(f"the received state stands at slot {durable.applied_through}, not {applied_through}")
+        self._durable = durable
         self._receiving = b""
         self._received = bytearray()
         self._restore()

@@ -41,7 +41,7 @@ def describe_versions() -> dict[str, str]:
 
 def one_line(machine: dict[str, Any]) -> str:
     """The machine in a caption."""
-    return f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['file_system']}"
+    return f"{machine['cores']} cores, {machine['memory_gib']:.0f} GiB, {machine['file_system']}, loopback"
 
 
 def _cpu_model() -> str:

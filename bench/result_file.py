@@ -26,6 +26,7 @@ def write_result(
     series: Sequence[Series] = (),
     facts: Sequence[dict[str, Any]] = (),
     systems: dict[str, dict[str, str]] | None = None,
+    failures: Sequence[str] = (),
 ) -> Path:
     """Write one result file and return its path.
 
@@ -38,6 +39,7 @@ def write_result(
     series: measured windows, summed up and each for itself.
     facts: rows of measurements that are no load windows (a commit's cost, a recovery's time).
     systems: version and durability of each system.
+    failures: a sentence for each window that gave no result.
     """
     content = {
         "schema": SCHEMA,
@@ -51,10 +53,11 @@ def write_result(
         "summaries": [each.summary() | {"work": each.plan.work, "label": each.label} for each in series],
         "rounds": [one.as_json() | {"label": each.label} for each in series for one in each.rounds],
         "facts": list(facts),
+        "failures": list(failures),
     }
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{command}.json"
-    path.write_text(json.dumps(_finite(content), indent=1, default=str) + "\n")
+    path.write_text(json.dumps(finite(content), indent=1, default=str) + "\n")
     return path
 
 
@@ -75,13 +78,13 @@ def latest_results(results: Path) -> dict[str, dict[str, Any]]:
     return {content["command"]: content for content in contents}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN: a percentile of nothing is null."""
     match value:
         case float() if not math.isfinite(value):
             return None
         case dict():
-            return {key: _finite(item) for key, item in value.items()}
+            return {key: finite(item) for key, item in value.items()}
         case list() | tuple():
-            return [_finite(item) for item in value]
+            return [finite(item) for item in value]
     return value

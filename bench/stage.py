@@ -1,4 +1,4 @@
-"""Several systems side by side, of which only the one under load runs.
+"""Several clusters side by side, of which only the one under load runs.
 
 Idle clusters are not quiet: etcd's and ZooKeeper's heartbeats take 2 to 4 % of a core here, and PySyncObj's polling
 most of one. So whoever is not measured is stopped by SIGSTOP and woken for its window; a Java server keeps its
@@ -7,50 +7,76 @@ compiled code that way, which a restart for each window would take from it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import attrs
 import trio
 
-from .systems import Cluster, System
+from .systems import LOOPBACK, Cluster, Host, System
 
 _SETTLED_S = 1.0
 _ASK_AGAIN_S = 0.1
 
+Prepare = Callable[[Cluster], Awaitable[None]]
+
+
+async def nothing(_cluster: Cluster) -> None:
+    """Most clusters are measured as they start."""
+
+
+@attrs.frozen(eq=False)
+class Setup:
+    """One cluster that is to be measured.
+
+    Parameters
+    ----------
+    prepare: done to it once, after it started: fill it, say.
+    """
+
+    system: System
+    replicas: int = 3
+    prepare: Prepare = nothing
+
+    @property
+    def hosts(self) -> list[Host]:
+        return [LOOPBACK] * self.replicas
+
 
 class Stage:
-    """Opened by ``open_stage``; ``on`` lends one system's cluster, awake and with a leader that stays."""
+    """Opened by ``open_stage``; ``on`` lends one cluster, awake and with a leader that stays."""
 
-    def __init__(self, folder: Path, replicas: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._replicas = replicas
-        self._clusters: dict[str, Cluster] = {}
+        self._clusters: dict[Setup, Cluster] = {}
         self._starts = 0
 
-    async def start(self, system: System, stack: AsyncExitStack) -> None:
-        """Start a system that stays for the whole comparison, and put it to sleep."""
-        if system.needs_fresh_cluster:
+    async def start(self, setup: Setup, stack: AsyncExitStack) -> None:
+        """Start a cluster that stays as long as the stage, and put it to sleep."""
+        if setup.system.needs_fresh_cluster:
             return
-        cluster = await stack.enter_async_context(system.running(self._fresh_folder(system), self._replicas))
-        self._clusters[system.name] = cluster
+        cluster = await stack.enter_async_context(setup.system.running(self._fresh_folder(setup), setup.hosts))
+        self._clusters[setup] = cluster
         stack.callback(_wake, cluster)
+        await setup.prepare(cluster)
         _sleep(cluster)
 
-    def _fresh_folder(self, system: System) -> Path:
+    def _fresh_folder(self, setup: Setup) -> Path:
         self._starts += 1
-        folder = self._folder / f"{system.name}-{self._starts}"
+        folder = self._folder / f"{setup.system.name}-{self._starts}"
         folder.mkdir()
         return folder
 
     @asynccontextmanager
-    async def on(self, system: System) -> AsyncIterator[Cluster]:
-        """The system's cluster for one window."""
-        if system.needs_fresh_cluster:
-            async with system.running(self._fresh_folder(system), self._replicas) as cluster:
+    async def on(self, setup: Setup) -> AsyncIterator[Cluster]:
+        """The cluster for one window."""
+        if setup.system.needs_fresh_cluster:
+            async with setup.system.running(self._fresh_folder(setup), setup.hosts) as cluster:
+                await setup.prepare(cluster)
                 yield cluster
             return
-        cluster = self._clusters[system.name]
+        cluster = self._clusters[setup]
         _wake(cluster)
         try:
             await wait_until_settled(cluster)
@@ -60,12 +86,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(systems: Sequence[System], folder: Path, replicas: int = 3) -> AsyncIterator[Stage]:
-    """Start all systems, one after the other, each asleep before the next one starts."""
+async def open_stage(setups: Sequence[Setup], folder: Path) -> AsyncIterator[Stage]:
+    """Start all clusters, one after the other, each asleep before the next one starts."""
     async with AsyncExitStack() as stack:
-        stage = Stage(folder, replicas)
-        for system in systems:
-            await stage.start(system, stack)
+        stage = Stage(folder)
+        for setup in setups:
+            await stage.start(setup, stack)
         yield stage
 
 

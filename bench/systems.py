@@ -5,17 +5,36 @@ from __future__ import annotations
 import abc
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+
+import attrs
 
 from .load_window import During
 from .measurement import Measurement
 from .plan import LoadPlan
 
 
+@attrs.frozen
+class Host:
+    """Where a server runs.
+
+    Parameters
+    ----------
+    address: what it listens on and is reached at.
+    enter: words before a command that make it run there.
+    """
+
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+
+
+LOOPBACK = Host()
+
+
 class Cluster(abc.ABC):
-    """A running cluster on loopback."""
+    """A running cluster."""
 
     @property
     @abc.abstractmethod
@@ -51,6 +70,10 @@ class System(abc.ABC):
     """What is on disk when an operation is answered, as the system is shipped."""
     needs_fresh_cluster: bool = False
     """Whether it gets slower the more it has done, so that only a new cluster for each window shows its best."""
+    is_compiled_while_it_runs: bool = False
+    """Whether it gets faster in its first seconds under load, as Java does."""
+    stop_gap_s_max: float = 4.0
+    """How long it may need to notice that its leader hangs: windows of that fault are longer than this."""
 
     @abc.abstractmethod
     def missing(self) -> str | None:
@@ -61,5 +84,5 @@ class System(abc.ABC):
         """Version of what is installed."""
 
     @abc.abstractmethod
-    def running(self, folder: Path, replicas: int = 3) -> AbstractAsyncContextManager[Cluster]:
-        """A cluster with its data in ``folder``, ready to serve; gone when the block ends."""
+    def running(self, folder: Path, hosts: Sequence[Host]) -> AbstractAsyncContextManager[Cluster]:
+        """A cluster of one server a host, with its data in ``folder``, ready to serve; gone when the block ends."""

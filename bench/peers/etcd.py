@@ -6,7 +6,7 @@ import json
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..errors import ChildFailed
 from ..load_window import During
 from ..measurement import Measurement
 from ..plan import LoadPlan
-from ..systems import Cluster, System
+from ..systems import Cluster, Host, System
 from .generators import measure_with, missing_parts, package_version
 
 _GENERATOR = "etcd_load"
@@ -29,14 +29,12 @@ _START_S_MAX = 30.0
 @attrs.frozen
 class _Member:
     name: str
-    client_port: int
+    address: str
     child: Child
 
     def status(self) -> dict[str, Any]:
         """What the member says about itself, over the JSON gateway that etcd brings."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.client_port}/v3/maintenance/status", data=b"{}", method="POST"
-        )
+        request = urllib.request.Request(f"http://{self.address}/v3/maintenance/status", data=b"{}", method="POST")
         with urllib.request.urlopen(request, timeout=2.0) as response:
             answer: dict[str, Any] = json.load(response)
         return answer
@@ -77,7 +75,7 @@ class EtcdCluster(Cluster):
         """Load on the leader alone, which saves etcd the hop from a follower; on all members if a fault is to come."""
         leader = await self.leader()
         targets = self._members if during else [member for member in self._members if member.name == leader]
-        endpoints = [f"127.0.0.1:{member.client_port}" for member in targets]
+        endpoints = [member.address for member in targets]
         return await measure_with(
             _GENERATOR, plan, endpoints, self.servers, system="etcd", folder=self._folder, during=during
         )
@@ -96,24 +94,25 @@ class Etcd(System):
         return package_version("etcd-server")
 
     @asynccontextmanager
-    async def running(self, folder: Path, replicas: int = 3) -> AsyncIterator[EtcdCluster]:
-        client_ports, peer_ports = free_ports(replicas), free_ports(replicas)
-        names = [f"etcd{number + 1}" for number in range(replicas)]
-        urls = [f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, peer_ports, strict=True)]
+    async def running(self, folder: Path, hosts: Sequence[Host]) -> AsyncIterator[EtcdCluster]:
+        clients = [f"{host.address}:{port}" for host, port in zip(hosts, free_ports(len(hosts)), strict=True)]
+        peers = [f"{host.address}:{port}" for host, port in zip(hosts, free_ports(len(hosts)), strict=True)]
+        names = [f"etcd{number}" for number in range(1, len(hosts) + 1)]
+        everybody = ",".join(f"{name}=http://{address}" for name, address in zip(names, peers, strict=True))
         with ExitStack() as stack:
             members = []
-            for name, client_port, peer_port in zip(names, client_ports, peer_ports, strict=True):
-                command = _server_command(name, client_port, peer_port, folder / name, ",".join(urls))
+            for host, name, client, peer in zip(hosts, names, clients, peers, strict=True):
+                command = [*host.enter, *_server_command(name, client, peer, folder / name, everybody)]
                 child = stack.enter_context(started(command, log_path=folder / f"{name}.log"))
-                members.append(_Member(name, client_port, child))
+                members.append(_Member(name, client, child))
             cluster = EtcdCluster(members, folder)
             await cluster.leader()
             yield cluster
 
 
-def _server_command(name: str, client_port: int, peer_port: int, data: Path, initial_cluster: str) -> list[str]:
+def _server_command(name: str, client: str, peer: str, data: Path, initial_cluster: str) -> list[str]:
     """Addresses and names only: everything that decides speed and durability stays as shipped."""
-    client_url, peer_url = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
+    client_url, peer_url = f"http://{client}", f"http://{peer}"
     options = {
         "--name": name,
         "--data-dir": str(data),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ..errors import ChildFailed
 from ..load_window import During, follow_window
 from ..measurement import Measurement
 from ..plan import LoadPlan
-from ..systems import Cluster, System
+from ..systems import Cluster, Host, System
 
 _START_S_MAX = 30.0
 
@@ -82,14 +82,14 @@ class PySyncObj(System):
         return importlib.metadata.version("pysyncobj")
 
     @asynccontextmanager
-    async def running(self, folder: Path, replicas: int = 3) -> AsyncIterator[PySyncObjCluster]:
-        addresses = [f"127.0.0.1:{port}" for port in free_ports(replicas)]
+    async def running(self, folder: Path, hosts: Sequence[Host]) -> AsyncIterator[PySyncObjCluster]:
+        addresses = [f"{host.address}:{port}" for host, port in zip(hosts, free_ports(len(hosts)), strict=True)]
         with ExitStack() as stack:
             nodes = {}
-            for number, address in enumerate(addresses, start=1):
+            for number, (host, address) in enumerate(zip(hosts, addresses, strict=True), start=1):
                 name = f"pysyncobj{number}"
                 others = [each for each in addresses if each != address]
-                command = python_command("bench.peers.pysyncobj_node", address, *others)
+                command = [*host.enter, *python_command("bench.peers.pysyncobj_node", address, *others)]
                 nodes[name] = stack.enter_context(started(command, log_path=folder / f"{name}.log", has_pipes=True))
             cluster = PySyncObjCluster(nodes)
             await cluster.leader()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..errors import ChildFailed
 from ..load_window import During
 from ..measurement import Measurement
 from ..plan import LoadPlan
-from ..systems import Cluster, System
+from ..systems import Cluster, Host, System
 from .generators import measure_with, missing_parts, package_version
 
 _GENERATOR = "zookeeper_load"
@@ -27,13 +27,14 @@ _START_S_MAX = 60.0
 @attrs.frozen
 class _Server:
     name: str
-    client_port: int
+    address: str
+    port: int
     child: Child
 
     def mode(self) -> str:
         """``leader`` or ``follower``, as the server itself says; empty if it does not answer."""
         try:
-            with socket.create_connection(("127.0.0.1", self.client_port), timeout=2.0) as connection:
+            with socket.create_connection((self.address, self.port), timeout=2.0) as connection:
                 connection.sendall(b"srvr")
                 answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
         except OSError:
@@ -70,7 +71,7 @@ class ZooKeeperCluster(Cluster):
 
     async def measure(self, plan: LoadPlan, *, during: During | None = None) -> Measurement:
         """Load with the connections spread over all servers, as ZooKeeper's clients spread themselves."""
-        endpoints = [f"127.0.0.1:{member.client_port}" for member in self._members]
+        endpoints = [f"{member.address}:{member.port}" for member in self._members]
         return await measure_with(
             _GENERATOR, plan, endpoints, self.servers, system="zookeeper", folder=self._folder, during=during
         )
@@ -81,6 +82,8 @@ class ZooKeeper(System):
 
     name = "zookeeper"
     durability = "fsync on a quorum before the answer"
+    is_compiled_while_it_runs = True
+    stop_gap_s_max = 20.0  # its servers give a silent leader syncLimit ticks, ten seconds as shipped
 
     def missing(self) -> str | None:
         if shutil.which("java") is None:
@@ -91,37 +94,38 @@ class ZooKeeper(System):
         return package_version("zookeeper")
 
     @asynccontextmanager
-    async def running(self, folder: Path, replicas: int = 3) -> AsyncIterator[ZooKeeperCluster]:
-        client_ports = free_ports(replicas)
-        ensemble = _ensemble_lines(replicas)
+    async def running(self, folder: Path, hosts: Sequence[Host]) -> AsyncIterator[ZooKeeperCluster]:
+        ensemble = _ensemble_lines(hosts)
         with ExitStack() as stack:
             members = []
-            for number, client_port in enumerate(client_ports, start=1):
+            for number, (host, port) in enumerate(zip(hosts, free_ports(len(hosts)), strict=True), start=1):
                 name = f"zookeeper{number}"
-                configuration = _write_configuration(folder / name, number, client_port, ensemble)
-                child = stack.enter_context(started(_server_command(configuration), log_path=folder / f"{name}.log"))
-                members.append(_Server(name, client_port, child))
+                configuration = _write_configuration(folder / name, number, f"{host.address}:{port}", ensemble)
+                command = [*host.enter, *_server_command(configuration)]
+                child = stack.enter_context(started(command, log_path=folder / f"{name}.log"))
+                members.append(_Server(name, host.address, port, child))
             cluster = ZooKeeperCluster(members, folder)
             await cluster.leader()
             yield cluster
 
 
-def _ensemble_lines(replicas: int) -> str:
-    quorum_ports, election_ports = free_ports(replicas), free_ports(replicas)
+def _ensemble_lines(hosts: Sequence[Host]) -> str:
+    ports = zip(free_ports(len(hosts)), free_ports(len(hosts)), strict=True)
     return "".join(
-        f"server.{number}=127.0.0.1:{quorum_port}:{election_port}\n"
-        for number, (quorum_port, election_port) in enumerate(zip(quorum_ports, election_ports, strict=True), start=1)
+        f"server.{number}={host.address}:{quorum_port}:{election_port}\n"
+        for number, (host, (quorum_port, election_port)) in enumerate(zip(hosts, ports, strict=True), start=1)
     )
 
 
-def _write_configuration(data: Path, number: int, client_port: int, ensemble: str) -> Path:
+def _write_configuration(data: Path, number: int, client: str, ensemble: str) -> Path:
     """The timings of Debian's ``zoo.cfg``; the admin page is off, since three can't share its port."""
+    address, port = client.split(":")
     data.mkdir()
     (data / "myid").write_text(f"{number}\n")
     configuration = data / "zoo.cfg"
     configuration.write_text(
         "tickTime=2000\ninitLimit=10\nsyncLimit=5\nadmin.enableServer=false\nmaxClientCnxns=0\n"
-        f"dataDir={data}\nclientPort={client_port}\nclientPortAddress=127.0.0.1\n{ensemble}"
+        f"dataDir={data}\nclientPort={port}\nclientPortAddress={address}\n{ensemble}"
     )
     return configuration
 

@@ -74,11 +74,9 @@ def open_directory(path: Path) -> DataDirectory:
     Refused: absent, not formatted, or used by another process.
     StorageError: it can't be read, or who it belongs to is damaged; the message names the file.
     """
-    identity_path = path / IDENTITY_FILE
-    if not identity_path.exists():
-        raise Refused(_unformatted(path))
+    refuse_unformatted(path)
     try:
-        lock = take_lock(path, is_shared=False)
+        lock = take_lock(path)
         return DataDirectory(path, read_identity(path), lock)
     except OSError as error:
         raise StorageError(
@@ -119,26 +117,41 @@ class DataDirectory:
             self._lock = -1
 
 
-def take_lock(path: Path, *, is_shared: bool) -> int:
-    """A descriptor holding the directory's lock: exclusive to use it, shared to look at it while nobody does.
-
-    Raises ``Refused`` if another process holds it.
-    """
+def take_lock(path: Path) -> int:
+    """A descriptor holding the directory's lock. Raises ``Refused`` if another process holds it."""
     lock_path = path / LOCK_FILE
     descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        holder = _holder(descriptor)
         os.close(descriptor)
         raise Refused(
             f"{lock_path} is held by another process (id {holder}); one process uses a data directory at a time. "
             "Stop that process, or name another directory."
         ) from None
-    if not is_shared:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+
+
+def holder_of(path: Path) -> str:
+    """Process id of the node that uses the directory; empty: nobody does. The lock is tried for a moment."""
+    try:
+        descriptor = os.open(path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return ""
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_identity(path: Path) -> Identity | None:
@@ -183,6 +196,12 @@ def _write_identity(path: Path, data: bytes) -> None:
         os.close(descriptor)
     partial.rename(path / IDENTITY_FILE)
     sync_folder(path)
+
+
+def refuse_unformatted(path: Path) -> None:
+    """Raise ``Refused`` unless ``path`` was formatted; the message tells an empty folder from a foreign or half one."""
+    if not (path / IDENTITY_FILE).exists():
+        raise Refused(_unformatted(path))
 
 
 def _unformatted(path: Path) -> str:

@@ -5,8 +5,9 @@ count or key makes records vanish without a word, and a wrong number in one of i
 it open an older state, which for an acceptor means forgetting a promise. None of that may happen to a log (P10), so
 whoever opens one asks here first.
 
-It knows the file format of LMDB 0.9 (``mdb.c``: ``MDB_meta``, ``MDB_page``, ``MDB_node``, 64 bit, little-endian) and
-the two trees that a log has. It never repairs. What is *in* the records is checked by their own checksums, elsewhere.
+It knows the file format of LMDB 0.9 (``mdb.c``: ``MDB_meta``, ``MDB_page``, ``MDB_node``, 64 bit, little-endian) and,
+from a ``Layout``, which trees a file of ours has. It never repairs. What is *in* the records is checked by their own
+checksums, elsewhere.
 """
 
 from __future__ import annotations
@@ -75,24 +76,59 @@ class PageReport:
     last_page: int
     live_pages: int
     free_pages: int
-    slots: int
+    entries: int
 
 
-def check_pages(read: Read, size: int) -> PageReport:
+@attrs.frozen(kw_only=True)
+class Layout:
+    """What a file of ours consists of, beyond LMDB's own format.
+
+    Parameters
+    ----------
+    trees: names of the trees in the main tree.
+    position_key: the record in the main tree that every transaction writes.
+    transaction_of: reads from it the number of the transaction that wrote it, or raises ``Damaged``.
+    key_bytes: the size of every key in the named trees; None: they differ.
+    is_older_ours: whether the tree before the newest one was written by us too, even in a new file.
+    """
+
+    trees: tuple[bytes, ...]
+    position_key: bytes
+    transaction_of: Callable[[bytes], int]
+    key_bytes: int | None
+    is_older_ours: bool
+
+
+LOG_LAYOUT: Final = Layout(
+    trees=(SLOTS_NAME,),
+    position_key=POSITION_KEY,
+    transaction_of=lambda data: decode_position(data).transaction,
+    key_bytes=8,
+    is_older_ours=True,
+)
+
+
+def check_pages(read: Read, size: int, layout: Layout = LOG_LAYOUT) -> PageReport:
     """Check both root pages and every page of the newest tree.
 
     Raises
     ------
     Damaged: something is not as LMDB writes it; the message names the page.
     """
-    return _Check(read, size).run()
+    return _Check(read, size, layout).run()
+
+
+def newest_transaction(read: Read, size: int) -> int:
+    """Check the two root pages alone; returns the number of the last transaction. Raises ``Damaged``."""
+    return _Check(read, size, LOG_LAYOUT).newest_transaction()
 
 
 class _Check:
     """One pass over one file."""
 
-    def __init__(self, read: Read, size: int) -> None:
+    def __init__(self, read: Read, size: int, layout: Layout) -> None:
         self._read = read
+        self._layout = layout
         self._size = size
         self._page_size = 0
         self._used = bytearray()
@@ -100,15 +136,20 @@ class _Check:
     def run(self) -> PageReport:
         newest, older = self._metas()
         self._check_transaction(newest)
-        self._check_transaction(older)
+        if self._layout.is_older_ours:
+            self._check_transaction(older)
         self._used = bytearray(newest.last_page + 1)
         self._used[0:2] = b"\1\1"
-        slots = self._walk_main(newest)
+        entries = self._walk_main(newest)
         live = sum(self._used)
         free = self._walk_free(newest)
-        return PageReport(self._page_size, newest.transaction, newest.last_page, live, free, slots)
+        return PageReport(self._page_size, newest.transaction, newest.last_page, live, free, entries)
 
     # --- root pages ---
+
+    def newest_transaction(self) -> int:
+        newest, _older = self._metas()
+        return newest.transaction
 
     def _metas(self) -> tuple[Meta, Meta]:
         """The newest and the older root page."""
@@ -147,40 +188,43 @@ class _Check:
         if page_size & (page_size - 1) or not 512 <= page_size <= 65536:
             raise Damaged(f"root page {meta.page} names a page size of {page_size} bytes")
         if meta.free.flags != _INTEGER_KEY or meta.main.flags != 0:
-            raise Damaged(f"root page {meta.page} has flags no log has")
+            raise Damaged(f"root page {meta.page} has flags no file of ours has")
         if map_size % page_size or (meta.last_page + 1) * page_size > map_size:
             raise Damaged(f"root page {meta.page} names a map of {map_size} bytes and a last page {meta.last_page}")
 
     def _check_transaction(self, meta: Meta) -> None:
         """The tree under a root page says which transaction wrote it: it must be the one the root page names."""
         self._used = bytearray(meta.last_page + 1)
-        position = None
+        transaction = None
         for key, flags, data in self._records(meta.main, "main"):
-            if key == POSITION_KEY and not flags:
-                position = decode_position(data)
-        if position is None:
+            if key == self._layout.position_key and not flags:
+                transaction = self._layout.transaction_of(data)
+        if transaction is None:
             raise Damaged(f"the tree under root page {meta.page} has no position record")
-        if position.transaction != meta.transaction:
-            raise Damaged(
-                f"root page {meta.page} says transaction {meta.transaction}, its tree says {position.transaction}"
-            )
+        if transaction != meta.transaction:
+            raise Damaged(f"root page {meta.page} says transaction {meta.transaction}, its tree says {transaction}")
 
     # --- trees ---
 
     def _walk_main(self, meta: Meta) -> int:
-        """Walk the main tree and the tree of slots in it; returns how many slots there are."""
-        slots: Tree | None = None
+        """Walk the main tree and the trees named in it; returns how many records those have."""
+        trees: dict[bytes, Tree] = {}
         for key, flags, data in self._records(meta.main, "main"):
-            if flags == _SUB_TREE and key == SLOTS_NAME and len(data) == _TREE.size:
-                slots = Tree(*_TREE.unpack(data))
+            if flags == _SUB_TREE and key in self._layout.trees and len(data) == _TREE.size:
+                trees[key] = Tree(*_TREE.unpack(data))
             elif flags:
-                raise Damaged(f"the main tree has a record {key!r} that no log has")
-        if slots is None or slots.flags != 0:
-            raise Damaged("the main tree does not name the tree of slots")
-        for key, flags, _data in self._records(slots, "slots"):
-            if len(key) != 8 or flags & ~_BIG_DATA:
-                raise Damaged(f"the tree of slots has a key {key!r} that is no slot")
-        return slots.entries
+                raise Damaged(f"the main tree has a record {key!r} that no file of ours has")
+        for name in self._layout.trees:
+            self._walk_named(name.decode(), trees.get(name))
+        return sum(tree.entries for tree in trees.values())
+
+    def _walk_named(self, name: str, tree: Tree | None) -> None:
+        if tree is None or tree.flags != 0:
+            raise Damaged(f"the main tree does not name the tree of {name}")
+        key_bytes = self._layout.key_bytes
+        for key, flags, _data in self._records(tree, name):
+            if key_bytes not in (None, len(key)) or flags & ~_BIG_DATA:
+                raise Damaged(f"the tree of {name} has a key {key!r} that is none")
 
     def _walk_free(self, meta: Meta) -> int:
         """Every page that LMDB would use again: none of them may be in use, or be named twice."""

@@ -12,7 +12,7 @@ from .exit_codes import ExitCode
 from .logging_setup import LogFormat, LogLevel, configure_logging
 from .options import AsJson, Endpoints, LogFormatOption, LogLevelOption, Timeout, parse_endpoints
 from .printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
-from .running import new_app, run
+from .running import add_command, new_app, run
 
 __all__ = [
     "AsJson",
@@ -23,6 +23,7 @@ __all__ = [
     "LogLevel",
     "LogLevelOption",
     "Timeout",
+    "add_command",
     "configure_logging",
     "main",
     "new_app",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import cyclopts
 
-from .running import new_app, run
+from .running import add_command, new_app, run
 
 _STARTING = cyclopts.Group("Start", sort_key=1)
 _WATCHING = cyclopts.Group("Watch and steer", sort_key=2)
@@ -15,9 +16,25 @@ _STORAGE = cyclopts.Group("Data directories", sort_key=3)
 _CHECKING = cyclopts.Group("Check", sort_key=4)
 _ABOUT = cyclopts.Group("About", sort_key=5)
 
+_COMMANDS = (
+    (_STARTING, "dev", "dev:dev", "Start a whole cluster on this machine and show it live."),
+    (_STARTING, "init", "init:init", "Format a data directory for one node, once in its life."),
+    (_STARTING, "serve", "serve:serve", "Run one replica until SIGTERM or Ctrl-C."),
+    (_WATCHING, "status", "status:status", "Show whether a cluster is healthy, and every node."),
+    (_STORAGE, "inspect", "directory:inspect", "Show whose directory it is and what is in it."),
+    (_STORAGE, "verify", "directory:verify", "Check every record of a directory, reading only."),
+    (_CHECKING, "sim", "sim:sim", "Run the real core through every fault there is."),
+    (_CHECKING, "completion", "completion:completion", "Print a shell's completion script."),
+)
+_GROUPS = (
+    (_WATCHING, "leader", "Move leadership.", "transfer", "leader:transfer", "Hand over; wait until another leads."),
+    (_WATCHING, "log", "Read the log.", "tail", "log:tail", "Print chosen slots, as they stand or as they grow."),
+    (_CHECKING, "config", "Look at configuration.", "check", "config_check:check", "Check a file, show every setting."),
+)  # fmt: skip
 
-def build_app() -> cyclopts.App:
-    """The whole command tree, without importing what the commands need."""
+
+def build_app(tokens: Sequence[str] = ()) -> cyclopts.App:
+    """The whole command tree; of its modules only those that ``tokens`` name are imported."""
     app = new_app(
         "replog",
         "A replicated log: three or five replicas agree on one order of commands, and the loss of a minority of them "
@@ -25,10 +42,13 @@ def build_app() -> cyclopts.App:
         version=_version,
     )
     app["--help"].group = app["--version"].group = _ABOUT
-    _add_starting(app)
-    _add_watching(app)
-    _add_storage(app)
-    _add_checking(app)
+    for group, name, target, summary in _COMMANDS:
+        add_command(app, f"replog.cli.{target}", name, summary, group=group, tokens=tokens)
+    for group, name, summary, inner_name, target, inner_summary in _GROUPS:
+        inner = new_app(name, summary)
+        inner.group = (group,)
+        add_command(inner, f"replog.cli.{target}", inner_name, inner_summary, tokens=tokens)
+        app.command(inner)
     return app
 
 
@@ -38,42 +58,6 @@ def _version() -> str:
     return f"replog {version('replog')}"
 
 
-def _add_starting(app: cyclopts.App) -> None:
-    app.command("replog.cli.dev:dev", name="dev", group=_STARTING)
-    app.command("replog.cli.init:init", name="init", group=_STARTING)
-    app.command("replog.cli.serve:serve", name="serve", group=_STARTING)
-
-
-def _add_watching(app: cyclopts.App) -> None:
-    app.command(
-        "replog.cli.status:status",
-        name="status",
-        group=_WATCHING,
-    )
-    leader = new_app("leader", "Move leadership.")
-    leader.group = (_WATCHING,)
-    leader.command("replog.cli.leader:transfer", name="transfer")
-    app.command(leader)
-    log = new_app("log", "Read the log.")
-    log.group = (_WATCHING,)
-    log.command("replog.cli.log:tail", name="tail")
-    app.command(log)
-
-
-def _add_storage(app: cyclopts.App) -> None:
-    app.command("replog.cli.directory:inspect", name="inspect", group=_STORAGE)
-    app.command("replog.cli.directory:verify", name="verify", group=_STORAGE)
-
-
-def _add_checking(app: cyclopts.App) -> None:
-    config = new_app("config", "Look at configuration.")
-    config.group = (_CHECKING,)
-    config.command("replog.cli.config_check:check", name="check")
-    app.command(config)
-    app.command("replog.cli.sim:sim", name="sim", group=_CHECKING)
-    app.command("replog.cli.completion:completion", name="completion", group=_CHECKING)
-
-
 def main() -> NoReturn:
     """Entry point of the ``replog`` command."""
-    sys.exit(run(build_app(), sys.argv[1:]))
+    sys.exit(run(build_app(sys.argv[1:]), sys.argv[1:]))

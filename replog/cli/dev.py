@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from replog.errors import ConfigError, ReplogError
 
 from .options import DEV_ENDPOINTS, AsJson
-from .printing import note, print_json, print_text, stdout_console
+from .printing import note, print_json, stdout_console
 
 if TYPE_CHECKING:
     import trio
@@ -37,6 +37,7 @@ _HINTS = {
     _SHOP: (
         'shop product put tea-250 --name "Tea, 250 g" --price 4.99',
         "shop stock adjust tea-250 100 --reference delivery-1",
+        "shop customer add c-1 --name Ada",
         "shop order place o-1001 tea-250=2 --customer c-1",
     )
 }
@@ -289,18 +290,17 @@ async def _show_lines(screen: _Screen) -> None:
     from .cluster_view import verdict_line
     from .survey import survey
 
-    print_text(f"endpoints  {','.join(screen.cluster.endpoints)}")
-    print_text(f"data       {screen.data_text}")
+    print(f"endpoints  {','.join(screen.cluster.endpoints)}")
+    print(f"data       {screen.data_text}")
     for hint in screen.hints():
-        print_text(f"try it     {hint}")
+        print(f"try it     {hint}")
     said = ""
     while True:
         report = await survey(screen.cluster.endpoints, timeout_s=LOOK_TIMEOUT_S)
         line = verdict_line(report)
         if line.plain != said:
             said = line.plain
-            print_text(line)
-            _flush()
+            print(line.plain, flush=True)
         await trio.sleep(LOOK_INTERVAL_S)
 
 
@@ -317,9 +317,3 @@ async def _show_json(screen: _Screen) -> None:
             said = change
             print_json(screen.fields(report), is_line=True)
         await trio.sleep(LOOK_INTERVAL_S)
-
-
-def _flush() -> None:
-    import sys
-
-    sys.stdout.flush()

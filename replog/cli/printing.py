@@ -39,8 +39,15 @@ def _console(*, is_stderr: bool) -> Console:
 
 
 def print_text(text: RenderableType = "") -> None:
-    """Print data for a person on stdout; strings may carry rich's markup."""
-    stdout_console().print(text)
+    """Print data for a person on stdout, without the blanks that pad a table; strings may carry rich's markup."""
+    console = stdout_console()
+    if console.is_terminal:
+        console.print(text)
+        return
+    with console.capture() as capture:
+        console.print(text)
+    for line in capture.get().splitlines():
+        print(line.rstrip())
 
 
 def note(text: RenderableType) -> None:
@@ -68,15 +75,8 @@ def new_table(*columns: str, right: Iterable[str] = (), title: str | None = None
 
 
 def print_table(table: Table) -> None:
-    """Print a table on stdout, without the blanks that pad its last column."""
-    console = stdout_console()
-    if console.is_terminal:
-        console.print(table)
-        return
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+    """Print a table on stdout."""
+    print_text(table)
 
 
 def print_json(fields: Mapping[str, Any] | Any, *, schema: int = 1, is_line: bool = False) -> None:

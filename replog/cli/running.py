@@ -7,10 +7,12 @@ else; with ``--json`` the error is also one JSON object on stdout, since whoever
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cyclopts
 
@@ -33,6 +35,32 @@ def new_app(name: str, summary: str, *, version: Callable[[], str] | None = None
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
+
+
+def add_command(
+    app: cyclopts.App,
+    target: str,
+    name: str,
+    summary: str,
+    *,
+    group: cyclopts.Group | None = None,
+    tokens: Sequence[str],
+) -> None:
+    """Add a command whose module is imported only if the command line names it.
+
+    A command that is not imported is listed with ``summary``; its own help is the whole docstring of its function.
+
+    Parameters
+    ----------
+    target: ``module:function``.
+    tokens: the words of the command line.
+    """
+    groups: dict[str, Any] = {} if group is None else {"group": group}
+    if name in tokens:
+        module_name, _, function = target.partition(":")
+        app.command(getattr(importlib.import_module(module_name), function), name=name, **groups)
+    else:
+        app.command(target, name=name, help=summary, **groups)
 
 
 def run(app: Callable[[Sequence[str]], object], tokens: Sequence[str]) -> int:

@@ -40,7 +40,8 @@ def replog(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
     def run_replog(*words: object) -> Done:
         capsys.readouterr()
-        code = run(build_app(), [str(word) for word in words])
+        tokens = [str(word) for word in words]
+        code = run(build_app(tokens), tokens)
         output = capsys.readouterr()
         return Done(int(code), output.out, output.err)
 

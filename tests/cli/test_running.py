@@ -148,7 +148,22 @@ def test_help_lists_every_command_without_importing_it() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for word in ("dev", "init", "serve", "status", "leader", "log", "inspect", "verify", "config", "sim"):
-        assert f" {word} " in done.stdout
+        (line,) = [line for line in done.stdout.splitlines() if f" {word} " in line[:15]]
+        assert len(line.split()) >= 5, f"{word} is not explained: {line}"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["dev", "--help"], "With --json one object a line"),
+        (["leader", "transfer", "--help"], "clients find the new leader by themselves"),
+        (["config", "check", "--help"], "What is only suspicious is a warning on stderr."),
+    ],
+)
+def test_a_command_explains_itself_in_full(replog: Replog, words: list[str], sentence: str) -> None:
+    """The summary of the first page does not replace the page of the command."""
+    done = replog(*words)
+    assert (done.code, sentence in " ".join(done.out.split())) == (0, True), done.out
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:

@@ -368,10 +368,14 @@ class Client:
                 wait_s = min(wait_s * 2, _REDIAL_MAX_S)
 
     def _choose_address(self) -> str:
+        """Where a node said the leader is, or the next one in turn that has not just failed."""
         preferred, self._preferred = self._preferred, ""
         if preferred:
             return preferred
-        self._next_address = (self._next_address + 1) % len(self._addresses)
+        for _ in self._addresses:
+            self._next_address = (self._next_address + 1) % len(self._addresses)
+            if not self._failed_lately(self._addresses[self._next_address]):
+                break
         return self._addresses[self._next_address]
 
     def _note_problem(self, address: str, error: BaseException) -> None:

@@ -73,24 +73,24 @@ def encode_frame(body: Body, previous: bytes) -> tuple[bytes, bytes]:
     return HEADER.pack(len(data), _length_checksum(previous, len(data)), digest) + data, digest
 
 
-def decode_frame(buffer: memoryview, previous: bytes) -> tuple[Body, int, bytes] | None:
-    """The frame at the start of ``buffer`` with its size and digest; None if not all of it is here.
+def decode_frame(buffer: bytearray, start: int, previous: bytes) -> tuple[Body, int, bytes] | None:
+    """The frame at ``start`` of ``buffer`` with its size and digest; None if not all of it is here.
 
     Raises ``Damaged`` as soon as it can be told that it is not the frame that was sent.
     """
-    if len(buffer) < HEADER.size:
+    body_start = start + HEADER.size
+    if len(buffer) < body_start:
         return None
-    length, checksum, digest = HEADER.unpack_from(buffer)
+    length, checksum, digest = HEADER.unpack_from(buffer, start)
     if checksum != _length_checksum(previous, length):
         raise Damaged("a frame of the received state has a damaged length")
-    size = HEADER.size + length
-    if len(buffer) < size:
+    if len(buffer) < body_start + length:
         return None
-    data = buffer[HEADER.size : size]
+    data = buffer[body_start : body_start + length]
     if hashlib.blake2b(data, digest_size=16, key=previous).digest() != digest:
         raise Damaged("a frame of the received state fails its digest")
     try:
-        return _decoder.decode(data), size, digest
+        return _decoder.decode(data), HEADER.size + length, digest
     except msgspec.DecodeError as error:
         raise Damaged(f"a frame of the received state is no such frame: {error}") from error
 

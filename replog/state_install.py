@@ -147,17 +147,12 @@ class IncomingState:
         """Check and take every frame that is complete; the commit comes between frames, never inside one."""
         used = 0
         try:
-            with memoryview(self._buffer) as view:
-                while True:
-                    with view[used:] as rest:
-                        frame = decode_frame(rest, self._receiving.digest)
-                    if frame is None:
-                        return
-                    body, size, digest = frame
-                    self._take(body, size)
-                    used += size
-                    self._receiving.received_bytes += size
-                    self._receiving.digest = digest
+            while (frame := decode_frame(self._buffer, used, self._receiving.digest)) is not None:
+                body, size, digest = frame
+                self._take(body, size)
+                used += size
+                self._receiving.received_bytes += size
+                self._receiving.digest = digest
         finally:
             del self._buffer[:used]
 

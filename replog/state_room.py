@@ -66,14 +66,16 @@ class StateRoom:
         missing_bytes = used_bytes + need_bytes - self._file_bytes
         if missing_bytes <= 0 or self._allocate(missing_bytes):
             return
-        if is_map_held or used_bytes - self._live_bytes() < _FREE_PAGES_FACTOR * need_bytes:
-            raise StorageFull(
-                f"{self._data_path}: no room for {need_bytes} bytes more, its disk is full; nothing was written. "
-                "Make room on that disk; it goes on by itself then."
-            )
-        # Free pages will do. The file still reaches beyond every page that LMDB may number, so a short one is damage.
-        os.ftruncate(self._descriptor, self._file_bytes + missing_bytes)
-        self._file_bytes += missing_bytes
+        if not is_map_held and used_bytes - self._live_bytes() >= _FREE_PAGES_FACTOR * need_bytes:
+            # Free pages will do. The file still reaches beyond every page that LMDB may number: a short one is damage.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._file_bytes + missing_bytes)
+                self._file_bytes += missing_bytes
+                return
+        raise StorageFull(
+            f"{self._data_path}: no room for {need_bytes} bytes more, its disk is full; nothing was written. "
+            "Make room on that disk; it goes on by itself then."
+        )
 
     def grow_map_again(self, *, is_map_held: bool) -> None:
         """LMDB said that the map is full, and wrote nothing: one more step."""

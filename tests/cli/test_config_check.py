@@ -1,0 +1,100 @@
+"""``replog config check``: the effective settings, their origins, and what is only suspicious."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Replog
+
+CLUSTER = "e4" * 16
+MEMBERS = {"n1": "10.0.0.1:7101", "n2": "10.0.0.2:7101", "n3": "10.0.0.3:7101"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "replica.toml"
+
+
+def write(file: Path, *lines: str, members: dict[str, str] = MEMBERS, machine: str = "shop_sm:Shop") -> None:
+    top = [f'data_dir = "{file.parent / "data"}"', f'state_machine = "{machine}"']
+    table = ["[members]", *(f'{node} = "{address}"' for node, address in members.items())]
+    file.write_text("\n".join([*top, *table, *lines, ""]))
+
+
+def format_for(replog: Replog, file: Path, *nodes: str) -> None:
+    words = [word for node in nodes for word in ("--member", f"{node}={MEMBERS[node]}")]
+    assert replog("init", file.parent / "data", "--node", nodes[0], "--cluster", CLUSTER, *words).code == 0
+
+
+def warnings(replog: Replog, file: Path) -> list[str]:
+    found: list[str] = replog("config", "check", file, "--json").fields["warnings"]
+    return found
+
+
+def test_a_good_file_has_no_warnings(replog: Replog, file: Path) -> None:
+    """Formatted, all members named, a state machine that loads: nothing to say beside the settings."""
+    write(file)
+    format_for(replog, file, "n1", "n2", "n3")
+    done = replog("config", "check", file)
+    assert (done.code, done.err) == (0, "")
+    assert "n1=10.0.0.1:7101, n2=10.0.0.2:7101" in done.out
+
+
+def test_every_setting_is_shown_with_its_origin(replog: Replog, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File, variable or default: a person sees why a value is what it is."""
+    write(file, "[paxos]", "window_slots = 32")
+    monkeypatch.setenv("REPLOG_NODE_APPLY_SLOTS_MAX", "9")
+    settings = replog("config", "check", file, "--json").fields["settings"]
+    assert settings["paxos.window_slots"] == {"value": 32, "origin": str(file)}
+    assert settings["node.apply_slots_max"] == {"value": 9, "origin": "REPLOG_NODE_APPLY_SLOTS_MAX"}
+    assert settings["paxos.election_rounds"] == {"value": 3, "origin": "default"}
+    assert settings["members"]["value"] == MEMBERS
+    rows = [line.split() for line in replog("config", "check", file).out.splitlines()]
+    assert ["node.apply_slots_max", "9", "REPLOG_NODE_APPLY_SLOTS_MAX"] in rows
+
+
+def test_a_wrong_setting_ends_with_two(replog: Replog, file: Path) -> None:
+    """The same sentence as ``serve`` would end with, and one object for who reads JSON."""
+    write(file, "[paxos]", "hartbeat_interval_s = 1")
+    done = replog("config", "check", file, "--json")
+    assert (done.code, done.fields["error"]["kind"]) == (2, "ConfigError")
+    assert "[paxos] hartbeat_interval_s is no setting; did you mean heartbeat_interval_s?" in done.err
+
+
+def test_an_unformatted_directory_is_a_warning(replog: Replog, file: Path) -> None:
+    """The file may be right before the directory is; the next step is named."""
+    write(file)
+    assert warnings(replog, file) == [
+        f"{file.parent / 'data'} is not formatted; run `replog init {file.parent / 'data'}` once before the node is "
+        "started."
+    ]
+
+
+def test_other_members_than_at_formatting_are_warned_of(replog: Replog, file: Path) -> None:
+    """Who was there when the directory was formatted must have an address; who was not, has none to give."""
+    write(file, members={"n1": "a:1", "n4": "b:1", "n5": "c:1"})
+    format_for(replog, file, "n1", "n2", "n3")
+    first, second = warnings(replog, file)
+    assert "formatted for a cluster with n2, n3, of which members gives no address" in first
+    assert "members names n4, n5, which was not there" in second
+
+
+def test_a_damaged_identity_is_warned_of(replog: Replog, file: Path) -> None:
+    """The check reads what ``serve`` would."""
+    write(file)
+    format_for(replog, file, "n1", "n2", "n3")
+    (file.parent / "data" / "identity").write_bytes(b"garbage")
+    assert "is damaged; run `replog verify" in warnings(replog, file)[0]
+
+
+def test_likely_mistakes_are_warned_of(replog: Replog, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An even number of members, a loopback address among others, a misspelt variable, a missing state machine."""
+    write(file, members={"n1": "127.0.0.1:7101", "n2": "10.0.0.2:7101"}, machine="no_such_module:Shop")
+    monkeypatch.setenv("REPLOG_PAXOS_WINDOW_SLOT", "3")
+    _, machine, even, local, variable = warnings(replog, file)
+    assert "No module named 'no_such_module'" in machine
+    assert even == "2 members survive no more failures than 1 would; use an odd number."
+    assert "n1 can be reached from its own machine only" in local
+    assert variable == "the variable REPLOG_PAXOS_WINDOW_SLOT is no setting; did you mean REPLOG_PAXOS_WINDOW_SLOTS?"

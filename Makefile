@@ -3,7 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: env demo test lint check unit sim mutants bench clean
+.PHONY: help env demo test lint unit sim sim-shop coverage mutants bench clean
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s: -l 2
 
 env: $(STAMP)  ## the environment alone, every package pinned by version and hash
 
@@ -16,21 +19,31 @@ $(STAMP): constraints.txt pyproject.toml
 demo: env  ## three real replicas, 6,919 real orders, the leader killed in the middle
 	$(BIN)/shop demo
 
-lint: env
+lint: env  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-unit: env
+unit: env  ## every test, real processes and power cuts included
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
 
 sim: env  ## the simulator over 2,000 seeds
 	$(BIN)/replog sim --seeds 0:2000
 
-test: lint unit sim  ## everything that must pass, under ten minutes on two cores
+sim-shop: env  ## the shop in the simulator, its invariants asked on every replica
+	$(BIN)/replog sim --seeds 0:300 --state-machine shop_sm:Shop
+
+test: lint unit sim sim-shop  ## everything that must pass, under ten minutes on two cores
+
+coverage: env  ## branch coverage of the core, at least 95 %
+	$(BIN)/python -m coverage run --branch --source replog/paxos -m pytest -q tests/paxos tests/sim tests/scenarios
+	$(BIN)/python -m coverage report --fail-under 95
 
 mutants: env  ## known protocol bugs, each of which the checks must catch
 	$(BIN)/python -m tests.mutants
 
-clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+bench: env  ## measure this machine: throughput, latency, reads, failover, recovery
+	$(BIN)/python -m bench all
+
+clean:  ## remove the environment and what tools left behind
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

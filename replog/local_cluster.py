@@ -21,6 +21,7 @@ from pathlib import Path
 import trio
 
 from .client import Client, connect
+from .config import environment_variables
 from .data_directory import IDENTITY_FILE, format_directory
 from .errors import ReplogError, Unavailable
 from .paxos.ballot import NodeId, node_name
@@ -65,7 +66,7 @@ async def local_cluster(
             )
         ports = _free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
         members = {NodeId(number): f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
-        cluster = LocalCluster(data_dir, members, state_machine, settings)
+        cluster = LocalCluster(data_dir.resolve(), members, state_machine, settings)
         cluster._format()
         stack.callback(cluster._end_all)
         for name in cluster.nodes:
@@ -235,7 +236,7 @@ class LocalCluster:
                 stdout=subprocess.DEVNULL,
                 stderr=log_file,
                 preexec_fn=_die_with_parent,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=_environment(),
                 start_new_session=True,
             )
 
@@ -251,6 +252,13 @@ class LocalCluster:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without the variables that would give every replica the same directory or address."""
+    own = {variable for variable, key in environment_variables().items() if "." not in key}
+    kept = {name: value for name, value in os.environ.items() if name not in own}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _die_with_parent() -> None:

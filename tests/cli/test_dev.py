@@ -89,9 +89,10 @@ def wait_gone(pids: list[int]) -> None:
 
 
 def test_a_cluster_starts_loses_a_replica_gets_it_back_and_ends(replog: Replog, tmp_path: Path) -> None:
-    """Three processes that ``status`` finds; one that is killed is started again; Ctrl-C ends all, with 0."""
+    """Three processes that ``status`` finds, each with settings of its own whatever the variables say; one that is
+    killed is started again; Ctrl-C ends all, with 0."""
     base = free_ports(3)
-    with dev("--base-port", base, TMPDIR=str(tmp_path)) as cluster:
+    with dev("--base-port", base, TMPDIR=str(tmp_path), REPLOG_DATA_DIR="elsewhere", REPLOG_BIND="h:1") as cluster:
         first = cluster.wait_until(healthy)
         assert first["endpoints"] == [f"127.0.0.1:{base + offset}" for offset in range(3)]
         assert sorted(first["pids"]) == ["n1", "n2", "n3"]

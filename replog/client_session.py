@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .errors import CommandFailed, Overloaded, ReplogError, SessionExpired, StorageFull
+from .errors import CommandFailed, CommandTooLarge, Overloaded, ReplogError, SessionExpired, StorageFull
 from .parking import Parked
 from .requests import CloseSession, Commands, OpenSession, Refused, Replies, Submission, Submit
 
@@ -27,6 +27,9 @@ WAITING_COMMANDS_MAX = 262_144
 SUBMISSION_COMMANDS_MAX = 4_096
 _PAYLOAD_OVERHEAD_BYTES = 5
 _ENVELOPE_BYTES = 40
+
+_FINAL_REFUSALS: dict[str, type[ReplogError]] = {"storage_full": StorageFull, "too_large": CommandTooLarge}
+"""Waiting does not help against these."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -269,8 +272,9 @@ class ClientSession:
     def _return(self, call: Call, message: Refused) -> None:
         if call.is_over:
             return
-        if message.code == "storage_full":
-            call.error = StorageFull(message.reason)
+        final = _FINAL_REFUSALS.get(message.code)
+        if final is not None:
+            call.error = final(message.reason)
             self._finish(call)
             return
         call.first_sequence = 0

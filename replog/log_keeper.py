@@ -79,6 +79,7 @@ class LogKeeper:
         self._node = node
         self._is_threaded = is_threaded
         self._token: trio.lowlevel.TrioToken | None = None
+        self._is_closed = False
         self._writer = LogWriter(
             store,
             on_durable=self._durable_in_thread if is_threaded else self._durable_here,
@@ -98,7 +99,8 @@ class LogKeeper:
         self._writer.start()
 
     def close(self) -> None:
-        """Finish what was submitted."""
+        """Finish what was submitted; what it leads to is not done any more."""
+        self._is_closed = True
         self._writer.close()
 
     async def run(self) -> None:
@@ -129,6 +131,8 @@ class LogKeeper:
 
     def _on_durable(self, ticket: int) -> None:
         """What rests on the write leaves at once, and the turn that follows needs no task switch."""
+        if self._is_closed:
+            return
         try:
             self._settle(ticket)
             self._node.turn()

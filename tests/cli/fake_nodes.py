@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +36,7 @@ class FakeNode:
     ----------
     status: changes to an ordinary status; read when it is asked.
     mood: ``answers``, ``hangs`` (accepts and says nothing), ``refuses`` (a welcome with a refusal), ``hangs_up``
-        (closes at once) or ``babbles`` (sends bytes that are no frame).
+        (closes at once), ``resets`` (dies with the connection open) or ``babbles`` (sends bytes that are no frame).
     """
 
     def __init__(self, number: int) -> None:
@@ -71,6 +73,11 @@ class FakeNode:
 
     def _serve(self, sock: Any) -> None:
         if self.mood == "hangs_up":
+            return
+        if self.mood == "resets":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.recv(1)
+            sock.close()
             return
         if self.mood == "babbles":
             sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")

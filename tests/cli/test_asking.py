@@ -25,6 +25,7 @@ async def test_a_node_answers_about_itself() -> None:
     ("mood", "problem"),
     [
         ("hangs_up", "closed the connection"),
+        ("resets", "closed the connection"),
         ("refuses", "too many connections"),
         ("babbles", "these bytes are no frame: is something else speaking to this port?"),
     ],

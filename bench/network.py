@@ -68,6 +68,8 @@ class Network:
         _ip("netns", "add", name)
         stack.callback(_ip, "netns", "delete", name)
         _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        # A namespace lives on while a socket in it still waits for an answer; its cable must not.
+        stack.callback(_ip, "link", "delete", name)
         _ip("link", "set", name, "master", bridge, "up")
         _ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
         _ip("-n", name, "link", "set", "eth0", "up")

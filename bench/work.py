@@ -42,7 +42,7 @@ async def prepare(client: replog.Client, plan: LoadPlan) -> None:
 
 def _all_keys(plan: LoadPlan) -> Iterator[bytes]:
     value = b"v" * plan.value_bytes
-    return (encode_put(_key(number), value) for number in range(plan.keys))
+    return (encode_put(key_name(number), value) for number in range(plan.keys))
 
 
 def _shop() -> Iterator[bytes]:
@@ -53,7 +53,8 @@ def _shop() -> Iterator[bytes]:
         yield encode_command(RegisterCustomer(f"c-{number:04d}", f"Customer {number}"))
 
 
-def _key(number: int) -> bytes:
+def key_name(number: int) -> bytes:
+    """The key of this number, as everybody's load writes it."""
     return b"key-%06d" % number
 
 
@@ -80,19 +81,19 @@ def caller(client: replog.Client, plan: LoadPlan, number: int) -> Call:
 
 def _put(client: replog.Client, plan: LoadPlan, chosen: random.Random) -> Call:
     value, timeout = b"v" * plan.value_bytes, plan.deadline_s
-    payloads = [encode_put(_key(number), value) for number in range(plan.keys)]
+    payloads = [encode_put(key_name(number), value) for number in range(plan.keys)]
     choice = chosen.choice
     return lambda: client.submit(choice(payloads), timeout=timeout)
 
 
 def _submit_many(client: replog.Client, plan: LoadPlan, chosen: random.Random) -> Call:
     value, timeout = b"v" * plan.value_bytes, plan.deadline_s
-    payloads = [encode_put(_key(chosen.randrange(plan.keys)), value) for _ in range(plan.batch)]
+    payloads = [encode_put(key_name(chosen.randrange(plan.keys)), value) for _ in range(plan.batch)]
     return lambda: client.submit_many(payloads, timeout=timeout)
 
 
 def _read(client: replog.Client, plan: LoadPlan, chosen: random.Random) -> Call:
-    keys = [_key(number) for number in range(plan.keys)]
+    keys = [key_name(number) for number in range(plan.keys)]
     consistency, timeout, choice = plan.work, plan.deadline_s, chosen.choice
     if consistency == "stale":
         return lambda: client.query(choice(keys), consistency="stale", timeout=timeout)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -39,10 +41,12 @@ def build(store: LmdbStateStore, rows: int, value_bytes: int) -> None:
 
 
 def measure(folder: Path, rows: int, value_bytes: int, piece_bytes: int) -> dict[str, float]:
-    """Build, send and install; returns sizes in bytes and seconds."""
-    sender = LmdbStateStore.open(folder / "sender")
-    build(sender, rows, value_bytes)
-    sender.close()
+    """Build, send and install; returns sizes in bytes and seconds.
+
+    Another process builds, so that this one has no memory left over from it that a transfer could use unseen.
+    """
+    command = [sys.executable, "-m", __spec__.name, "--build-only", "--folder", str(folder)]
+    subprocess.run([*command, "--rows", str(rows), "--value-bytes", str(value_bytes)], check=True)
     sender = LmdbStateStore.open(folder / "sender")
     receiver = LmdbStateStore.open(folder / "receiver")
     before = memory_bytes("RssAnon")
@@ -83,7 +87,13 @@ def main() -> None:
     parser.add_argument("--value-bytes", type=int, default=1000)
     parser.add_argument("--piece-bytes", type=int, default=2**20)
     parser.add_argument("--folder", type=Path, default=None, help="where to build it; default: a temporary folder")
+    parser.add_argument("--build-only", action="store_true")
     options = parser.parse_args()
+    if options.build_only:
+        store = LmdbStateStore.open(options.folder / "sender")
+        build(store, options.rows, options.value_bytes)
+        store.close()
+        return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         print(json.dumps(measure(Path(folder), options.rows, options.value_bytes, options.piece_bytes)))
 

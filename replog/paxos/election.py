@@ -55,6 +55,7 @@ class Election:
         self._unhappy_rounds = 0
         self._is_suspicious = False
         self._judged_round = 0
+        self._heard_round = 0
         self._stray_rounds = 0
 
     # --- rounds ---
@@ -99,9 +100,11 @@ class Election:
         else:
             leaders = [n for n, reply in self._replies.items() if reply.is_leading and reply.is_happy]
             self.is_happy = bool(leaders)
-            if leaders:
-                self.leader = max(leaders, key=lambda n: self._replies[n].promise)
-            elif self._unhappy_rounds >= self._options.election_rounds:
+            best = max(leaders, key=lambda n: self._replies[n].promise, default=None)
+            if best is not None:
+                if self.leader is None or self._replies[best].promise >= promise:
+                    self.leader = best  # an answer from before this node's own promise names nobody new
+            elif self._unhappy_rounds >= self._options.election_rounds and self._heard_round < self.round - 1:
                 self.leader = None
         if self.is_happy:
             self._calm_down()
@@ -144,6 +147,7 @@ class Election:
     def on_leader_heard(self, leader: NodeId) -> None:
         """A message came from the proposer of the promised ballot: that is who leads."""
         self.leader = leader
+        self._heard_round = self.round
 
     def on_leading(self) -> None:
         """This node has just led a quorum through phase 1: it reaches one."""

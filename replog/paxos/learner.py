@@ -213,9 +213,9 @@ class Learner:
                 return
             self._give_up_question()
             holds_next = False
-        if self.damaged and now_s >= self._repair_at_s:
-            self._ask_repair(now_s)
-        elif self.goal > self._taught_through and (
+        if self.damaged and now_s >= self._repair_at_s and self._ask_repair(now_s):
+            return
+        if self.goal > self._taught_through and (
             not holds_next or now_s >= self._wanted_since_s + self._options.resend_interval_s
         ):
             self._ask_next(now_s)
@@ -230,13 +230,15 @@ class Learner:
             return  # bounded memory: first let the disk take what has come
         self._ask(self.next_wanted, self.goal, now_s)
 
-    def _ask_repair(self, now_s: float) -> None:
+    def _ask_repair(self, now_s: float) -> bool:
         """Ask for the lowest damaged slot that somebody may have, or that the state machine can't go on without."""
-        self._repair_at_s = now_s + 2 * self._options.resend_interval_s  # between two repairs the log goes on
         for slot in sorted(self.damaged):
             if slot > self.applied_through or self._able(slot, self._ahead(slot)):
-                self._ask(slot, slot, now_s)
-                return
+                is_asked = self._ask(slot, slot, now_s)
+                if is_asked:
+                    self._repair_at_s = now_s + 2 * self._options.resend_interval_s  # in between the log goes on
+                return is_asked
+        return False
 
     def _ahead(self, slot: Slot) -> list[NodeId]:
         return [
@@ -247,23 +249,28 @@ class Learner:
         without = self._without.get(slot, ())
         return [peer for peer in ahead if self._peers[peer].compacted_through < slot and peer not in without]
 
-    def _ask(self, slot: Slot, through: Slot, now_s: float) -> None:
-        """Ask a peer that has ``slot``; if none that answers has it, fetch the state of one that is past it."""
+    def _ask(self, slot: Slot, through: Slot, now_s: float) -> bool:
+        """Ask a peer that has ``slot``; if none that answers has it, fetch the state of one that is past it.
+
+        Returns whether anybody was asked.
+        """
         ahead = self._ahead(slot)
         able = self._able(slot, ahead)
         fresh = [peer for peer in able if peer not in self._unanswered]
         if not fresh:
             if now_s < self._retry_at_s:
-                return  # everybody able has failed to answer: pause before asking again
+                return False  # everybody able has failed to answer: pause before asking again
             if len(able) < len(ahead):
                 self._begin_transfer([peer for peer in ahead if peer not in able], now_s)
-                return
+                return True
             self._unanswered.clear()
-        if able:
-            peer = self._random.choice(fresh or able)
-            self._question = _Question(peer, slot)
-            self._retry_at_s = now_s + self._options.resend_interval_s
-            self._turn.send(peer, LearnRequest(slot, through))
+        if not able:
+            return False
+        peer = self._random.choice(fresh or able)
+        self._question = _Question(peer, slot)
+        self._retry_at_s = now_s + self._options.resend_interval_s
+        self._turn.send(peer, LearnRequest(slot, through))
+        return True
 
     # --- state transfer: the core decides and carries positions, the bytes come from storage ---
 

@@ -342,7 +342,7 @@ class Host:
 
     def _send(self, target: NodeId, message: Message) -> None:
         self._checker.on_sent(self.node, self.life, self.disk, message)
-        delays = self._network.delays(self.node, target)
+        delays = self._network.delays(self.node, target, message)
         if self._world.trace is not None:
             self._network.say_sent(self.node, target, message, is_lost=not delays)
         peer = self.peers[target]

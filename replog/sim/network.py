@@ -57,8 +57,8 @@ class Network:
     def cuts(self) -> int:
         return len(self._cut)
 
-    def delays(self, sender: NodeId, target: NodeId) -> list[float]:
-        """When the copies of one message arrive: empty if it is lost."""
+    def delays(self, sender: NodeId, target: NodeId, message: Message) -> list[float]:
+        """When the copies of ``message`` arrive: empty if it is lost."""
         weather, random = self.weather, self._random.random
         if self._cut and (sender, target) in self._cut:
             return []

@@ -1,0 +1,567 @@
+"""The stage a story is played on: simulated hosts with the real core and Applier, and a network that obeys.
+
+Delays and write times are constant, nothing is lost by chance, and the simulator's checkers watch every step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from replog.paxos import messages as message_types
+from replog.paxos.ballot import Ballot, NodeId, Slot, node_name
+from replog.paxos.describe import describe_message
+from replog.paxos.membership import Membership
+from replog.paxos.messages import Message, TransferLeadership
+from replog.paxos.options import Options
+from replog.paxos.values import Batch, NoOp, decode_value
+from replog.requests import (
+    Commands,
+    NodeMessage,
+    NotLeader,
+    OpenSession,
+    Query,
+    QueryAnswers,
+    QueryRefused,
+    Refused,
+    Replies,
+    SessionExpired,
+    SessionOpened,
+    Submission,
+    Submit,
+)
+from replog.sessions import SessionOptions
+from replog.sim.checkers import ProtocolChecker
+from replog.sim.disk import SimLogStore
+from replog.sim.host import DiskWeather, Host, HostOptions
+from replog.sim.network import Network, Weather
+from replog.sim.workload import RegisterWorkload
+from replog.sim.world import World
+from replog.state_machine import Command, State, StateMachine, StateView
+
+Pair = tuple[NodeId, NodeId]
+UNTIL_MAX_S = 20.0
+WRITE_S = 0.001
+
+
+class Notebook(StateMachine):
+    """Keeps every command as a line: one that ran twice stands there twice."""
+
+    def apply(self, state: State, command: Command) -> bytes:
+        if command.payload == b"!":
+            state.put(b"blot", b"!")
+            raise ValueError("a command that raises")
+        count = int(state.get(b"count", b"0") or b"0") + 1
+        state.put(b"count", b"%d" % count)
+        state.put(b"line/%05d" % count, command.payload)
+        return b"line %d" % count
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        return b" ".join(value for _, value in view.scan(request)) or b"nothing"
+
+
+class NotebookWorkload(RegisterWorkload):
+    """Hosts ask a workload for their state machine."""
+
+    def machine(self) -> StateMachine:
+        return Notebook()
+
+
+class StageNetwork(Network):
+    """Carries messages in a millisecond, unless a story says otherwise."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, Weather(delay_s=0.001))
+        self.lost: set[tuple[str, Pair]] = set()
+        self.holding: set[tuple[str, Pair]] = set()
+        self.held: list[tuple[Pair, Message]] = []
+        self.kinds: list[str] = []
+        """What was sent since the last command, by name."""
+
+    def delays(self, sender: NodeId, target: NodeId, message: Message) -> list[float]:
+        pair, kind = (sender, target), type(message).__name__
+        self.kinds.append(kind)
+        if self.is_cut(*pair) or self.lost & {(kind, pair), ("all", pair)}:
+            return []
+        if self.holding & {(kind, pair), ("all", pair)}:
+            self.held.append((pair, message))
+            return []
+        return [self.weather.delay_s]
+
+    def say_sent(self, sender: NodeId, target: NodeId, message: Message, *, is_lost: bool) -> None:
+        is_held = bool(self.held) and self.held[-1][1] is message and self.held[-1][0] == (sender, target)
+        fate = "   (held)" if is_held else "   (lost)" if is_lost else ""
+        self._world.say(describe_message(sender, target, message) + fate)
+
+
+class StageClient:
+    """One client: its session, what it asked, and what it was told."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.session = 0
+        self.next_sequence = 1
+        self.waiting: dict[int, bytes] = {}
+        self.done: set[bytes] = set()
+        self.answer = b""
+
+    @property
+    def nonce(self) -> bytes:
+        return b"client %9d" % self.number
+
+    def receive(self, message: NodeMessage) -> str:
+        """Take an answer; returns what it says."""
+        match message:
+            case SessionOpened():
+                self.session = message.session
+                return f"session {message.session} is open"
+            case Replies():
+                return "; ".join(self._take(message, position) for position in range(len(message.replies)))
+            case QueryAnswers():
+                self.answer = message.answers[0]
+                return f"read {self.answer.decode()!r} at slot {message.applied_through}"
+            case NotLeader():
+                return f"not the leader{f', go to {node_name(message.leader)}' if message.leader else ''}"
+            case QueryRefused() | Refused():
+                return f"refused: {message.code}"
+            case SessionExpired():
+                return f"session {message.session} has expired"
+        return type(message).__name__
+
+    def _take(self, message: Replies, position: int) -> str:
+        number = message.first_sequence + position
+        payload = self.waiting.pop(number, b"number %d again" % number)
+        self.done.add(payload)
+        verdict = "failed" if position in message.failed else "done"
+        place = f"{message.slot}.{message.first_offset + position}"
+        return f"{payload.decode()} {verdict} at {place}: {message.replies[position].decode()}"
+
+
+class Stage:
+    """Plays one command after the other: ``play("crash n1")`` calls ``do_crash(["n1"])``."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+        self._is_brief = False
+        self._began_s = 0.0
+        self._clients: dict[str, StageClient] = {}
+
+    def play(self, command: str) -> list[str]:
+        """Carry out one command; returns what was said meanwhile."""
+        self._said = []
+        self._is_brief = False
+        verb, *words = command.split()
+        if verb not in ("cluster", "leading", "expect"):
+            self.network.kinds.clear()
+        getattr(self, f"do_{verb}")(words)
+        return self._said
+
+    def _hear(self, line: str) -> None:
+        words = line.split(" ms  ", 1)[1]
+        is_routine = " Heartbeat" in words
+        is_detail = " -> " in words or " writes " in words
+        if not is_routine and not (self._is_brief and is_detail):
+            self._say(words.removeprefix("-- "))
+
+    def _say(self, words: str) -> None:
+        milliseconds = (self.world.now_s - self._began_s) * 1000
+        self._said.append(f"{milliseconds:6.0f} ms  {words}")
+
+    # --- building ---
+
+    def do_cluster(self, words: list[str]) -> None:
+        """``cluster 3 [option=value ...]``: started, nobody leads."""
+        settings = {name: float(value) for name, _, value in (word.partition("=") for word in words[1:])}
+        tail = int(settings.pop("tail", 1000))
+        flush_s = settings.pop("flush_s", 0.02)
+        sessions = int(settings.pop("sessions", 1000))
+        exact = {name: value if name.endswith("_s") else int(value) for name, value in settings.items()}
+        options = HostOptions(
+            paxos=Options(**exact),  # type: ignore[arg-type]
+            sessions=SessionOptions(sessions_max=sessions, digest_interval_slots=1),
+            flush_interval_s=flush_s,
+            log_tail_slots=tail,
+        )
+        self.world = World(1, self._hear)
+        self.network = StageNetwork(self.world)
+        self.membership = Membership(1, tuple(NodeId(n) for n in range(1, int(words[0]) + 1)))
+        checker = ProtocolChecker(self.membership)
+        self.hosts = {
+            node: Host(
+                self.world,
+                self.network,
+                checker,
+                self,
+                NotebookWorkload(),
+                options,
+                SimLogStore(b"staged", node, b"%d" % node, self.membership),
+            )
+            for node in self.membership.members
+        }
+        for host in self.hosts.values():
+            host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
+            host.weather = DiskWeather(write_s=WRITE_S)
+            host.start()
+        self._run(0.004)
+        self._said.clear()
+
+    def do_leading(self, words: list[str]) -> None:
+        """``leading n1 of 3 [option=value ...]``: a cluster that n1 leads; client c has a session; nothing is told."""
+        self.do_cluster(words[2:])
+        self.do_elect(words[:1])
+        self.do_session(["c", words[0]])
+        self._run(0.3)
+        self._began_s = self.world.now_s
+        self._said.clear()
+
+    def do_elect(self, words: list[str]) -> None:
+        """``elect n1``: it is asked to take over, and does."""
+        self.do_ask(words)
+        self._until(["leader", words[0]])
+
+    def do_ask(self, words: list[str]) -> None:
+        """``ask n1``: it is asked to take over, as a leader that hands over asks."""
+        (node,) = self._nodes(words[0])
+        host = self._host(words[0])
+        asker = next(other for other in self.membership.members if other != node or len(self.hosts) == 1)
+        host.put(lambda replica: replica.on_message(asker, TransferLeadership(replica.promise)))
+
+    # --- time ---
+
+    def do_run(self, words: list[str]) -> None:
+        """``run 5 ms``: everything is told but heartbeats."""
+        self._run(_seconds(words))
+
+    def do_wait(self, words: list[str]) -> None:
+        """``wait 5 s``: only what nodes notice and clients hear is told."""
+        self._is_brief = True
+        self._run(_seconds(words))
+
+    def do_until(self, words: list[str]) -> None:
+        """``until leader n2``: waits for what ``expect`` expects."""
+        self._is_brief = True
+        self._until(words)
+
+    def _run(self, seconds: float) -> None:
+        self.world.run(self.world.now_s + seconds)
+
+    def _until(self, words: list[str]) -> None:
+        end_s = self.world.now_s + UNTIL_MAX_S
+        while not self._holds(words):
+            assert self.world.now_s < end_s, f"not within {UNTIL_MAX_S:.0f} s; {self._roles()}"
+            self._run(0.001)
+
+    # --- clients ---
+
+    def do_session(self, words: list[str]) -> None:
+        """``session c n1``: client c opens a session at n1."""
+        client = self._clients.setdefault(words[0], StageClient(len(self._clients)))
+        submission: Submission = OpenSession(client.nonce)
+        self._submit(client, words[1], submission)
+        self._until(["session", words[0]])
+
+    def do_submit(self, words: list[str]) -> None:
+        """``submit n1 a b [by d]``: commands a and b, as one submission."""
+        client, words = self._by(words)
+        first = client.next_sequence
+        for payload in words[1:]:
+            client.waiting[client.next_sequence] = payload.encode()
+            client.next_sequence += 1
+        payloads = [client.waiting[number] for number in range(first, client.next_sequence)]
+        self._submit(client, words[0], Commands(client.session, first, first, payloads))
+
+    def do_again(self, words: list[str]) -> None:
+        """``again n2 [by d]``: what has no answer is sent once more, under its old numbers."""
+        client, words = self._by(words)
+        first = min(client.waiting)
+        self._submit(client, words[0], Commands(client.session, first, first, list(client.waiting.values())))
+
+    def do_repeat(self, words: list[str]) -> None:
+        """``repeat n2 1 a``: number 1 of client c is sent once more, although it was answered."""
+        client, words = self._by(words)
+        client.waiting[int(words[1])] = words[2].encode()
+        self._submit(client, words[0], Commands(client.session, int(words[1]), 1, [words[2].encode()]))
+
+    def do_read(self, words: list[str]) -> None:
+        """``read n1``: a linearizable read of everything."""
+        client, words = self._by(words)
+        client.answer = b""
+        self._host(words[0]).on_query(client.number, Query(1, False, [b"line/"]))
+
+    def do_stale(self, words: list[str]) -> None:
+        """``stale n3``: a read of what that node has applied."""
+        client, words = self._by(words)
+        self._host(words[0]).on_query(client.number, Query(1, True, [b"line/"]))
+
+    def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None:
+        """An answer of a node (``replog.sim.host.Clients``)."""
+        name, one = list(self._clients.items())[client]
+        self._say(f"{name} <- {node_name(node)}: {one.receive(message)}")
+
+    def _submit(self, client: StageClient, node: str, submission: Submission) -> None:
+        encoded = msgspec.msgpack.encode(submission)
+        self._host(node).on_submit(client.number, Submit(client.session, encoded), client.nonce)
+
+    def _by(self, words: list[str]) -> tuple[StageClient, list[str]]:
+        return (self._clients[words[-1]], words[:-2]) if "by" in words else (self._clients["c"], words)
+
+    # --- processes and disks ---
+
+    def do_crash(self, words: list[str]) -> None:
+        """``crash n1 [losing|keeping its write]``: of a write under way, nothing or all is found later."""
+        for node in self._nodes(words[0]):
+            host = self.hosts[node]
+            host.weather.unheard_rate = float("keeping" in words)
+            host.crash("killed")
+
+    def do_start(self, words: list[str]) -> None:
+        for node in self._nodes(words[0]):
+            self.hosts[node].weather = DiskWeather(write_s=WRITE_S)
+            self.hosts[node].start()
+
+    def do_freeze(self, words: list[str]) -> None:
+        self._host(words[0]).pause()
+
+    def do_thaw(self, words: list[str]) -> None:
+        self._host(words[0]).resume()
+
+    def do_stall(self, words: list[str]) -> None:
+        """``stall n1 800 ms``: each write begun from here on takes that long."""
+        self._host(words[0]).weather = DiskWeather(write_s=_seconds(words[1:]))
+
+    def do_calm(self, words: list[str]) -> None:
+        """``calm n1``: its disk is quick again and has room."""
+        self._host(words[0]).weather = DiskWeather(write_s=WRITE_S)
+
+    def do_full(self, words: list[str]) -> None:
+        self._host(words[0]).weather = DiskWeather(write_s=WRITE_S, is_full=True)
+
+    def do_fail(self, words: list[str]) -> None:
+        """``fail n1``: its next write fails."""
+        self._host(words[0]).disk.fail_next_write()
+
+    def do_damage(self, words: list[str]) -> None:
+        """``damage n1 promise`` or ``damage n1 3``: a bit of that record flips."""
+        disk = self._host(words[0]).disk
+        if words[1] == "promise":
+            disk.damage_promise()
+        else:
+            disk.damage(Slot(int(words[1])))
+
+    def do_wipe(self, words: list[str]) -> None:
+        """``wipe n1``: an empty disk under the old id."""
+        host = self._host(words[0])
+        host.replace_disk(SimLogStore(b"staged", host.node, b"wiped", self.membership))
+
+    def do_promise(self, words: list[str]) -> None:
+        """``promise n3 900.n3``: while it is down, its disk comes to hold that promise."""
+        self._host(words[0]).disk.promise = _ballot(words[1])
+
+    def do_clock(self, words: list[str]) -> None:
+        """``clock n1 -3600 s``: its wall clock jumps."""
+        self._host(words[0]).wall_skew_ms += int(float(words[1]) * 1000)
+
+    def do_transfer(self, words: list[str]) -> None:
+        """``transfer n1 [n2]``: the leader is asked to hand over."""
+        target = self._nodes(words[1])[0] if len(words) > 1 else None
+        host = self._host(words[0])
+        assert host.replica is not None
+        refusal = host.replica.transfer_leadership(target)
+        self._said += [f"refused: {refusal}"] if refusal else []
+        host.put(lambda replica: None)
+
+    # --- links ---
+
+    def do_cut(self, words: list[str]) -> None:
+        """``cut n1 > n2`` in one direction, ``cut n1,n2 - n3`` in both."""
+        for pair in self._pairs(words):
+            self.network.cut(*pair)
+
+    def do_heal(self, words: list[str]) -> None:
+        """``heal`` everything, or ``heal n1 - n2``."""
+        if not words:
+            self.network.heal_all()
+        for pair in self._pairs(words) if words else ():
+            self.network.heal(*pair)
+
+    def do_reset(self, words: list[str]) -> None:
+        """``reset n1 - n3``: the connection breaks and is made again at once."""
+        for one, other in self._pairs(words):
+            self.hosts[one].reset_link(other)
+
+    def do_lose(self, words: list[str]) -> None:
+        """``lose Accept n1 > n2``: these are lost from here on (``all``: every kind)."""
+        self.network.lost |= {(words[0], pair) for pair in self._pairs(words[1:])}
+
+    def do_hold(self, words: list[str]) -> None:
+        """``hold Accepted n2 > n1``: these wait on the way."""
+        self.network.holding |= {(words[0], pair) for pair in self._pairs(words[1:])}
+
+    def do_pass(self, words: list[str]) -> None:
+        """Nothing is lost or held any more; what is held goes on being held until ``release``."""
+        self.network.lost.clear()
+        self.network.holding.clear()
+
+    def do_release(self, words: list[str]) -> None:
+        """What was held arrives, in the order it was sent."""
+        held, self.network.held = self.network.held, []
+        for (sender, target), message in held:
+            self._arrive(sender, target, message)
+
+    def do_inject(self, words: list[str]) -> None:
+        """``inject n2 > n1 Nack ballot=1.n1 promise=9.n2``: a message out of nowhere, as after a long delay."""
+        ((sender, target),) = self._pairs(words[:3])
+        fields = {name: _value(value) for name, _, value in (word.partition("=") for word in words[4:])}
+        self._arrive(sender, target, getattr(message_types, words[3])(**fields))
+
+    def _arrive(self, sender: NodeId, target: NodeId, message: Message) -> None:
+        host = self.hosts[target]
+        self.world.say(f"{describe_message(sender, target, message)}   (arrives)")
+        host.receive(host.life, sender, self.hosts[sender].disk.identity.incarnation, message)
+
+    # --- what has to hold ---
+
+    def do_show(self, words: list[str]) -> None:
+        """``show``: where every node stands; ``show log n1``: its log."""
+        self._said += [f"{words[1]}: {self._log(words[1])}"] if words else self._roles()
+
+    def do_expect(self, words: list[str]) -> None:
+        """``expect leader n2``, ``expect not done a``: fails the story if it does not hold."""
+        assert self._holds(words), f"{self._roles()} logs {[self._log(node_name(node)) for node in self.hosts]}"
+
+    def _holds(self, words: list[str]) -> bool:
+        if words[0] == "not":
+            return not self._holds(words[1:])
+        question, *words = words
+        return bool(getattr(self, f"is_{question}")(words))
+
+    def is_leader(self, words: list[str]) -> bool:
+        """``leader n2``: it leads, nobody else does; ``leader nobody``; ``leader any``: exactly one."""
+        leaders = [node_name(n) for n, host in self.hosts.items() if host.replica and host.replica.is_leading]
+        return len(leaders) == 1 if words == ["any"] else leaders == [word for word in words if word != "nobody"]
+
+    def is_following(self, words: list[str]) -> bool:
+        """``following n3 n1``: n3 knows that n1 leads."""
+        replica = self._host(words[0]).replica
+        return replica is not None and replica.leader == self._nodes(words[1])[0]
+
+    def is_session(self, words: list[str]) -> bool:
+        return self._clients[words[0]].session > 0
+
+    def is_done(self, words: list[str]) -> bool:
+        """``done a b``: client c has been answered."""
+        client, words = self._by(words)
+        return all(word.encode() in client.done for word in words)
+
+    def is_answer(self, words: list[str]) -> bool:
+        """``answer a b``: that is what client c read last."""
+        client, words = self._by(words)
+        return client.answer.decode().split() == words
+
+    def is_log(self, words: list[str]) -> bool:
+        """``log n1 members open a b``: what it knows chosen, slot by slot."""
+        return self._log(words[0]).split() == words[1:]
+
+    def is_chosen(self, words: list[str]) -> bool:
+        """``chosen n1 4``."""
+        replica = self._host(words[0]).replica
+        return replica is not None and replica.chosen_through == int(words[1])
+
+    def is_applied(self, words: list[str]) -> bool:
+        """``applied n1 4``: at least."""
+        return self._host(words[0]).applied_through >= int(words[1])
+
+    def is_floor(self, words: list[str]) -> bool:
+        """``floor n1 4``: at least that much of its log is compacted away."""
+        return self._host(words[0]).disk.compacted_through >= int(words[1])
+
+    def is_equal(self, words: list[str]) -> bool:
+        """``equal``: every node that is up stands at one slot (that the states agree, the checkers hold)."""
+        return len({host.applied_through for host in self.hosts.values() if host.is_up}) == 1
+
+    def is_promise(self, words: list[str]) -> bool:
+        """``promise n3 2.n1``: on its disk."""
+        return str(self._host(words[0]).disk.promise) == words[1]
+
+    def is_elections(self, words: list[str]) -> bool:
+        """``elections 2``: so many times in all somebody began to lead."""
+        return sum(host.elections for host in self.hosts.values()) == int(words[0])
+
+    def is_sent(self, words: list[str]) -> bool:
+        """``sent Nack``: in the last command that was no ``expect``."""
+        return words[0] in self.network.kinds
+
+    def is_up(self, words: list[str]) -> bool:
+        return self._host(words[0]).is_up
+
+    def is_voting(self, words: list[str]) -> bool:
+        replica = self._host(words[0]).replica
+        return replica is not None and replica.is_voting
+
+    # --- looking ---
+
+    def _log(self, name: str) -> str:
+        disk = self._host(name).disk
+        replica = self._host(name).replica
+        through = replica.chosen_through if replica is not None else disk.chosen_through
+        words = [f"..{disk.compacted_through}"] if disk.compacted_through else []
+        for number in range(disk.compacted_through + 1, through + 1):
+            record = disk.slots.get(Slot(number))
+            is_whole = record is not None and Slot(number) not in disk.damaged
+            words.append(_value_words(record.value) if record is not None and is_whole else "damaged")
+        return " ".join(words)
+
+    def _roles(self) -> list[str]:
+        return [self._role(node, host) for node, host in self.hosts.items()]
+
+    def _role(self, node: NodeId, host: Host) -> str:
+        if host.replica is None:
+            return f"{node_name(node)} is down, promise {host.disk.promise}"
+        return (
+            f"{node_name(node)} {host.replica.role.value}, promise {host.replica.promise}, "
+            f"chosen through {host.replica.chosen_through}, applied through {host.applied_through}"
+        )
+
+    def _host(self, name: str) -> Host:
+        return self.hosts[self._nodes(name)[0]]
+
+    def _nodes(self, names: str) -> list[NodeId]:
+        if names == "all":
+            return list(self.hosts)
+        return [NodeId(int(name.removeprefix("n"))) for name in names.split(",")]
+
+    def _pairs(self, words: list[str]) -> Iterable[Pair]:
+        left, arrow, right = words
+        ones = self._nodes(left)
+        others = [node for node in self.hosts if node not in ones] if right == "others" else self._nodes(right)
+        pairs = {(one, other) for one in ones for other in others}
+        return sorted(pairs | {(other, one) for one, other in pairs} if arrow == "-" else pairs)
+
+
+def _seconds(words: list[str]) -> float:
+    number, unit = words
+    return float(number) * {"ms": 0.001, "s": 1.0}[unit]
+
+
+def _ballot(text: str) -> Ballot:
+    round_, node = text.split(".n")
+    return Ballot(int(round_), NodeId(int(node)))
+
+
+def _value(text: str) -> object:
+    if re.fullmatch(r"\d+\.n\d+", text):
+        return _ballot(text)
+    return int(text) if text.isdigit() else text.encode()
+
+
+def _value_words(value: bytes) -> str:
+    """``members``, ``no-op``, or what a batch holds: ``open``, ``a``, ``a+b``."""
+    decoded = decode_value(value)
+    if isinstance(decoded, NoOp):
+        return "no-op"
+    if not isinstance(decoded, Batch):
+        return "members"
+    submissions = [msgspec.msgpack.decode(data, type=Submission) for data in decoded.submissions]
+    return "+".join(b"+".join(one.payloads).decode() if isinstance(one, Commands) else "open" for one in submissions)

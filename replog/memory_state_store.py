@@ -173,7 +173,18 @@ class MemoryStateStore:
             del self._received[position:]
             self._received += data
 
+    def prepare_install(self, applied_through: Slot) -> None:
+        """See ``storage.StateStore``."""
+        self._whole_image(applied_through)
+
     def finish_install(self, applied_through: Slot) -> None:
+        """See ``storage.StateStore``."""
+        self._durable = self._whole_image(applied_through)
+        self._receiving = b""
+        self._received = bytearray()
+        self._restore()
+
+    def _whole_image(self, applied_through: Slot) -> _Durable:
         received = bytes(self._received)
         if hashlib.blake2b(received, digest_size=16).digest() != self._receiving:
             self._receiving = b""
@@ -182,10 +193,7 @@ class MemoryStateStore:
         if durable.applied_through != applied_through:
             self._receiving = b""
             raise Damaged(f"the received state stands at slot {durable.applied_through}, not {applied_through}")
-        self._durable = durable
-        self._receiving = b""
-        self._received = bytearray()
-        self._restore()
+        return durable
 
     def close(self) -> None:
         """Nothing is held."""

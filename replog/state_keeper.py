@@ -62,6 +62,7 @@ class StateKeeper:
         self._pieces: deque[StoreStatePiece] = deque()
         self._has_asked = trio.Event()
         self._has_pieces = trio.Event()
+        self._is_flush_unfinished = False
         self.is_full = False
         self.flushes = 0
         self.pieces_sent = 0
@@ -94,17 +95,17 @@ class StateKeeper:
         """
         async with self._store_lock:
             applier = self._node.applier
-            is_unfinished = self.is_full
-            if not is_unfinished and (applier.applied_through == applier.durable_through or not applier.begin_flush()):
+            if not self._is_flush_unfinished and (
+                applier.applied_through == applier.durable_through or not applier.begin_flush()
+            ):
                 return
             try:
                 await self._in_thread(applier.flush)
             except StorageFull as error:
-                if not self.is_full:
-                    log.warning("state_disk_full", reason=str(error))
-                self.is_full = True
+                self._note_full(error)
+                self._is_flush_unfinished = True
                 return
-            self.is_full = False
+            self.is_full = self._is_flush_unfinished = False
             applier.end_flush()
             self.flushes += 1
         self._node.on_flushed()
@@ -169,7 +170,24 @@ class StateKeeper:
             await self._has_pieces.wait()
             self._has_pieces = trio.Event()
             while self._pieces:
-                await self._store_piece(self._pieces.popleft())
+                piece = self._pieces.popleft()
+                while not await self._has_stored(piece):
+                    await trio.sleep(self._options.storage_check_interval_s)
+
+    async def _has_stored(self, piece: StoreStatePiece) -> bool:
+        """False: there is no room, and nothing was written."""
+        try:
+            await self._store_piece(piece)
+        except StorageFull as error:
+            self._note_full(error)
+            return False
+        self.is_full = False
+        return True
+
+    def _note_full(self, error: StorageFull) -> None:
+        if not self.is_full:
+            log.warning("state_disk_full", reason=str(error))
+        self.is_full = True
 
     async def _store_piece(self, piece: StoreStatePiece) -> None:
         async with self._store_lock:
@@ -191,15 +209,20 @@ class StateKeeper:
             await self._install(piece)
 
     async def _install(self, piece: StoreStatePiece) -> None:
-        """Swap the received state in; nothing is applied meanwhile, reads go on from the old state."""
+        """Swap the received state in; nothing is applied meanwhile, reads go on from the old state.
+
+        The slow part is done beside the event loop, the swap on it, so that no query sees two states.
+        """
         self._node.set_applying(is_paused=True)
         try:
-            await self._in_thread(self._store.finish_install, piece.applied_through)
+            await self._in_thread(self._store.prepare_install, piece.applied_through)
+            self._store.finish_install(piece.applied_through)
         except Damaged as error:
             log.warning("state_image_damaged", reason=str(error))
-            self._node.set_applying(is_paused=False)
             await self._in_thread(self._store.begin_install, piece.image)
             self._node.on_piece_stored(piece.image, 0)
-            return
-        await self._node.adopt_state(piece.applied_through)
-        self._node.set_applying(is_paused=False)
+        else:
+            self._is_flush_unfinished = False
+            await self._node.adopt_state(piece.applied_through)
+        finally:
+            self._node.set_applying(is_paused=False)

@@ -133,7 +133,16 @@ class StateStore(Protocol):
 
     def install_piece(self, position: int, data: bytes) -> None: ...
 
+    def prepare_install(self, applied_through: Slot) -> None:
+        """The slow part of ``finish_install``, beside reads: check the received image and make it durable.
+
+        Raises ``Damaged`` if it is not whole, or not of that slot.
+        """
+
     def finish_install(self, applied_through: Slot) -> None:
-        """Check, sync and swap the received image in, atomically. Raises ``Damaged`` if it is not whole."""
+        """Check, sync and swap the received image in, atomically; on the owner's thread.
+
+        Raises what ``prepare_install`` raises.
+        """
 
     def close(self) -> None: ...

@@ -171,7 +171,7 @@ class StateKeeper:
             self._has_pieces = trio.Event()
             while self._pieces:
                 piece = self._pieces.popleft()
-                while not await self._has_stored(piece):
+                while not await self._has_stored(piece):  # noqa: ASYNC110 - room comes without an event
                     await trio.sleep(self._options.storage_check_interval_s)
 
     async def _has_stored(self, piece: StoreStatePiece) -> bool:

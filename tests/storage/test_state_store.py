@@ -262,6 +262,30 @@ def test_flushes_go_on_while_an_image_is_read(path: Path, tmp_path: Path) -> Non
     receiver.close()
 
 
+def test_a_map_that_an_image_holds_and_that_is_used_up_is_waited_for(path: Path) -> None:
+    """The flush says that there is no room, and succeeds when the image is closed."""
+    store = open_store(path)
+    fill(store, 1000, 1)
+    transaction = store._environment.begin_image("an image with no headroom", 0)
+    for number in range(6000):
+        store.put(b"new/%d" % number, b"x" * 1500)
+    store.begin_flush(Slot(2))
+    for _attempt in range(2):
+        with pytest.raises(StorageFull, match="while an image of the state is being sent"):
+            store.flush()
+    assert store.durable_through == 1
+    transaction.abort()
+    store._environment.end_image("an image with no headroom")
+    store.flush()
+    store.end_flush()
+    before = contents(store)
+    store.close()
+    store = open_store(path)
+    assert contents(store) == before
+    assert store.durable_through == 2
+    store.close()
+
+
 def test_the_same_flush_has_the_same_name_after_a_restart(path: Path) -> None:
     """So that a transfer goes on from a sender that was restarted."""
     store = open_store(path)

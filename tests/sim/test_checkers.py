@@ -1,0 +1,282 @@
+"""A checker is believed when it has caught something: each one is told a history that is known to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import crc32c
+import msgspec
+import pytest
+
+from replog.applier import Applier
+from replog.memory_state_store import MemoryStateStore
+from replog.paxos.ballot import Ballot, NodeId, Slot
+from replog.paxos.effects import LogWrite
+from replog.paxos.membership import Membership
+from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Prepare, Promise
+from replog.paxos.values import NO_OP, Batch, encode_value
+from replog.requests import Commands, OpenSession, Replies, Submission
+from replog.sessions import SessionOptions
+from replog.sim.checkers import ProtocolChecker, ViolationFound
+from replog.sim.disk import SimLogStore
+from replog.sim.history import Acknowledged, Answered, History, judge
+from replog.sim.workload import RegisterWorkload
+
+N1, N2, N3 = (NodeId(n) for n in (1, 2, 3))
+THREE = Membership(1, (N1, N2, N3))
+LOW, HIGH = Ballot(1, N1), Ballot(2, N2)
+
+
+def disk(node: NodeId = N1) -> SimLogStore:
+    return SimLogStore(b"test", node, b"%d" % node, THREE)
+
+
+def record(slot: int, ballot: Ballot, value: bytes = NO_OP) -> AcceptedSlot:
+    return AcceptedSlot(Slot(slot), ballot, crc32c.crc32c(value), value)
+
+
+def holding(checker: ProtocolChecker, node: NodeId, *records: AcceptedSlot) -> SimLogStore:
+    """A node was asked to accept ``records`` and has done so durably."""
+    store = disk(node)
+    write = LogWrite(max(one.ballot for one in records), records, None)
+    for one in records:
+        checker.on_accept_arrived(node, Accept(one.ballot, one.slot, one.crc, one.value, Slot(0)))
+    checker.on_durable(node, store.promise, write)
+    store.write([write])
+    return store
+
+
+def caught(act: Callable[[], object]) -> str:
+    """The name of the checker that ``act`` offends."""
+    with pytest.raises(ViolationFound) as found:
+        act()
+    return found.value.violation.checker
+
+
+# --- what is sent ---
+
+
+def test_an_acceptance_that_is_not_on_disk_is_not_answered() -> None:
+    """P1: Accepted before the write, and at a ballot above what the disk holds."""
+    checker = ProtocolChecker(THREE)
+    empty = disk()
+    assert caught(lambda: checker.on_sent(N1, 1, empty, Accepted(LOW, Slot(1), Slot(1)))) == "durable acceptance"
+    old = holding(checker, N1, record(1, LOW))
+    checker.on_sent(N1, 1, old, Accepted(LOW, Slot(1), Slot(1)))
+    assert caught(lambda: checker.on_sent(N1, 1, old, Accepted(HIGH, Slot(1), Slot(1)))) == "durable acceptance"
+
+
+def test_a_promise_that_is_not_on_disk_is_not_answered() -> None:
+    """P1."""
+    checker = ProtocolChecker(THREE)
+    promise = Promise(LOW, Slot(0), Slot(0), 0, 1, ())
+    assert caught(lambda: checker.on_sent(N2, 1, disk(N2), promise)) == "durable promise"
+
+
+def test_a_ballot_that_is_not_on_disk_is_not_begun() -> None:
+    """P1, for one's own ballot."""
+    checker = ProtocolChecker(THREE)
+    assert caught(lambda: checker.on_sent(N1, 1, disk(), Prepare(LOW, Slot(1)))) == "durable ballot"
+
+
+def test_a_ballot_is_begun_by_one_life_of_one_node() -> None:
+    """A Prepare may be repeated, but not by a restarted process."""
+    checker = ProtocolChecker(THREE)
+    store = disk()
+    store.write([LogWrite(LOW, (), None)])
+    checker.on_sent(N1, 1, store, Prepare(LOW, Slot(1)))
+    checker.on_sent(N1, 1, store, Prepare(LOW, Slot(1)))
+    assert caught(lambda: checker.on_sent(N1, 2, store, Prepare(LOW, Slot(1)))) == "one ballot once"
+
+
+# --- what is written ---
+
+
+def test_nothing_is_accepted_below_a_promise() -> None:
+    """P2: a record at a ballot below the promise that was durable before."""
+    checker = ProtocolChecker(THREE)
+    checker.on_accept_arrived(N1, Accept(LOW, Slot(1), 0, NO_OP, Slot(0)))
+    assert caught(lambda: checker.on_durable(N1, HIGH, LogWrite(None, (record(1, LOW),), None))) == "promise kept"
+
+
+def test_a_lesson_is_not_taken_for_a_vote() -> None:
+    """What was taught may be stored below the promise, and makes no quorum."""
+    checker = ProtocolChecker(THREE)
+    one = record(1, LOW)
+    store = holding(checker, N1, one)
+    checker.on_learn_arrived(N2, Learn(Slot(1), (one,)))
+    checker.on_durable(N2, HIGH, LogWrite(None, (one,), None))
+    assert caught(lambda: checker.on_released(N1, one, store)) == "chosen by a quorum"
+
+
+# --- what is released and applied ---
+
+
+def test_chosen_needs_a_quorum_at_one_ballot() -> None:
+    """P5: two nodes hold the slot, but not at the same ballot."""
+    checker = ProtocolChecker(THREE)
+    store = holding(checker, N1, record(1, LOW))
+    holding(checker, N2, record(1, HIGH))
+    assert caught(lambda: checker.on_released(N1, record(1, LOW), store)) == "chosen by a quorum"
+    holding(checker, N3, record(1, LOW))
+    checker.on_released(N1, record(1, LOW), store)
+
+
+def test_a_slot_has_one_value() -> None:
+    """P5: another node takes another value, which it does hold."""
+    checker = ProtocolChecker(THREE)
+    other = encode_value(Batch(7, []))
+    store = holding(checker, N1, record(1, LOW))
+    holding(checker, N2, record(1, LOW))
+    checker.on_released(N1, record(1, LOW), store)
+    astray = holding(checker, N3, record(1, HIGH, other))
+    assert caught(lambda: checker.on_released(N3, record(1, HIGH, other), astray)) == "one value a slot"
+
+
+def test_what_is_released_is_in_the_nodes_own_log() -> None:
+    """P7: chosen by the others is not enough."""
+    checker = ProtocolChecker(THREE)
+    holding(checker, N1, record(1, LOW))
+    holding(checker, N2, record(1, LOW))
+    assert caught(lambda: checker.on_released(N3, record(1, LOW), disk(N3))) == "released is durable"
+
+
+def test_states_do_not_differ() -> None:
+    """Two replicas stand at one slot with two digests."""
+    checker = ProtocolChecker(THREE)
+    checker.on_applied(N1, Slot(3), b"one")
+    checker.on_applied(N2, Slot(3), b"one")
+    assert caught(lambda: checker.on_applied(N3, Slot(3), b"other")) == "equal digest"
+
+
+# --- what clients were told, in real time ---
+
+
+def acknowledged(place: tuple[int, int], *, reply: bytes = b" 1 @0", payload: bytes = b"r=a") -> Acknowledged:
+    return Acknowledged(1 << 20, 1, payload, place, reply, is_failed=False)
+
+
+def test_a_command_that_began_later_stands_later() -> None:
+    """Real time order: it was asked when place (5, 0) had been told, and ended at or below it."""
+    history = History()
+    history.on_acknowledged(acknowledged((5, 0)), (0, 0))
+    assert history.floor == (5, 0)
+    assert caught(lambda: history.on_acknowledged(acknowledged((4, 1)), history.floor)) == "real time order"
+
+
+def test_a_linearizable_read_sees_what_was_told_before_it_began() -> None:
+    """A stale one need not."""
+    history = History()
+    history.on_acknowledged(acknowledged((5, 0)), (0, 0))
+    history.on_answered(Answered(b"r", Slot(4), b""), None)
+    assert caught(lambda: history.on_answered(Answered(b"r", Slot(4), b""), (5, 0))) == "linearizable read"
+
+
+def test_two_reads_do_not_go_back_in_time() -> None:
+    """The second linearizable read began when the first had been answered, from a later state."""
+    history = History()
+    history.on_answered(Answered(b"r", Slot(6), b""), (0, 0))
+    assert caught(lambda: history.on_answered(Answered(b"r", Slot(5), b""), history.floor)) == "linearizable read"
+
+
+# --- what clients were told, against the log ---
+
+
+class Log:
+    """Three chosen slots: a session, and two commands of it; and what a client was rightly told."""
+
+    def __init__(self, *submissions: Submission) -> None:
+        chosen = submissions or (
+            OpenSession(b"n" * 16),
+            Commands(1 << 20, 1, 1, [b"r=a"]),
+            Commands(1 << 20, 2, 1, [b"r=b"]),
+        )
+        self.checker = ProtocolChecker(THREE)
+        self.history = History()
+        self.replies: list[Replies] = []
+        applier = Applier(RegisterWorkload().machine(), MemoryStateStore(), SessionOptions())
+        for number, submission in enumerate(chosen, start=1):
+            value = encode_value(Batch(0, [msgspec.msgpack.encode(submission)]))
+            store = holding(self.checker, N1, record(number, LOW, value))
+            holding(self.checker, N2, record(number, LOW, value))
+            self.checker.on_released(N1, record(number, LOW, value), store)
+            self.replies += [one for one in applier.apply(Slot(number), value) if isinstance(one, Replies)]
+            self.checker.on_applied(N1, Slot(number), applier.digest)
+
+    def judge(self) -> list[str]:
+        found = judge(self.history, self.checker, RegisterWorkload(), SessionOptions())
+        return [violation.checker for violation in found]
+
+
+def test_a_true_history_is_clean() -> None:
+    """What really happened offends nobody."""
+    log = Log()
+    for replies in log.replies:
+        log.history.acknowledged.append(
+            Acknowledged(
+                replies.session,
+                replies.first_sequence,
+                b"r=?",
+                (replies.slot, replies.first_offset),
+                replies.replies[0],
+                is_failed=False,
+            )
+        )
+    log.history.answered.append(Answered(b"r", Slot(3), b"r=b"))
+    assert len(log.replies) == 2
+    assert log.judge() == []
+
+
+def test_an_answered_command_is_in_the_log() -> None:
+    """Nothing acknowledged is lost: the place is empty, or the reply was another one."""
+    log = Log()
+    log.history.acknowledged.append(acknowledged((9, 0)))
+    assert log.judge() == ["nothing acknowledged is lost"]
+    log = Log()
+    log.history.acknowledged.append(acknowledged((2, 0), reply=b"made up"))
+    assert log.judge() == ["nothing acknowledged is lost"]
+
+
+def test_a_command_is_answered_at_one_place() -> None:
+    """Exactly once: the same number of the same session stands twice."""
+    log = Log()
+    first, second = (Acknowledged(1 << 20, 1, b"r=a", (r.slot, 0), r.replies[0], is_failed=False) for r in log.replies)
+    log.history.acknowledged += [first, second]
+    assert log.judge() == ["exactly once"]
+
+
+def test_a_command_runs_once() -> None:
+    """Exactly once: two sessions, or a broken memory of one, run the same command."""
+    log = Log(
+        OpenSession(b"n" * 16),
+        Commands(1 << 20, 1, 1, [b"r=a"]),
+        Commands(1 << 20, 2, 1, [b"r=a"]),
+    )
+    assert log.judge() == ["exactly once"]
+
+
+def test_a_read_agrees_with_the_log() -> None:
+    """The answer is not what the state was at the slot it is said to be from."""
+    log = Log()
+    log.history.answered.append(Answered(b"r", Slot(2), b"r=b"))
+    assert log.judge() == ["read agrees with the log"]
+
+
+def test_the_log_has_no_gaps() -> None:
+    """A slot below one that was released was never released."""
+    log = Log()
+    del log.checker.chosen[Slot(2)]
+    assert log.judge() == ["no gaps"]
+
+
+def test_a_replay_of_the_log_gives_the_replicas_state() -> None:
+    """All replicas may agree with each other and still be wrong."""
+    log = Log()
+    log.checker.digests[Slot(2)] = (b"other", N1)
+    assert log.judge() == ["equal digest"]
+
+
+def test_what_the_state_machine_says_of_itself_counts() -> None:
+    """A state machine's own invariants are asked at the end."""
+    log = Log(OpenSession(b"n" * 16), Commands(1 << 20, 1, 1, [b"spoiled=a"]))
+    assert log.judge() == ["state machine"]

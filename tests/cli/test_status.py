@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from .conftest import Replog
@@ -50,3 +55,22 @@ def test_the_endpoints_come_from_the_environment_too(replog: Replog, monkeypatch
     with fake_cluster(1) as (node,):
         monkeypatch.setenv("REPLOG_ENDPOINTS", node.address)
         assert replog("status", "--json").fields["members"][0]["address"] == node.address
+
+
+def test_watching_goes_on_until_it_is_interrupted() -> None:
+    """One object a line, each a new look; Ctrl-C is how it is meant to end, so the code is the last verdict's."""
+    with fake_cluster(3) as nodes:
+        words = ["status", "--watch", "--interval", "0.01", "--json", "--endpoints", nodes[0].address]
+        with subprocess.Popen(
+            [sys.executable, "-m", "replog", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as watching:
+            assert watching.stdout is not None
+            assert watching.stderr is not None
+            assert json.loads(watching.stdout.readline())["verdict"] == "healthy"
+            nodes[1].mood = nodes[2].mood = "hangs_up"
+            while json.loads(watching.stdout.readline())["verdict"] != "no_quorum":
+                pass
+            watching.send_signal(signal.SIGINT)
+            watching.stdout.read()
+            assert watching.stderr.read() == ""
+            assert watching.wait(timeout=20) == 3

@@ -57,6 +57,7 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
         path.chmod(0o700)
         (path / LOG_FOLDER).mkdir(mode=0o700)
         LmdbLogStore.create(path / LOG_FOLDER, identity)
+        sync_folder(path / LOG_FOLDER)  # LMDB syncs what is in its file, not the file's name
         _write_identity(path, encode_identity(identity))
         sync_folder(path.parent)
     except OSError as error:

@@ -381,6 +381,28 @@ def test_what_a_transfer_left_behind_is_cleaned_up(path: Path, tmp_path: Path) -
     sender.close()
 
 
+def test_what_was_durably_received_of_another_image_is_dropped(path: Path, tmp_path: Path) -> None:
+    """Rows of a flush that the new image knows nothing of must not be left in it."""
+    sender, receiver = open_store(tmp_path / "sender"), open_store(path)
+    fill(sender, 4000, 9, value_bytes=2000)
+    first = sender.open_image()
+    receiver.begin_install(first.image)
+    receiver.install_piece(0, first.read(0, 6_000_000)[0])
+    assert receiver.received_bytes(first.image) > 0
+    first.close()
+    sender.delete(b"row/00000001")
+    flush(sender, 10)
+    second = sender.open_image()
+    receiver.begin_install(second.image)
+    assert (receiver.received_bytes(first.image), receiver.received_bytes(second.image)) == (0, 0)
+    transfer(second, receiver, 1_000_000)
+    receiver.finish_install(Slot(10))
+    assert contents(receiver) == contents(sender)
+    second.close()
+    sender.close()
+    receiver.close()
+
+
 def test_a_full_disk_during_an_install_is_waited_for(path: Path, tmp_path: Path) -> None:
     """The piece that found no room is given again, and nothing is missing."""
     sender, receiver = open_store(tmp_path / "sender"), open_store(path)

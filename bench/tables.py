@@ -108,7 +108,7 @@ def _text(value: Any) -> str:
         case int():
             return number(value)
         case float():
-            return number(value) if abs(value) >= 100 else number(value, 1) if abs(value) >= 10 else number(value, 3)
+            return number(value) if abs(value) >= 100 else f"{value:.3g}"
     return "-" if value is None else str(value)
 
 

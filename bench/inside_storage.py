@@ -1,0 +1,239 @@
+"""What the log and the state cost on this disk, beside plain LMDB doing the least that could do.
+
+The rooms are opened from inside, without a replica around them; that is why this module may import them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from replog.data_directory import format_directory, open_directory
+from replog.log_room import LogLimits
+from replog.log_store import LmdbLogStore
+from replog.log_writer import LogWriter
+from replog.paxos.ballot import Ballot, NodeId, Slot
+from replog.paxos.effects import LogWrite
+from replog.paxos.membership import Membership
+from replog.paxos.messages import AcceptedSlot
+from replog.state_store import LmdbStateStore
+
+from .latencies import Latencies
+
+RECORD_BYTES = 200
+BALLOT = Ballot(1, NodeId(1))
+_MAP_BYTES = 8 * 2**30
+_VALUE = b"v" * RECORD_BYTES
+_STOP_S = 30.0
+
+Commit = Callable[[int], None]
+"""Make the next records durable, so many of them."""
+
+
+@contextmanager
+def opened_log(folder: Path) -> Iterator[LmdbLogStore]:
+    """A freshly formatted log, ready to be written."""
+    node = NodeId(1)
+    format_directory(folder, node=node, cluster=bytes(16), membership=Membership(version=1, voters=(node,)))
+    directory = open_directory(folder)
+    log = directory.open_log(LogLimits())
+    try:
+        log.recover()
+        yield log
+    finally:
+        log.close()
+        directory.close()
+
+
+class Writes:
+    """The writes of a leader that is never interrupted: ascending slots, each round chosen with the next."""
+
+    def __init__(self) -> None:
+        self._next = 1
+
+    def next(self, records: int) -> LogWrite:
+        first = self._next
+        self._next += records
+        slots = tuple(
+            AcceptedSlot(Slot(number), BALLOT, zlib.crc32(_VALUE), _VALUE) for number in range(first, self._next)
+        )
+        return LogWrite(BALLOT if first == 1 else None, slots, Slot(first - 1))
+
+
+@contextmanager
+def log_commits(folder: Path) -> Iterator[Commit]:
+    """Commits of our log store."""
+    with opened_log(folder) as log:
+        writes = Writes()
+        yield lambda records: log.write([writes.next(records)])
+
+
+@contextmanager
+def plain_commits(folder: Path) -> Iterator[Commit]:
+    """Commits of LMDB with the same records under ascending keys and nothing else: no checksum, no position."""
+    folder.mkdir()
+    env = lmdb.open(str(folder), map_size=_MAP_BYTES, sync=True, metasync=True, writemap=False)
+    numbers = itertools.count()
+
+    def commit(records: int) -> None:
+        with env.begin(write=True) as transaction:
+            for number in itertools.islice(numbers, records):
+                transaction.put(number.to_bytes(8, "big"), _VALUE, append=True)
+
+    try:
+        yield commit
+    finally:
+        env.close()
+
+
+STORES = {"replog log": log_commits, "plain LMDB": plain_commits}
+
+
+def measure_commits(store: str, folder: Path, records: int, seconds: float) -> dict[str, Any]:
+    """Commit for so many seconds; what a commit takes, and what reaches the disk for a record."""
+    with STORES[store](folder) as commit:
+        for _ in range(20):
+            commit(records)
+        written, durations = _written_bytes(), []
+        until = time.perf_counter() + seconds
+        cpu = time.process_time()
+        while (began := time.perf_counter()) < until:
+            commit(records)
+            durations.append(time.perf_counter() - began)
+        return {
+            "store": store,
+            "records_a_commit": records,
+            **_commit_figures(durations, seconds),
+            "cpu_us_a_record": (time.process_time() - cpu) * 1e6 / (len(durations) * records),
+            "bytes_a_record": (_written_bytes() - written) / (len(durations) * records),
+        }
+
+
+def _commit_figures(durations: list[float], seconds: float) -> dict[str, Any]:
+    latencies = Latencies.of_seconds(durations)
+    return {
+        "commits_per_s": len(durations) / seconds,
+        "p50_ms": latencies.percentile_ms(50),
+        "p99_ms": latencies.percentile_ms(99),
+        "max_ms": latencies.max_ms,
+    }
+
+
+def _written_bytes() -> int:
+    """Bytes this process has caused to be written to a disk, as the kernel counts them."""
+    for line in Path("/proc/self/io").read_text().splitlines():
+        if line.startswith("write_bytes:"):
+            return int(line.split(":")[1])
+    return 0
+
+
+# --- the writer's thread beside a busy event loop ---
+
+
+def measure_hand_over(
+    folder: Path, *, switch_interval_s: float, is_threaded: bool, is_busy: bool, seconds: float
+) -> dict[str, Any]:
+    """One write at a time through the log's writer, while this thread computes (or waits).
+
+    ``computed`` is how much of the busy work was done beside the commits, against having the thread to itself.
+    """
+    alone_per_s = _computed_per_s() if is_busy else 0.0
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(switch_interval_s)
+    try:
+        with opened_log(folder) as log:
+            durations, computed = _write_one_by_one(log, seconds, is_threaded=is_threaded, is_busy=is_busy)
+    finally:
+        sys.setswitchinterval(before)
+    return {
+        "writer": "thread" if is_threaded else "inline",
+        "event_loop": "busy" if is_busy else "idle",
+        "switch_interval_ms": switch_interval_s * 1e3,
+        **_commit_figures(durations, seconds),
+        "computed_share": computed / seconds / alone_per_s if is_busy else None,
+    }
+
+
+def _write_one_by_one(
+    log: LmdbLogStore, seconds: float, *, is_threaded: bool, is_busy: bool
+) -> tuple[list[float], int]:
+    """Durations from submission to the moment this thread knows that the write is durable, and units of work done."""
+    answers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    failures: list[BaseException] = []
+    writer = LogWriter(log, on_durable=answers.put, on_failure=failures.append, is_threaded=is_threaded)
+    writer.start()
+    writes, durations, computed = Writes(), [], 0
+    until = time.perf_counter() + seconds
+    for ticket in itertools.count(1):
+        began = time.perf_counter()
+        if began >= until or failures:
+            break
+        writer.submit(ticket, writes.next(1))
+        while is_busy and answers.empty():
+            _compute()
+            computed += 1
+        answers.get(timeout=_STOP_S)
+        durations.append(time.perf_counter() - began)
+    writer.close()
+    if failures:
+        raise failures[0]
+    return durations, computed
+
+
+def _compute() -> None:
+    """About ten microseconds of what an event loop does."""
+    for number in range(100):
+        number.bit_length()
+
+
+def _computed_per_s() -> float:
+    until, count = time.perf_counter() + 0.2, 0
+    while time.perf_counter() < until:
+        _compute()
+        count += 1
+    return count / 0.2
+
+
+# --- the state ---
+
+
+def measure_flush(folder: Path, changed: int, rounds: int) -> list[dict[str, Any]]:
+    """Change so many keys of a state, then make them durable; a row a round."""
+    folder.mkdir()
+    store = LmdbStateStore.open(folder)
+    found = []
+    try:
+        for number in range(1, rounds + 1):
+            found.append({"changed_keys": changed, **_flush_once(store, changed, number)})
+    finally:
+        store.close()
+    return found
+
+
+def _flush_once(store: LmdbStateStore, changed: int, number: int) -> dict[str, Any]:
+    began = time.perf_counter()
+    for key in range(changed):
+        store.put(b"key-%08d" % key, b"%08d" % number + _VALUE)
+    put_s = time.perf_counter() - began
+    written, cpu, began = _written_bytes(), time.process_time(), time.perf_counter()
+    assert store.begin_flush(Slot(number))
+    thread = threading.Thread(target=store.flush)
+    thread.start()
+    thread.join()
+    store.end_flush()
+    return {
+        "put_us_a_key": put_s * 1e6 / changed,
+        "flush_ms": (time.perf_counter() - began) * 1e3,
+        "flush_cpu_us_a_key": (time.process_time() - cpu) * 1e6 / changed,
+        "bytes_a_key": (_written_bytes() - written) / changed,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ _ROLE_NAMES = {
     Role.CATCHING_UP: "candidate",
     Role.LEADING: "leader",
 }
+
+
+_version = functools.cache(lambda: version("replog"))
 
 
 def report(node: Node) -> NodeStatus:
@@ -50,7 +54,7 @@ def report(node: Node) -> NodeStatus:
         state_bytes=node.state_store.file_bytes,
         sync_p50_ms=commits.latency_us(0.5) / 1000 if commits.commits else None,
         sync_p99_ms=commits.latency_us(0.99) / 1000 if commits.commits else None,
-        version=version("replog"),
+        version=_version(),
         uptime_s=round(node.uptime_s, 3),
         membership_version=membership.version,
         members={node_name(member): address for member, address in node.config.members.items()},

@@ -18,6 +18,7 @@ import trio
 from attrs.validators import ge, gt
 
 from .codec import HELLO_BYTES_MAX, FrameError, Hello, Kind, Welcome, decode_payload, encode_frame
+from .dialing import connected_socket
 from .link import Link, LinkClosed
 from .paxos.ballot import NodeId, node_name
 from .paxos.messages import Message
@@ -125,10 +126,9 @@ class Transport:
             began_s = trio.current_time()
             try:
                 with trio.fail_after(self._options.dial_timeout_s):
-                    stream = await trio.open_tcp_stream(*self._addresses[peer])
-                sock = _socket_of(stream)
+                    sock = await connected_socket(*self._addresses[peer])
             except (OSError, trio.TooSlowError) as error:
-                self._note("dial", node_name(peer), str(error) or "timed out")
+                self._note("dial", node_name(peer), str(getattr(error, "strerror", "") or "timed out").lower())
             else:
                 await self._serve_dialled(peer, sock)
             if trio.current_time() - began_s > 2 * self._options.redial_max_s:

@@ -1,0 +1,1 @@
+"""Pictures of result files; each is drawn twice, for light and for dark pages."""

@@ -1,0 +1,207 @@
+"""Pictures of ``bench compare``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from ..latencies import Latencies
+from .captions import Result, machine_line, rounds_line
+from .style import SYSTEM_TITLES, Chart, Theme, label_ends, new_figure, plain_log_ticks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PERCENTS = (0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99)
+_TICKS = {50: "50 %", 90: "90 %", 99: "99 %", 99.9: "99.9 %", 99.99: "99.99 %"}
+
+Line = tuple[str, int, str]
+"""System, connections, title."""
+
+
+def charts(result: Result) -> Iterator[Chart]:
+    """All that its data allows."""
+    if result["summaries"]:
+        yield Chart("compare-throughput-latency", lambda theme: _throughput_latency(result, theme))
+        yield Chart("compare-percentiles", lambda theme: _percentiles(result, theme))
+        yield Chart("compare-cpu", lambda theme: _cpu(result, theme))
+
+
+def _caption(result: Result) -> str:
+    settings = result["settings"]
+    what = f"{settings['value_bytes']}-byte puts, {settings['replicas']} nodes on one machine"
+    note = (
+        "replog, etcd and ZooKeeper sync to disk before they answer; PySyncObj never does, and its callers are in it."
+    )
+    return f"{machine_line(result)}\n{rounds_line(result, what)}\n{note}"
+
+
+def _lines(result: Result) -> list[Line]:
+    """Ours once for each number of connections that has several points, or that is the largest."""
+    rows = result["summaries"]
+    ours = Counter(row["connections"] for row in rows if row["system"] == "replog")
+    systems = dict.fromkeys(row["system"] for row in rows)
+    lines: list[Line] = []
+    for system in systems:
+        if system != "replog":
+            lines.append((system, 0, SYSTEM_TITLES[system]))
+            continue
+        many = max(ours)
+        lines += [
+            (system, count, f"replog, {count} connection{'s' if count > 1 else ''}")
+            for count in sorted(ours, reverse=True)
+            if count == many or (count == 1 and ours[count] > 1)
+        ]
+    return lines
+
+
+def _points(rows: Sequence[dict[str, Any]], line: Line) -> list[dict[str, Any]]:
+    """A caller alone has one connection whatever the others have, so that point belongs to every line of ours."""
+    system, connections, _title = line
+    mine = [row for row in rows if row["system"] == system and row["ops_per_s"]]
+    if connections > 1:
+        mine = [row for row in mine if row["connections"] == min(connections, row["clients"])]
+    elif connections == 1:
+        mine = [row for row in mine if row["connections"] == 1]
+    return sorted(mine, key=lambda row: int(row["clients"]))
+
+
+def _style(line: Line) -> dict[str, Any]:
+    system, connections, _title = line
+    dashed = system == "replog" and connections == 1
+    return {"linestyle": (0, (4, 2)) if dashed else "-", "linewidth": 2.6 if system == "replog" else 1.8}
+
+
+def _throughput_latency(result: Result, theme: Theme) -> Figure:
+    title = "Puts a second, and how long each one takes"
+    figure, all_axes = new_figure(theme, title, _caption(result), columns=2, size=(10.5, 5.4), sharex=True, sharey=True)
+    lines = _lines(result)
+    for axes, key, name in zip(all_axes[0], ("p50_ms", "p99_ms"), ("median", "99th percentile"), strict=True):
+        ends = []
+        for line in lines:
+            points = [row for row in _points(result["summaries"], line) if row[key]]
+            if points:
+                _draw_line(axes, points, key, line, theme)
+                ends.append((points[-1]["ops_per_s"], points[-1][key], line[2], theme.systems[line[0]]))
+        axes.set_title(f"{name}, ms", loc="left", color=theme.text, fontsize=10.5)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("puts/s")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:,.0f}"))
+        plain_log_ticks(axes, which="y")
+        _frame(axes, result, ends)
+    _legend(figure, all_axes[0][0], lines, theme)
+    return figure
+
+
+def _draw_line(axes: Axes, points: Sequence[dict[str, Any]], key: str, line: Line, theme: Theme) -> None:
+    colour = theme.systems[line[0]]
+    xs, ys = [row["ops_per_s"] for row in points], [row[key] for row in points]
+    axes.plot(xs, ys, color=colour, marker="o", markersize=5, markeredgecolor=theme.page, **_style(line))
+    for row, x, y in zip(points, xs, ys, strict=True):
+        axes.annotate(
+            f"{row['clients']:,}", (x, y), xytext=(0, 6), textcoords="offset points", fontsize=7, color=colour,
+            ha="center", va="bottom",
+        )  # fmt: skip
+
+
+def _frame(axes: Axes, result: Result, _ends: Sequence[Any]) -> None:
+    rows = [row for row in result["summaries"] if row["ops_per_s"] and row["p50_ms"] and row["p99_ms"]]
+    axes.set_xlim(min(row["ops_per_s"] for row in rows) / 1.5, max(row["ops_per_s"] for row in rows) * 1.7)
+    axes.set_ylim(min(row["p50_ms"] for row in rows) / 1.6, max(row["p99_ms"] for row in rows) * 1.9)
+
+
+def _legend(figure: Figure, axes: Axes, lines: Sequence[Line], theme: Theme) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=theme.systems[line[0]], label=line[2], marker="o", markersize=5, **_style(line))
+               for line in lines]  # fmt: skip
+    handles.append(Line2D([], [], linestyle="", label="numbers: puts under way"))
+    axes.legend(handles=handles, loc="upper left", frameon=False, fontsize=8.5, labelcolor=theme.text)
+
+
+def _percentiles(result: Result, theme: Theme) -> Figure:
+    clients = _usual_clients(result)
+    title = f"Latency of every put, {clients:,} of them under way"
+    figure, all_axes = new_figure(theme, title, _caption(result), size=(8.4, 5.0))
+    axes = all_axes[0][0]
+    ends, seen = [], []
+    for line in _lines(result):
+        latencies = _latencies(result, line, clients)
+        if latencies.is_empty:
+            continue
+        xs = [_nines(percent) for percent in _PERCENTS]
+        ys = [latencies.percentile_ms(percent) for percent in _PERCENTS]
+        axes.plot(xs, ys, color=theme.systems[line[0]], **_style(line))
+        ends.append((xs[-1], ys[-1], line[2], theme.systems[line[0]]))
+        seen += ys
+    axes.set_yscale("log")
+    plain_log_ticks(axes, which="y", unit=" ms")
+    axes.set_xticks([_nines(percent) for percent in _TICKS], list(_TICKS.values()))
+    axes.set_xlim(0, _nines(_PERCENTS[-1]) * 1.34)
+    axes.set_ylim(min(seen) / 1.4, max(seen) * 1.5)
+    axes.set_xlabel("share of the puts that took no longer")
+    figure.draw_without_rendering()
+    label_ends(axes, ends)
+    return figure
+
+
+def _nines(percent: float) -> float:
+    """How rare what lies beyond is: 90 % is 1, 99 % is 2."""
+    import math
+
+    return -math.log10(1 - percent / 100)
+
+
+def _usual_clients(result: Result) -> int:
+    """256 if it was measured, or the number next to it at which most systems were."""
+    counts = Counter(int(row["clients"]) for row in result["summaries"])
+    most = max(counts.values())
+    return min((each for each in counts if counts[each] == most or each == 256), key=lambda each: abs(each - 256))
+
+
+def _latencies(result: Result, line: Line, clients: int) -> Latencies:
+    system, connections, _title = line
+    rounds = [
+        each for each in result["rounds"]
+        if each["system"] == system
+        and each["plan"]["outstanding"] == clients
+        and connections in (0, each["plan"]["connections"])
+    ]  # fmt: skip
+    return Latencies.merged(Latencies.of_pairs((us, count) for us, count in each["latencies_us"]) for each in rounds)
+
+
+def _cpu(result: Result, theme: Theme) -> Figure:
+    clients = _usual_clients(result)
+    title = f"CPU for one put, {clients:,} under way: all servers and the client"
+    bars = []
+    for line in _lines(result):
+        bars += [(line, row) for row in _points(result["summaries"], line) if row["clients"] == clients]
+    bars.sort(key=lambda bar: float(bar[1]["cpu_us_per_op"]), reverse=True)
+    figure, all_axes = new_figure(theme, title, _caption(result), size=(8.4, 1.5 + 0.52 * len(bars)))
+    axes = all_axes[0][0]
+    for height, (line, row) in enumerate(bars):
+        _draw_bar(axes, height, line, row, theme)
+    axes.set_yticks(range(len(bars)), [line[2] for line, _row in bars], color=theme.text)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("microseconds of CPU · dark: servers, the busiest first · pale: client")
+    axes.set_xlim(0, max(row["cpu_us_per_op"] for _line, row in bars) * 1.12)
+    return figure
+
+
+def _draw_bar(axes: Axes, height: int, line: Line, row: dict[str, Any], theme: Theme) -> None:
+    left = 0.0
+    servers = list(row["server_cpu_us_per_op"])
+    for width, alpha in [*((each, 1.0) for each in servers), (row["client_cpu_us_per_op"], 0.4)]:
+        axes.barh(
+            height, width, left=left, height=0.62, color=theme.systems[line[0]], alpha=alpha, edgecolor=theme.page
+        )
+        left += width
+    axes.annotate(
+        f"{row['cpu_us_per_op']:,.0f} µs", (left, height), xytext=(6, 0), textcoords="offset points", va="center",
+        fontweight="bold",
+    )  # fmt: skip

@@ -1,0 +1,170 @@
+"""The one look of all pictures, for light and for dark pages, and writing them to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DPI = 160
+
+
+@attrs.frozen(kw_only=True)
+class Theme:
+    """Colours that have contrast with one kind of page."""
+
+    name: str
+    page: str
+    text: str
+    quiet: str
+    grid: str
+    systems: dict[str, str]
+    shades: tuple[str, ...]
+    """For lines that are no systems, the most important first."""
+
+
+LIGHT = Theme(
+    name="light",
+    page="#ffffff",
+    text="#1f2328",
+    quiet="#656d76",
+    grid="#e4e8ec",
+    systems={"replog": "#0a66c2", "etcd": "#d9600a", "zookeeper": "#0f8a5f", "pysyncobj": "#8a4fbf"},
+    shades=("#0a66c2", "#d9600a", "#0f8a5f", "#8a4fbf"),
+)
+DARK = Theme(
+    name="dark",
+    page="#0d1117",
+    text="#e6edf3",
+    quiet="#9198a1",
+    grid="#262c34",
+    systems={"replog": "#58a6ff", "etcd": "#f0883e", "zookeeper": "#3fb98c", "pysyncobj": "#bc8cff"},
+    shades=("#58a6ff", "#f0883e", "#3fb98c", "#bc8cff"),
+)
+SYSTEM_TITLES = {"replog": "replog", "etcd": "etcd", "zookeeper": "ZooKeeper", "pysyncobj": "PySyncObj"}
+
+Draw = Callable[[Theme], Figure]
+
+
+@attrs.frozen
+class Chart:
+    """One picture.
+
+    Parameters
+    ----------
+    name: of its files.
+    draw: makes it in one theme.
+    """
+
+    name: str
+    draw: Draw
+
+
+def save(chart: Chart, folder: Path) -> list[Path]:
+    """Write it as SVG and PNG for both themes; the same results give the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for theme in (LIGHT, DARK):
+        with _look(theme):
+            figure = chart.draw(theme)
+            for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": _DPI})):
+                path = folder / f"{chart.name}-{theme.name}.{suffix}"
+                figure.savefig(path, facecolor=theme.page, **options)
+                paths.append(path)
+    return paths
+
+
+@contextmanager
+def _look(theme: Theme) -> Iterator[None]:
+    settings: dict[str, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "replog",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.color": theme.text,
+        "axes.edgecolor": theme.grid,
+        "axes.facecolor": theme.page,
+        "axes.labelcolor": theme.quiet,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.8,
+        "xtick.color": theme.quiet,
+        "ytick.color": theme.quiet,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "xtick.minor.size": 0,
+        "ytick.minor.size": 0,
+        "lines.linewidth": 2.0,
+        "lines.solid_capstyle": "round",
+    }
+    with matplotlib.rc_context(settings):  # type: ignore[arg-type]  # its stub lists every key by name
+        yield
+
+
+def new_figure(
+    theme: Theme, title: str, caption: str, *, rows: int = 1, columns: int = 1, size: tuple[float, float], **grid: Any
+) -> tuple[Figure, Any]:
+    """A figure with its title at the left above, its caption below, and axes between (always a 2-d array)."""
+    figure = Figure(figsize=size)
+    width, height = size
+    left, top, bottom = 0.16 / width, 1 - 0.52 / height, _caption_share(caption, height)
+    figure.set_layout_engine(ConstrainedLayoutEngine(rect=(left / 2, bottom, 1 - left, top - bottom)))
+    axes = figure.subplots(rows, columns, squeeze=False, **grid)
+    figure.text(left, 1 - 0.14 / height, title, ha="left", va="top", fontsize=13.5, fontweight="bold")
+    figure.text(left, 0.12 / height, caption, ha="left", va="bottom", fontsize=8, color=theme.quiet, linespacing=1.5)
+    return figure, axes
+
+
+def _caption_share(caption: str, height: float) -> float:
+    return (0.2 + 0.17 * (caption.count("\n") + 1)) / height
+
+
+def plain_log_ticks(axes: Axes, *, which: str, unit: str = "") -> None:
+    """A logarithmic axis with 1, 10, 100 written out."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:,.6g}{unit}"))
+    axis.set_minor_formatter(FuncFormatter(lambda _value, _position: ""))
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], *, gap: float = 0.055) -> None:
+    """Name lines at their right ends instead of in a legend, none over another.
+
+    Parameters
+    ----------
+    ends: x, y, text, colour.
+    gap: least distance between two names, in heights of the axes.
+    """
+    to_share = axes.transData + axes.transAxes.inverted()
+    placed = sorted((to_share.transform((x, y))[1], x, y, text, colour) for x, y, text, colour in ends)
+    heights = _apart([each[0] for each in placed], gap)
+    for height, (_share, x, y, text, colour) in zip(heights, placed, strict=True):
+        shift = (height - _share) * axes.bbox.height * 72 / axes.figure.dpi
+        axes.annotate(
+            text, (x, y), xytext=(9, shift), textcoords="offset points", color=colour, va="center", fontweight="bold"
+        )
+
+
+def _apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Push ascending heights apart, and back down if the highest left the axes."""
+    found: list[float] = []
+    for height in heights:
+        found.append(max(height, found[-1] + gap) if found else height)
+    ceiling = 1.0
+    for index in reversed(range(len(found))):
+        found[index] = min(found[index], ceiling)
+        ceiling = found[index] - gap
+    return found

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 SCRUB_SLOTS = 64
 """Verified at a time: the interpreter is held for well under a millisecond."""
 APPLY_BYTES = 2**20
+_PAGE_BYTES = 4096
 
 
 class DurableLog(LogStore, Protocol):
@@ -154,6 +155,12 @@ class LogKeeper:
 
     def statistics(self) -> WriterStatistics:
         return self._writer.statistics()
+
+    @property
+    def slot_bytes_mean(self) -> int:
+        """What a slot takes on disk, on average since the start, rounded up to whole pages."""
+        counts = self._writer.statistics()
+        return _PAGE_BYTES * (1 + counts.record_bytes // (counts.records or 1) // _PAGE_BYTES)
 
     # --- room ---
 

@@ -208,6 +208,9 @@ def verify(path: Path) -> VerifyReport:
 
 def _log_findings(view: LogView, identity: Identity | None) -> Iterator[Finding]:
     yield from _identity_findings(view, identity)
+    if view.pages.unfinished is not None:
+        problem = f"transaction {view.pages.unfinished.transaction} is whole but for its root page"
+        yield Finding(place=_LOG_PLACE, problem=problem, consequence="the node finishes it when it starts")
     try:
         distrust = view.promise().distrust
         if distrust:

@@ -10,7 +10,7 @@ from typing import Final
 import lmdb
 
 from .errors import Damaged, StorageError
-from .log_pages import PageReport, check_pages
+from .log_pages import PageReport, UnfinishedCommit, check_pages
 
 DATA_FILE: Final = "data.mdb"
 NEVER_FRESH: Final = (
@@ -46,6 +46,21 @@ def check_file(data_path: Path) -> PageReport:
 def whole_pages(size: int) -> int:
     """``size`` rounded up to whole pages of the system: LMDB keeps the size of its map as it is given."""
     return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def finish_commit(data_path: Path, commit: UnfinishedCommit) -> None:
+    """Make ``commit`` the newest transaction; a crash leaves it unfinished, or done. Raises ``StorageError``."""
+    try:
+        descriptor = os.open(data_path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, commit.data, commit.offset)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(
+            f"{data_path}: transaction {commit.transaction} can't be finished: {error}; check the disk."
+        ) from error
 
 
 def open_environment(path: Path, map_bytes: int, *, is_readonly: bool = False) -> lmdb.Environment:

@@ -24,11 +24,14 @@ from .log_records import POSITION_KEY, SLOTS_NAME, decode_position
 
 _MAGIC: Final = 0xBEEFC0DE
 _DATA_VERSION: Final = 1
-_META_BYTES: Final = 16 + 136
+_META_TAIL_AT: Final = 136
+_META_BYTES: Final = _META_TAIL_AT + 16
 _BRANCH, _LEAF, _OVERFLOW, _META = 0x01, 0x02, 0x04, 0x08
 _BIG_DATA, _SUB_TREE = 0x01, 0x02
 _INTEGER_KEY: Final = 0x08
 _NO_PAGE: Final = 2**64 - 1
+_UNWRITTEN_PAGES_MAX: Final = 1024
+"""Pages that a transaction took from beyond the end of the file and gave back without writing them."""
 
 _PAGE_HEADER = struct.Struct("<QHHHH")  # number, pad, flags, lower, upper (an overflow page: count in the last two)
 _META_HEAD = struct.Struct("<IIQQ")  # magic, version, address, size of the map
@@ -68,6 +71,22 @@ class Meta:
 
 
 @attrs.frozen
+class UnfinishedCommit:
+    """Bytes that would make the newest transaction of a file the one that its root page was not fit to name.
+
+    A commit whose last step fails, the write of a root page, leaves that page with the new tree under the number of an
+    old transaction: LMDB puts the number back so that nobody takes the commit for a success. The tree itself was made
+    durable before that step was tried. So the commit, whose outcome is unknown to whoever asked for it, is whole, and
+    finishing it is right; a root page whose number lost a bit looks the same, and then it must be finished, or a
+    transaction that was acknowledged would be forgotten (P1).
+    """
+
+    transaction: int
+    offset: int
+    data: bytes
+
+
+@attrs.frozen
 class PageReport:
     """What a sound file consists of. Pages that are neither live nor free are lost space, not damage."""
 
@@ -77,6 +96,7 @@ class PageReport:
     live_pages: int
     free_pages: int
     entries: int
+    unfinished: UnfinishedCommit | None
 
 
 @attrs.frozen(kw_only=True)
@@ -135,15 +155,35 @@ class _Check:
 
     def run(self) -> PageReport:
         newest, older = self._metas()
-        self._check_transaction(newest)
-        if self._layout.is_older_ours:
-            self._check_transaction(older)
-        self._used = bytearray(newest.last_page + 1)
+        if (found := self._transaction_under(newest)) != newest.transaction:
+            raise self._misnamed(newest, found)
+        unfinished = self._check_older(newest, older) if self._layout.is_older_ours else None
+        entries, live, free = self._walk_all(newest)
+        return PageReport(self._page_size, newest.transaction, newest.last_page, live, free, entries, unfinished)
+
+    def _walk_all(self, meta: Meta) -> tuple[int, int, int]:
+        """How many records, live pages and free pages there are under a root page."""
+        self._used = bytearray(meta.last_page + 1)
         self._used[0:2] = b"\1\1"
-        entries = self._walk_main(newest)
+        entries = self._walk_main(meta)
         live = sum(self._used)
-        free = self._walk_free(newest)
-        return PageReport(self._page_size, newest.transaction, newest.last_page, live, free, entries)
+        return entries, live, self._walk_free(meta)
+
+    def _check_older(self, newest: Meta, older: Meta) -> UnfinishedCommit | None:
+        """Under the older root page is the older tree, or a whole newer one whose commit did not get further."""
+        candidate = attrs.evolve(older, last_page=self._size // self._page_size + _UNWRITTEN_PAGES_MAX)
+        found = self._transaction_under(candidate)
+        if found == older.transaction:
+            return None
+        if found != newest.transaction + 1:
+            raise self._misnamed(older, found)
+        self._walk_all(attrs.evolve(candidate, transaction=found))
+        last_page = max(newest.last_page, older.last_page, self._used.rindex(1))
+        return UnfinishedCommit(found, older.page * self._page_size + _META_TAIL_AT, _META_TAIL.pack(last_page, found))
+
+    @staticmethod
+    def _misnamed(meta: Meta, found: int) -> Damaged:
+        return Damaged(f"root page {meta.page} says transaction {meta.transaction}, its tree says {found}")
 
     # --- root pages ---
 
@@ -178,22 +218,21 @@ class _Check:
             raise Damaged(f"root page {page} is of LMDB data version {version}, not {_DATA_VERSION}")
         free = Tree(*_TREE.unpack_from(data, 40))
         main = Tree(*_TREE.unpack_from(data, 88))
-        last_page, transaction = _META_TAIL.unpack_from(data, 136)
-        meta = Meta(page, free.page_size, free, main, last_page, transaction)
-        self._check_meta(meta, map_size)
-        return meta
+        last_page, transaction = _META_TAIL.unpack_from(data, _META_TAIL_AT)
+        self._check_meta(page, free, main, last_page, map_size)
+        return Meta(page, free.page_size, free, main, last_page, transaction)
 
-    def _check_meta(self, meta: Meta, map_size: int) -> None:
-        page_size = meta.page_size
+    def _check_meta(self, page: int, free: Tree, main: Tree, last_page: int, map_size: int) -> None:
+        page_size = free.page_size
         if page_size & (page_size - 1) or not 512 <= page_size <= 65536:
-            raise Damaged(f"root page {meta.page} names a page size of {page_size} bytes")
-        if meta.free.flags != _INTEGER_KEY or meta.main.flags != 0:
-            raise Damaged(f"root page {meta.page} has flags no file of ours has")
-        if map_size % page_size or (meta.last_page + 1) * page_size > map_size:
-            raise Damaged(f"root page {meta.page} names a map of {map_size} bytes and a last page {meta.last_page}")
+            raise Damaged(f"root page {page} names a page size of {page_size} bytes")
+        if free.flags != _INTEGER_KEY or main.flags != 0:
+            raise Damaged(f"root page {page} has flags no file of ours has")
+        if map_size % page_size or (last_page + 1) * page_size > map_size:
+            raise Damaged(f"root page {page} names a map of {map_size} bytes and a last page {last_page}")
 
-    def _check_transaction(self, meta: Meta) -> None:
-        """The tree under a root page says which transaction wrote it: it must be the one the root page names."""
+    def _transaction_under(self, meta: Meta) -> int:
+        """The number of the transaction that wrote the tree under a root page, from its position record."""
         self._used = bytearray(meta.last_page + 1)
         transaction = None
         for key, flags, data in self._records(meta.main, "main"):
@@ -201,8 +240,7 @@ class _Check:
                 transaction = self._layout.transaction_of(data)
         if transaction is None:
             raise Damaged(f"the tree under root page {meta.page} has no position record")
-        if transaction != meta.transaction:
-            raise Damaged(f"root page {meta.page} says transaction {meta.transaction}, its tree says {transaction}")
+        return transaction
 
     # --- trees ---
 

@@ -22,7 +22,7 @@ import attrs
 import lmdb
 
 from .errors import Damaged, StorageError
-from .log_environment import DATA_FILE, NEVER_FRESH, check_file, open_environment
+from .log_environment import DATA_FILE, NEVER_FRESH, check_file, finish_commit, open_environment
 from .log_records import (
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
@@ -124,7 +124,9 @@ class LmdbLogStore:
         """
         limits = limits or LogLimits()
         data_path = path / DATA_FILE
-        check_file(data_path)
+        unfinished = check_file(data_path).unfinished
+        if unfinished is not None:
+            finish_commit(data_path, unfinished)
         try:
             env = open_environment(path, data_path.stat().st_size + limits.map_step_bytes)
         except lmdb.Error as error:

@@ -1,0 +1,26 @@
+"""Formatted directories for the tests that hurt them, and the workload as a process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from replog.data_directory import STATE_FOLDER, format_directory
+from replog.log_room import MIB
+from replog.state_store import LmdbStateStore
+
+from .acknowledged import CLUSTER, MEMBERSHIP, NODE
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def formatted(path: Path) -> Path:
+    """A directory as it is before a node's first start."""
+    format_directory(path, node=NODE, cluster=CLUSTER, membership=MEMBERSHIP)
+    LmdbStateStore.open(path / STATE_FOLDER, map_step_bytes=MIB).close()
+    return path
+
+
+def workload(directory: Path, slots: int, said: str = "-") -> list[str]:
+    """The command that runs the workload; start it in ``ROOT``."""
+    return [sys.executable, "-m", "tests.faults.workload", str(directory), said, str(slots)]

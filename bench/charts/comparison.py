@@ -16,7 +16,8 @@ from .style import SYSTEM_TITLES, Chart, Theme, label_ends, new_figure, plain_lo
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PERCENTS = (0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99)
+_PERCENTS = tuple(100 * (1 - 10 ** (-step / 10)) for step in range(41))
+"""Evenly spaced on the axis of nines, from the fastest put to 99.99 %."""
 _TICKS = {50: "50 %", 90: "90 %", 99: "99 %", 99.9: "99.9 %", 99.99: "99.99 %"}
 
 Line = tuple[str, int, str]
@@ -81,20 +82,18 @@ def _throughput_latency(result: Result, theme: Theme) -> Figure:
     figure, all_axes = new_figure(theme, title, _caption(result), columns=2, size=(10.5, 5.4), sharex=True, sharey=True)
     lines = _lines(result)
     for axes, key, name in zip(all_axes[0], ("p50_ms", "p99_ms"), ("median", "99th percentile"), strict=True):
-        ends = []
-        for line in lines:
+        for line in reversed(lines):
             points = [row for row in _points(result["summaries"], line) if row[key]]
             if points:
                 _draw_line(axes, points, key, line, theme)
-                ends.append((points[-1]["ops_per_s"], points[-1][key], line[2], theme.systems[line[0]]))
         axes.set_title(f"{name}, ms", loc="left", color=theme.text, fontsize=10.5)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("puts/s")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:,.0f}"))
+        _frame(axes, result)
         plain_log_ticks(axes, which="y")
-        _frame(axes, result, ends)
-    _legend(figure, all_axes[0][0], lines, theme)
+    _legend(figure, lines, theme)
     return figure
 
 
@@ -102,26 +101,37 @@ def _draw_line(axes: Axes, points: Sequence[dict[str, Any]], key: str, line: Lin
     colour = theme.systems[line[0]]
     xs, ys = [row["ops_per_s"] for row in points], [row[key] for row in points]
     axes.plot(xs, ys, color=colour, marker="o", markersize=5, markeredgecolor=theme.page, **_style(line))
+    is_above = line[:2] != ("replog", 1)
     for row, x, y in zip(points, xs, ys, strict=True):
         axes.annotate(
-            f"{row['clients']:,}", (x, y), xytext=(0, 6), textcoords="offset points", fontsize=7, color=colour,
-            ha="center", va="bottom",
+            f"{row['clients']:,}", (x, y), xytext=(0, 6 if is_above else -6), textcoords="offset points", fontsize=7,
+            color=colour, ha="center", va="bottom" if is_above else "top",
         )  # fmt: skip
 
 
-def _frame(axes: Axes, result: Result, _ends: Sequence[Any]) -> None:
+def _frame(axes: Axes, result: Result) -> None:
     rows = [row for row in result["summaries"] if row["ops_per_s"] and row["p50_ms"] and row["p99_ms"]]
     axes.set_xlim(min(row["ops_per_s"] for row in rows) / 1.5, max(row["ops_per_s"] for row in rows) * 1.7)
     axes.set_ylim(min(row["p50_ms"] for row in rows) / 1.6, max(row["p99_ms"] for row in rows) * 1.9)
 
 
-def _legend(figure: Figure, axes: Axes, lines: Sequence[Line], theme: Theme) -> None:
+def _legend(figure: Figure, lines: Sequence[Line], theme: Theme) -> None:
+    """Under the title, in one row."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=theme.systems[line[0]], label=line[2], marker="o", markersize=5, **_style(line))
-               for line in lines]  # fmt: skip
-    handles.append(Line2D([], [], linestyle="", label="numbers: puts under way"))
-    axes.legend(handles=handles, loc="upper left", frameon=False, fontsize=8.5, labelcolor=theme.text)
+    handles = [Line2D([], [], color=theme.systems[line[0]], label=line[2], **_style(line)) for line in lines]
+    handles.append(Line2D([], [], linestyle="", marker="$n$", color=theme.quiet, label="puts under way"))
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+        labelcolor=theme.text,
+        handlelength=1.8,
+        columnspacing=1.6,
+        borderpad=0.1,
+    )
 
 
 def _percentiles(result: Result, theme: Theme) -> Figure:
@@ -140,10 +150,10 @@ def _percentiles(result: Result, theme: Theme) -> Figure:
         ends.append((xs[-1], ys[-1], line[2], theme.systems[line[0]]))
         seen += ys
     axes.set_yscale("log")
-    plain_log_ticks(axes, which="y", unit=" ms")
     axes.set_xticks([_nines(percent) for percent in _TICKS], list(_TICKS.values()))
     axes.set_xlim(0, _nines(_PERCENTS[-1]) * 1.34)
     axes.set_ylim(min(seen) / 1.4, max(seen) * 1.5)
+    plain_log_ticks(axes, which="y", unit=" ms")
     axes.set_xlabel("share of the puts that took no longer")
     figure.draw_without_rendering()
     label_ends(axes, ends)
@@ -187,7 +197,7 @@ def _cpu(result: Result, theme: Theme) -> Figure:
     for height, (line, row) in enumerate(bars):
         _draw_bar(axes, height, line, row, theme)
     axes.set_yticks(range(len(bars)), [line[2] for line, _row in bars], color=theme.text)
-    axes.grid(visible=False, axis="y")
+    axes.grid(visible=False)
     axes.set_xlabel("microseconds of CPU · dark: servers, the busiest first · pale: client")
     axes.set_xlim(0, max(row["cpu_us_per_op"] for _line, row in bars) * 1.12)
     return figure

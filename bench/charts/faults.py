@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..gaps import FAULT_KINDS, STEP_S
 from .captions import Result, machine_line
@@ -37,9 +38,10 @@ def _timelines(result: Result, theme: Theme) -> Figure:
     kinds = [kind for kind in FAULT_KINDS if any(fact["kind"] == kind for fact in facts)]
     settings = result["settings"]
     strikes = max(len(_of(facts, system, kind)) for system in systems for kind in kinds)
+    chosen = f"of {strikes} strikes each the one with the median gap" if strikes > 1 else "one strike each"
     caption = (
         f"{machine_line(result)}\n{settings['clients']} puts of {settings['value_bytes']} bytes under way, 3 nodes, "
-        f"default settings · of {strikes} strikes each the one with the median gap"
+        f"default settings · {chosen}"
     )
     size = (4.0 * len(kinds) + 0.6, 1.5 * len(systems) + 1.5)
     figure, grid = new_figure(
@@ -54,6 +56,8 @@ def _timelines(result: Result, theme: Theme) -> Figure:
             if found:
                 _panel(grid[row][column], _typical(found), theme)
         grid[0][column].set_xlim(-_BEFORE_S, _width_s(facts, kind))
+        grid[0][column].xaxis.set_major_locator(MaxNLocator(5))
+        grid[0][column].xaxis.set_major_formatter(lambda value, _at: f"{value:g}")
     for row, system in enumerate(systems):
         grid[row][0].set_ylabel(f"{SYSTEM_TITLES[system]}\nputs/s", color=theme.systems[system], fontweight="bold")
         grid[row][0].set_ylim(bottom=0)
@@ -88,11 +92,5 @@ def _panel(axes: Axes, fact: dict[str, Any], theme: Theme) -> None:
     text = f"{fact['gap_ms'] / 1e3:.2f} s" if fact["gap_ms"] >= 1000 else f"{fact['gap_ms']:,.0f} ms"
     text = text if fact["is_over"] else f"longer than {text}"
     axes.set_title(f"gap {text}", loc="right", color=colour, fontweight="bold", fontsize=10)
-    axes.yaxis.set_major_locator(_few_ticks())
+    axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_formatter(lambda value, _at: f"{value:,.0f}")
-
-
-def _few_ticks() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(3)

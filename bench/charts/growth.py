@@ -47,7 +47,7 @@ def _scale(result: Result, theme: Theme) -> Figure:
         axes.set_title(name, loc="left", fontsize=10.5)
         axes.set_xlim(0, max(values) * 1.38)
         axes.xaxis.set_major_formatter(lambda value, _at: f"{value:,.0f}")
-        axes.grid(visible=False, axis="y")
+        axes.grid(visible=False)
     grid[0][0].set_yticks(range(len(rows)), [row["label"] for row in rows], color=theme.text)
     return figure
 
@@ -61,7 +61,8 @@ def recovery_charts(result: Result) -> Iterator[Chart]:
 def _recovery(result: Result, theme: Theme) -> Figure:
     facts = result["facts"]
     rounds = result["settings"]["rounds"]
-    caption = f"{machine_line(result)}\n{result['settings']['value_bytes']}-byte values · median of {rounds} returns"
+    times = f"median of {rounds} returns" if rounds > 1 else "one return each"
+    caption = f"{machine_line(result)}\n{result['settings']['value_bytes']}-byte values · {times}"
     figure, grid = new_figure(theme, "How soon a replica is back", caption, size=(8.4, 4.8))
     axes = grid[0][0]
     ends, seen = [], []
@@ -76,10 +77,10 @@ def _recovery(result: Result, theme: Theme) -> Figure:
     sizes = sorted({fact["commands"] for fact in facts})
     axes.set_xscale("log")
     axes.set_yscale("log")
-    plain_log_ticks(axes, which="x")
-    plain_log_ticks(axes, which="y", unit=" s")
     axes.set_xlim(sizes[0] / 1.3, sizes[-1] * (sizes[-1] / sizes[0] * 2.2) ** 0.5)
     axes.set_ylim(min(seen) / 1.7, max(seen) * 1.7)
+    plain_log_ticks(axes, which="x")
+    plain_log_ticks(axes, which="y", unit=" s")
     axes.set_xlabel("commands, each on a key of its own")
     figure.draw_without_rendering()
     label_ends(axes, ends, gap=0.065)
@@ -111,11 +112,11 @@ def _latency(result: Result, theme: Theme) -> Figure:
         axes.plot(rates, values, color=theme.shades[number], marker="o", markersize=5, markeredgecolor=theme.page)
         ends.append((rates[-1], values[-1], name, theme.shades[number]))
     axes.set_yscale("log")
-    plain_log_ticks(axes, which="y", unit=" ms")
     axes.xaxis.set_major_formatter(lambda value, _at: f"{value:,.0f}")
     axes.set_xlabel("puts due a second")
     axes.set_xlim(0, max(rates) * 1.16)
     axes.set_ylim(min(row["p50_ms"] for row in rows) / 1.6, max(row["max_ms"] for row in rows) * 1.6)
+    plain_log_ticks(axes, which="y", unit=" ms")
     figure.draw_without_rendering()
     label_ends(axes, ends)
     return figure
@@ -145,7 +146,7 @@ def _throughput(result: Result, theme: Theme) -> Figure:
     axes.set_yticks(range(len(rows)), [_load(row) for row in rows], color=theme.text, fontsize=8.5)
     axes.set_xlim(0, max(row["ops_per_s_range"][1] for row in rows) * 1.12)
     axes.xaxis.set_major_formatter(lambda value, _at: f"{value:,.0f}")
-    axes.grid(visible=False, axis="y")
+    axes.grid(visible=False)
     return figure
 
 

@@ -11,12 +11,13 @@ import attrs
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DPI = 160
+_SHORT_AXIS = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -134,8 +135,10 @@ def _caption_share(caption: str, height: float) -> float:
 
 
 def plain_log_ticks(axes: Axes, *, which: str, unit: str = "") -> None:
-    """A logarithmic axis with 1, 10, 100 written out."""
+    """A logarithmic axis with 1, 10, 100 written out, and 2 and 5 between them where there is room."""
     axis = axes.xaxis if which == "x" else axes.yaxis
+    lowest, highest = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest / lowest < _SHORT_AXIS else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:,.6g}{unit}"))
     axis.set_minor_formatter(FuncFormatter(lambda _value, _position: ""))
 

@@ -64,7 +64,10 @@ def scale(
         *(_filled(base, f"log of {count:,} commands", _commands(count, base)) for count in log),
         *(_filled(base, f"{count:,} sessions", _sessions(count)) for count in sessions),
         *_states(base, state),
-        *(Cell(setup=Setup(Replog(), count), plan=base, label=f"{count} replicas") for count in replicas),
+        *(
+            Cell(setup=Setup(Replog(), count), plan=base, label=f"{count} {'replica' if count == 1 else 'replicas'}")
+            for count in replicas
+        ),
     ]
     columns = [("LOAD", lambda each: each.label), ("KEYS", lambda each: number(each.plan.keys))]
     return measure_and_show("scale", cells, options, columns=columns)

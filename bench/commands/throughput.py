@@ -92,7 +92,10 @@ def _sizes(setup: Setup, base: LoadPlan, sizes: Sequence[int]) -> list[Cell]:
 
 
 def _replicas(setups: dict[int, Setup], base: LoadPlan, counts: Sequence[int]) -> list[Cell]:
-    return [Cell(setup=setups[count], plan=base, label=f"put, {count} replicas") for count in counts]
+    return [
+        Cell(setup=setups[count], plan=base, label=f"put, {count} {'replica' if count == 1 else 'replicas'}")
+        for count in counts
+    ]
 
 
 def _batches(setup: Setup, base: LoadPlan, batches: Sequence[int]) -> list[Cell]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.families import pytest_runtest_logreport, pytest_sessionfinish, pytest_terminal_summary
+
+__all__ = ["pytest_addoption", "pytest_runtest_logreport", "pytest_sessionfinish", "pytest_terminal_summary"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

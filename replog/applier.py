@@ -244,7 +244,7 @@ class Applier:
         session.forget_below(min(submission.acknowledged_below, expected))
         if payloads:
             outcomes.append(self._run(session, payloads, slot, offset))
-        self._sessions.touch(session, slot, offset, self.log_time_ms)
+        self._sessions.touch(session, slot, self.log_time_ms)
         return offset + len(payloads)
 
     def _run(self, session: Session, payloads: list[bytes], slot: Slot, first_offset: int) -> Replies:

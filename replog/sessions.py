@@ -15,7 +15,7 @@ import attrs
 import msgspec
 from attrs.validators import ge
 
-from .paxos.ballot import Slot
+from .paxos.ballot import BEFORE_LOG, Slot
 from .requests import Replies
 
 OFFSET_BITS = 20
@@ -56,7 +56,7 @@ class _Record(msgspec.Struct, array_like=True):
     nonce: bytes
     last_sequence: int
     last_slot: Slot
-    last_offset: int
+    last_rank: int
     last_time_ms: int
     kept: list[Kept]
 
@@ -64,15 +64,15 @@ class _Record(msgspec.Struct, array_like=True):
 class Session:
     """One client's place in the log."""
 
-    __slots__ = ("kept", "kept_count", "last_offset", "last_sequence", "last_slot", "last_time_ms", "nonce", "number")
+    __slots__ = ("kept", "kept_count", "last_rank", "last_sequence", "last_slot", "last_time_ms", "nonce", "number")
 
-    def __init__(self, number: int, nonce: bytes, slot: Slot, offset: int, time_ms: int) -> None:
+    def __init__(self, number: int, nonce: bytes) -> None:
         self.number = number
         self.nonce = nonce
         self.last_sequence = 0
-        self.last_slot = slot
-        self.last_offset = offset
-        self.last_time_ms = time_ms
+        self.last_slot = BEFORE_LOG
+        self.last_rank = 0
+        self.last_time_ms = 0
         self.kept: deque[Kept] = deque()
         self.kept_count = 0
 
@@ -118,10 +118,12 @@ class Sessions:
         self._options = options
         self._idle_max_ms = options.session_idle_max_s * 1000
         sessions = [_decode(number, data) for number, data in stored]
-        sessions.sort(key=lambda session: (session.last_slot, session.last_offset))
+        sessions.sort(key=lambda session: (session.last_slot, session.last_rank))
         self._open: dict[int, Session] = {session.number: session for session in sessions}
         self._by_nonce: dict[bytes, int] = {session.nonce: session.number for session in sessions}
         self._changed: set[int] = set()
+        self._last_slot = BEFORE_LOG
+        self._last_rank = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -134,20 +136,26 @@ class Sessions:
         number = self._by_nonce.get(nonce)
         if number is not None:
             session = self._open[number]
-            self.touch(session, slot, offset, time_ms)
+            self.touch(session, slot, time_ms)
             return session
-        session = Session(slot << OFFSET_BITS | offset, nonce, slot, offset, time_ms)
+        session = Session(slot << OFFSET_BITS | offset, nonce)
         self._open[session.number] = session
         self._by_nonce[nonce] = session.number
-        self._changed.add(session.number)
+        self.touch(session, slot, time_ms)
         while len(self._open) > self._options.sessions_max:
             self.close(next(iter(self._open)))
         return session
 
-    def touch(self, session: Session, slot: Slot, offset: int, time_ms: int) -> None:
-        """The session applied something: it is the most recent one."""
+    def touch(self, session: Session, slot: Slot, time_ms: int) -> None:
+        """The session applied something: it is the most recent one.
+
+        Its rank within the slot is kept, because a repeated submission takes no place of its own in the log: two
+        sessions at one place would come back from the store in another order than the one they were applied in.
+        """
+        self._last_rank = self._last_rank + 1 if slot == self._last_slot else 0
+        self._last_slot = slot
         session.last_slot = slot
-        session.last_offset = offset
+        session.last_rank = self._last_rank
         session.last_time_ms = time_ms
         del self._open[session.number]
         self._open[session.number] = session
@@ -185,7 +193,7 @@ def _encode(session: Session) -> bytes:
             session.nonce,
             session.last_sequence,
             session.last_slot,
-            session.last_offset,
+            session.last_rank,
             session.last_time_ms,
             list(session.kept),
         )
@@ -194,8 +202,11 @@ def _encode(session: Session) -> bytes:
 
 def _decode(number: int, data: bytes) -> Session:
     record = _decoder.decode(data)
-    session = Session(number, record.nonce, record.last_slot, record.last_offset, record.last_time_ms)
+    session = Session(number, record.nonce)
     session.last_sequence = record.last_sequence
+    session.last_slot = record.last_slot
+    session.last_rank = record.last_rank
+    session.last_time_ms = record.last_time_ms
     session.kept = deque(record.kept)
     session.kept_count = sum(len(kept.replies) for kept in record.kept)
     return session

@@ -29,6 +29,8 @@ class Acceptor:
         self.is_voting = is_voter and not recovered.damaged_reason
         self.promise = recovered.promise
         self.chosen_through = recovered.chosen_through
+        self.taught_through = recovered.chosen_through
+        """Slots up to here are known chosen; those not yet released are on their way to the disk as lessons (P8)."""
         self.compacted_through = recovered.compacted_through
         self.accepted: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
         self.accepted_through = max(self.accepted, default=self.chosen_through)
@@ -50,7 +52,11 @@ class Acceptor:
             self._turn.send_after_write(sender, piece)  # P1
 
     def on_accept(self, sender: NodeId, message: Accept) -> None:
-        """Phase 2b; a slot known chosen is answered without a write, since its value can't differ (P5)."""
+        """Phase 2b; a slot known chosen is answered without a write.
+
+        Its value can't differ if this ballot chooses anything there (P5). If it does differ, this ballot is an old
+        one that can't reach a quorum any more, and writing it would overwrite what is chosen.
+        """
         if not self.is_voting:
             return
         if message.ballot < self.promise:  # P2
@@ -63,7 +69,7 @@ class Acceptor:
             self.damaged_received_count += 1
             return
         self._raise_promise(message.ballot)
-        if message.slot > self.chosen_through:
+        if message.slot > max(self.chosen_through, self.taught_through):
             self._store(message)
         self._acks.setdefault((sender, message.ballot), []).append(message.slot)
 

@@ -76,13 +76,14 @@ class Learner:
         """The highest slot anybody is known to know chosen."""
         self._durable: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
         self._taught: dict[Slot, AcceptedSlot] = {}
-        self._taught_through = self.chosen_through
+        self.taught_through = self.chosen_through
+        """Known chosen, and durable here once every write asked for is."""
         self._hint_ballot = BALLOT_ZERO
         self._hint_through = BEFORE_LOG
         self._peers: dict[NodeId, _Peer] = {}
         self._question: _Question | None = None
         self._unanswered: set[NodeId] = set()
-        """Peers that let a question go unanswered, or answered one about slots to come with nothing new."""
+        """Peers that let a question or a transfer go unanswered."""
         self._without: dict[Slot, set[NodeId]] = {}
         """Peers that had to answer a question about this slot with nothing: it is damaged there too."""
         self._closed: set[NodeId] = set()
@@ -127,23 +128,23 @@ class Learner:
             self._taught.pop(record.slot, None)
         if self.chosen_through > start:
             self._turn.store_chosen_through(self.chosen_through)
-            self._taught_through = max(self._taught_through, self.chosen_through)
+            self.taught_through = max(self.taught_through, self.chosen_through)
             self.goal = max(self.goal, self.chosen_through)
 
     def on_learn(self, sender: NodeId, message: Learn) -> None:
         """Store values known chosen, the next ones in order only; repair damaged ones wherever they are (P8, P10)."""
-        taught_before = self._taught_through
+        taught_before = self.taught_through
         self.on_peer_position(sender, message.chosen_through, None)
         for record in message.slots:
             if record.slot in self.damaged and self._checksum(record.value) == record.crc:
                 self._turn.store(record)
-            elif record.slot == self._taught_through + 1 and self._checksum(record.value) == record.crc:
+            elif record.slot == self.taught_through + 1 and self._checksum(record.value) == record.crc:
                 self._taught[record.slot] = record
-                self._taught_through = record.slot
+                self.taught_through = record.slot
                 self._turn.store(record)
-        if self._taught_through > taught_before:
+        if self.taught_through > taught_before:
             # Everything up to here is durable once this write is, so the same transaction may say so.
-            self._turn.store_chosen_through(self._taught_through)
+            self._turn.store_chosen_through(self.taught_through)
         self._close_question(sender, message)
 
     def _close_question(self, sender: NodeId, message: Learn) -> None:
@@ -154,15 +155,17 @@ class Learner:
         if any(record.slot == question.slot for record in message.slots):
             self._unanswered.clear()
             self._without.pop(question.slot, None)
-        else:
+        elif message.slots:
             self._unanswered.add(sender)
-            if not message.slots:
-                self._without.setdefault(question.slot, set()).add(sender)
+        else:
+            self._without.setdefault(question.slot, set()).add(sender)
 
     # --- what peers have ---
 
     def on_peer_position(self, peer: NodeId, chosen_through: Slot, compacted_through: Slot | None) -> None:
         """A peer said how far it knows the log chosen and (unless None) how much of it is gone there."""
+        if peer == self._turn.node:
+            return
         known = self._peers.setdefault(peer, _Peer())
         known.chosen_through = max(known.chosen_through, chosen_through)
         if compacted_through is not None:
@@ -190,7 +193,7 @@ class Learner:
     @property
     def next_wanted(self) -> Slot:
         """The first slot that is neither known chosen nor on its way to the disk as taught."""
-        return Slot(self._taught_through + 1)
+        return Slot(self.taught_through + 1)
 
     @property
     def is_behind(self) -> bool:
@@ -215,7 +218,7 @@ class Learner:
             holds_next = False
         if self.damaged and now_s >= self._repair_at_s and self._ask_repair(now_s):
             return
-        if self.goal > self._taught_through and (
+        if self.goal > self.taught_through and (
             not holds_next or now_s >= self._wanted_since_s + self._options.resend_interval_s
         ):
             self._ask_next(now_s)
@@ -226,7 +229,7 @@ class Learner:
         self._question = None
 
     def _ask_next(self, now_s: float) -> None:
-        if self._taught_through - self.chosen_through >= self._options.piece_slots_max:
+        if self.taught_through - self.chosen_through >= self._options.piece_slots_max:
             return  # bounded memory: first let the disk take what has come
         self._ask(self.next_wanted, self.goal, now_s)
 
@@ -260,13 +263,14 @@ class Learner:
         if not fresh:
             if now_s < self._retry_at_s:
                 return False  # everybody able has failed to answer: pause before asking again
-            if len(able) < len(ahead):
-                self._begin_transfer([peer for peer in ahead if peer not in able], now_s)
-                return True
-            self._unanswered.clear()
-        if not able:
-            return False
-        peer = self._random.choice(fresh or able)
+            if self._unanswered.issuperset(ahead):
+                self._unanswered.clear()
+                fresh = able
+        if not fresh:
+            if ahead:
+                self._begin_transfer(ahead, now_s)
+            return bool(ahead)
+        peer = self._random.choice(fresh)
         self._question = _Question(peer, slot)
         self._retry_at_s = now_s + self._options.resend_interval_s
         self._turn.send(peer, LearnRequest(slot, through))
@@ -275,9 +279,9 @@ class Learner:
     # --- state transfer: the core decides and carries positions, the bytes come from storage ---
 
     def _begin_transfer(self, ahead: list[NodeId], now_s: float) -> None:
+        """Fetch the state of the best of ``ahead``: whoever is past a slot has a state that holds it, or soon will."""
         peer = max(ahead, key=lambda p: (p not in self._unanswered, self._peers[p].chosen_through, p))
         self._transfer = _Transfer(peer)
-        self._without.clear()
         self._turn.notice(NoticeKind.STATE_TRANSFER_BEGAN, peer=peer, chosen_through=self.chosen_through)
         self._fetch(now_s)
 
@@ -308,6 +312,7 @@ class Learner:
             return
         if not self._is_of_use(message.applied_through):
             self._transfer = None  # it would lead backwards: the log goes further by itself
+            self._without.clear()
             return
         transfer.image = message.image
         transfer.applied_through = message.applied_through
@@ -336,13 +341,14 @@ class Learner:
         self._transfer = None
         self._question = None
         self._retry_at_s = 0.0
+        self._without.clear()
         self.applied_through = max(self.applied_through, applied_through)
         self.on_compacted(applied_through)
         if applied_through <= self.chosen_through:
             return
         self.chosen_through = applied_through
         self._turn.store_chosen_through(applied_through)
-        self._taught_through = applied_through
+        self.taught_through = applied_through
         self._taught.clear()
         self._durable = {slot: record for slot, record in self._durable.items() if slot > applied_through}
         self.goal = max(self.goal, applied_through)

@@ -268,6 +268,7 @@ class Replica:
                 self._on_learn_request(sender, message)
             case Learn():
                 self._learner.on_learn(sender, message)
+                self._acceptor.taught_through = self._learner.taught_through
             case BelowFloor():
                 self._learner.on_below_floor(sender, message)
             case FetchState():

@@ -112,6 +112,11 @@ class ProtocolChecker:
     def on_durable(self, node: NodeId, promise_before: Ballot, write: LogWrite) -> None:
         """A write became durable on ``node``."""
         for record in write.slots:
+            if record.slot <= self._released_by(node) and record.value != self._chosen.get(record.slot, record.value):
+                raise _violation(
+                    "released stays",
+                    f"{node_name(node)} writes {record.ballot}'s value over slot {record.slot}, which it released (P7)",
+                )
             key = (node, record.slot, record.ballot)
             if key in self._taught or (record.ballot.node != node and key not in self._told):
                 continue

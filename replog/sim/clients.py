@@ -34,6 +34,7 @@ from .network import Network
 from .workload import Workload
 from .world import World
 
+PATIENCE_MIN_S = 0.02
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -114,6 +115,7 @@ class Client:
         self._read_number = 0
         self._quiet_since_s = 0.0
         self._is_resend_due = False
+        self._patience_s = PATIENCE_MIN_S
 
     @property
     def is_idle(self) -> bool:
@@ -199,6 +201,7 @@ class Client:
     def receive(self, node: NodeId, message: NodeMessage) -> None:
         match message:
             case Replies():
+                self._patience_s = PATIENCE_MIN_S
                 self._on_replies(message)
             case QueryAnswers():
                 self._on_answers(message)
@@ -261,13 +264,17 @@ class Client:
     def _on_not_leader(self, node: NodeId, leader: NodeId) -> None:
         if node != self._node:
             return
-        self._go_to(leader if leader in self._hosts else self._other_node())
-        self._resend_in(self._weather.delay_s * 4 if leader else 0.02)
+        if leader in self._hosts:
+            self._go_to(leader)
+            self._resend_in(self._weather.delay_s * 4)
+        else:
+            self._go_to(self._other_node())
+            self._resend_patiently()
 
     def _on_refused_link(self, node: NodeId) -> None:
         if node == self._node:
             self._go_to(self._other_node())
-            self._resend_in(0.02)
+            self._resend_patiently()
 
     def _on_expired(self, message: SessionExpired) -> None:
         if message.session != self._session:
@@ -303,6 +310,11 @@ class Client:
         if not self._is_resend_due:
             self._is_resend_due = True
             self._world.after(delay_s, self._resend)
+
+    def _resend_patiently(self) -> None:
+        """Nobody knows a leader: ask again, each time after twice as long."""
+        self._resend_in(self._patience_s * (0.5 + self._random.random()))
+        self._patience_s = min(2 * self._patience_s, self._weather.timeout_s)
 
     def _resend(self) -> None:
         self._is_resend_due = False

@@ -74,7 +74,7 @@ class Simulation:
         self.world = World(seed, trace)
         self._steps = steps
         draw = self.world.stream("swarm")
-        count = replicas or draw.choice((3, 3, 3, 5, 5, 1))
+        count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
         self.membership = Membership(1, tuple(NodeId(n) for n in range(1, count + 1)))
         window = draw.choice((1, 4, 64))
         options = HostOptions(
@@ -107,7 +107,7 @@ class Simulation:
             is_ordered=draw.random() < 0.6,
         )
         client_weather = ClientWeather(
-            think_s=draw.choice((0.004, 0.01, 0.03)),
+            think_s=draw.choice((0.01, 0.03, 0.1)),
             loss=draw.choice((0.0, 0.0, 0.02)),
             burst_max=draw.choice((1, 4)),
             session_restart_rate=draw.choice((0.0, 0.0, 0.02)),

@@ -348,8 +348,8 @@ MUTANTS = (
         (
             Change(
                 LEARNER,
-                "elif record.slot == self._taught_through + 1 and",
-                "elif record.slot > self._taught_through and",
+                "elif record.slot == self.taught_through + 1 and",
+                "elif record.slot > self.taught_through and",
             ),
         ),
     ),

@@ -1,0 +1,113 @@
+"""Running seeds: that the faults really strike, that a violation is found and told, and what the command prints."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from replog.cli import run
+from replog.cli.app import build_app
+from replog.sim import run_seed, run_seeds
+from replog.sim.checkers import ViolationFound
+from replog.sim.runner import Simulation
+from replog.sim.workload import RegisterWorkload
+
+FAULTS = {
+    # network
+    "message_lost", "message_doubled", "message_overtaken", "partition", "one_way_cut", "isolate_one_link", "chain",
+    "flap",
+    # processes
+    "crash", "crash_all", "pause", "hand_over", "aimed_crash", "aimed_crashes", "write_unheard",
+    # disks
+    "slow_disk", "stalled_disk", "write_stalled", "full_disk", "failing_write", "write_failed", "damaged_record",
+    "damage_repaired", "damaged_promise", "damaged_acceptance", "wiped_disk", "incarnation_refused", "state_transfer",
+    # clocks
+    "clock_jump", "clock_skew",
+    # clients
+    "client_message_lost", "client_timeout", "client_retry", "client_other_node", "client_new_session",
+    "client_session_expired", "client_outcome_unknown",
+}  # fmt: skip
+
+
+def test_every_fault_there_is_strikes_and_nothing_is_violated() -> None:
+    """A fault that never strikes tests nothing: each is counted where it happens."""
+    counted: Counter[str] = Counter()
+    results = [run_seed(seed) for seed in range(200)]
+    for result in results:
+        assert result.violation is None, f"replog sim --replay {result.seed}"
+        counted += Counter(result.faults)
+    assert set(counted) == FAULTS
+    assert sum(result.reads_linearizable for result in results) > 1000
+    assert sum(result.reads_stale for result in results) > 1000
+
+
+@pytest.mark.parametrize("replicas", [1, 3, 5])
+def test_the_size_of_the_cluster_can_be_given(replicas: int) -> None:
+    """A cluster of any size keeps its promises."""
+    for seed in range(5):
+        assert run_seed(seed, replicas=replicas).violation is None
+
+
+def test_a_state_machine_that_is_not_deterministic_is_found() -> None:
+    """At the slot where two replicas first differ, in one sentence."""
+    result = run_seed(0, replicas=3, state_machine="tests.sim.broken_machines:Dice")
+    assert result.violation is not None
+    assert result.violation.checker == "equal digest"
+
+
+def test_a_state_machine_of_ones_own_is_run_with_random_commands() -> None:
+    """Any bytes at all: a state machine has to give every command a defined outcome."""
+    result = run_seed(0, state_machine="tests.sim.broken_machines:Counter")
+    assert result.violation is None
+    assert result.commands_applied > 0
+
+
+def test_a_cluster_that_answers_nobody_makes_no_progress() -> None:
+    """The progress phase is a check: here nobody can vote."""
+    simulation = Simulation(0, replicas=3, workload=RegisterWorkload(), steps=200, trace=None)
+    for host in simulation.hosts.values():
+        host.disk.damage_promise()
+    with pytest.raises(ViolationFound) as found:
+        simulation.run()
+    assert found.value.violation.checker == "progress"
+
+
+def test_many_seeds_are_added_up_and_stop_after_enough_violations() -> None:
+    """The report counts what ran, and names each violation's seed."""
+    clean = run_seeds(range(4), processes=1)
+    assert (clean.seeds, clean.violations) == (4, [])
+    assert clean.steps == sum(run_seed(seed).steps for seed in range(4))
+    broken = run_seeds(
+        range(50), processes=1, replicas=3, state_machine="tests.sim.broken_machines:Dice", violations_max=2
+    )
+    assert len(broken.violations) == 2
+    assert broken.seeds < 50
+
+
+def sim(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Exit code and output of ``replog sim``."""
+    code = run(build_app(["sim", *words]), ["sim", *words])
+    return int(code), capsys.readouterr().out
+
+
+def test_the_command_reports_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0 when clean; the keys a build's script reads."""
+    code, out = sim("--seeds", "0:3", "--replicas", "3", "--jobs", "1", "--json", capsys=capsys)
+    report = json.loads(out)
+    assert code == 0
+    assert {
+        "seeds", "steps", "faults", "elections", "slots_chosen", "commands_applied", "violations", "seconds",
+    } <= set(report)  # fmt: skip
+    assert (report["seeds"], report["violations"]) == (3, [])
+
+
+def test_the_command_ends_with_one_and_says_how_to_replay(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 1 when something was violated, with the seed, the checker and a sentence."""
+    words = ("--replicas", "3", "--state-machine", "tests.sim.broken_machines:Dice", "--jobs", "1")
+    code, out = sim("--seeds", "0:1", *words, "--json", capsys=capsys)
+    (violation,) = json.loads(out)["violations"]
+    assert code == 1
+    assert (violation["seed"], violation["checker"]) == (0, "equal digest")
+    assert violation["replay"] == ("replog sim --replicas 3 --state-machine tests.sim.broken_machines:Dice --replay 0")

@@ -133,6 +133,9 @@ class LmdbLogStore:
             raise StorageError(f"{data_path} can't be opened: {error}; {NEVER_FRESH}") from error
         try:
             return cls._over(path, env, expected, limits)
+        except lmdb.Error as error:
+            env.close()
+            raise Damaged(f"{data_path} is damaged: {error}; {NEVER_FRESH}") from error
         except BaseException:
             env.close()
             raise

@@ -1,0 +1,311 @@
+"""One contract for every ``LogStore``: LMDB in production and the simulator's disk must not differ in it.
+
+``again`` closes the store and opens what is durable as a new process would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crc32c import crc32c
+
+from replog.data_directory import DataDirectory, format_directory, open_directory
+from replog.errors import Damaged
+from replog.log_room import MIB, LogLimits
+from replog.log_store import LmdbLogStore
+from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
+from replog.paxos.effects import LogWrite
+from replog.paxos.membership import Membership
+from replog.paxos.messages import AcceptedSlot
+from replog.paxos.recovered import Recovered
+from replog.sim.disk import SimLogStore
+from replog.storage import LogStore
+
+CLUSTER = b"cluster of tests"
+NODE = NodeId(2)
+FOUNDERS = Membership(1, (NodeId(1), NodeId(2), NodeId(3)))
+LATER = Membership(2, (NodeId(1), NodeId(2), NodeId(4)), (NodeId(3),))
+BALLOT = Ballot(5, NodeId(1))
+LIMITS = LogLimits(map_step_bytes=MIB, reserve_bytes=0)
+
+
+class SimDisk:
+    """The simulator's disk: what ``write`` returned from is durable as it stands."""
+
+    def __init__(self, _path: Path) -> None:
+        self._store = SimLogStore(CLUSTER, NODE, b"incarnation 0001", FOUNDERS)
+
+    def open(self) -> LogStore:
+        return self._store
+
+    def damage(self, slot: int) -> None:
+        self._store.damage(Slot(slot))
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class LmdbDisk:
+    """A formatted directory, opened anew each time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path / "node"
+        format_directory(self._path, node=NODE, cluster=CLUSTER, membership=FOUNDERS)
+        self._held: DataDirectory | None = None
+        self._store: LmdbLogStore | None = None
+
+    def open(self) -> LogStore:
+        self.close()
+        self._held = open_directory(self._path)
+        self._store = self._held.open_log(LIMITS)
+        return self._store
+
+    def damage(self, slot: int) -> None:
+        """Flip a bit of the record's value in the file, under the open store, wherever a copy of it is."""
+        path = self._path / "log" / "data.mdb"
+        needle = value_of(slot)
+        with path.open("r+b") as file:
+            content = file.read()
+            place = content.find(needle)
+            assert place >= 0
+            while place >= 0:
+                file.seek(place)
+                file.write(bytes([needle[0] ^ 1]))
+                place = content.find(needle, place + 1)
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+
+Disk = SimDisk | LmdbDisk
+
+
+@pytest.fixture(params=[SimDisk, LmdbDisk], ids=["simulator", "lmdb"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    made: Disk = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+def value_of(slot: int, text: str = "") -> bytes:
+    return f"value of slot {slot:06d} {text}".encode()
+
+
+def record(slot: int, ballot: Ballot = BALLOT, text: str = "") -> AcceptedSlot:
+    value = value_of(slot, text)
+    return AcceptedSlot(Slot(slot), ballot, crc32c(value), value)
+
+
+def accept(*slots: int, chosen_through: int | None = None) -> LogWrite:
+    chosen = None if chosen_through is None else Slot(chosen_through)
+    return LogWrite(None, tuple(record(slot) for slot in slots), chosen)
+
+
+def opened(disk: Disk) -> tuple[LogStore, Recovered]:
+    store = disk.open()
+    return store, store.recover()
+
+
+def again(disk: Disk) -> Recovered:
+    return opened(disk)[1]
+
+
+def read(store: LogStore, first: int, last: int, *, slots_max: int = 1000, bytes_max: int = 10**6) -> list[int]:
+    found = store.read(Slot(first), Slot(last), slots_max=slots_max, bytes_max=bytes_max)
+    assert all(item == record(item.slot) for item in found)
+    return [item.slot for item in found]
+
+
+# --- a new store, and what it remembers ---
+
+
+def test_a_new_store_remembers_nothing_but_its_founders(disk: Disk) -> None:
+    """Formatting gives ballot zero, no slots, and the membership the cluster was founded with."""
+    store, recovered = opened(disk)
+    assert recovered == Recovered(BALLOT_ZERO, Slot(0), Slot(0), (), (), "", FOUNDERS)
+    assert (store.identity.cluster, store.identity.node) == (CLUSTER, NODE)
+    assert len(store.identity.incarnation) == 16
+
+
+def test_a_promise_is_remembered(disk: Disk) -> None:
+    """The last promise written is the one found."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(Ballot(3, NodeId(1)), (), None), LogWrite(BALLOT, (), None)])
+    assert again(disk).promise == BALLOT
+
+
+def test_acceptances_above_the_chosen_ones_are_recovered_whole(disk: Disk) -> None:
+    """The tail comes back ascending, each with ballot, checksum and value."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, 4, chosen_through=2)])
+    recovered = again(disk)
+    assert recovered.accepted == (record(3), record(4))
+    assert recovered.chosen_through == 2
+
+
+def test_several_writes_become_durable_in_their_order(disk: Disk) -> None:
+    """A later acceptance of a slot replaces an earlier one of the same transaction."""
+    store, _recovered = opened(disk)
+    newer = Ballot(6, NodeId(3))
+    store.write([LogWrite(BALLOT, (record(1),), None), LogWrite(newer, (record(1, newer, "newer"),), None)])
+    recovered = again(disk)
+    assert recovered.promise == newer
+    assert recovered.accepted == (record(1, newer, "newer"),)
+
+
+def test_a_later_transaction_replaces_an_acceptance(disk: Disk) -> None:
+    """A slot holds one acceptance: the last."""
+    store, _recovered = opened(disk)
+    newer = Ballot(6, NodeId(3))
+    store.write([LogWrite(BALLOT, (record(1), record(2), record(3)), None)])
+    store.write([LogWrite(newer, (record(2, newer, "newer"),), None)])
+    assert again(disk).accepted == (record(1), record(2, newer, "newer"), record(3))
+
+
+def test_the_chosen_position_never_goes_back(disk: Disk) -> None:
+    """A hint below what is known is passed over."""
+    store, _recovered = opened(disk)
+    store.write([accept(1, 2, 3, chosen_through=3), LogWrite(BALLOT, (), Slot(1))])
+    assert again(disk).chosen_through == 3
+
+
+def test_gaps_in_the_tail_stay_gaps(disk: Disk) -> None:
+    """Slots that were never accepted are not made up."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (record(2), record(7)), None)])
+    assert [item.slot for item in again(disk).accepted] == [2, 7]
+
+
+def test_membership_is_written_with_the_next_write(disk: Disk) -> None:
+    """A membership set is found again once something was written after it."""
+    store, _recovered = opened(disk)
+    store.set_membership(LATER)
+    store.write([accept(1)])
+    assert again(disk).membership == LATER
+
+
+def test_recover_may_be_asked_again(disk: Disk) -> None:
+    """Recovery after the owner's own writes says what a new process would find."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (record(1), record(2)), Slot(1))])
+    assert store.recover() == again(disk)
+
+
+# --- reading ---
+
+
+def test_slots_are_read_in_order_up_to_the_limits(disk: Disk) -> None:
+    """Reading stops at the last slot asked for, at a count, and at a size, but never before the first record."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(*range(1, 21), chosen_through=20)])
+    size = len(value_of(1))
+    assert read(store, 3, 6) == [3, 4, 5, 6]
+    assert read(store, 3, 100) == list(range(3, 21))
+    assert read(store, 3, 20, slots_max=2) == [3, 4]
+    assert read(store, 3, 20, bytes_max=3 * size) == [3, 4, 5]
+    assert read(store, 3, 20, bytes_max=1) == [3]
+
+
+def test_reading_stops_before_a_slot_that_is_absent(disk: Disk) -> None:
+    """What is above a gap is not read over it, and a read that begins in one finds nothing."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (record(1), record(2), record(4)), None)])
+    assert read(store, 1, 10) == [1, 2]
+    assert read(store, 3, 10) == []
+    assert read(store, 5, 10) == []
+
+
+def test_a_damaged_record_is_an_error_where_a_read_begins_and_an_end_where_it_arrives(disk: Disk) -> None:
+    """Damage is never the same as absence, and what stands before it is still read."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, 4, chosen_through=4)])
+    disk.damage(3)
+    assert read(store, 1, 4) == [1, 2]
+    with pytest.raises(Damaged):
+        read(store, 3, 4)
+    assert read(store, 4, 4) == [4]
+
+
+# --- damage found by recovery ---
+
+
+def test_a_damaged_chosen_slot_is_reported_and_repaired_by_writing_it(disk: Disk) -> None:
+    """It costs no vote; a record written over it is whole again."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, 4, chosen_through=3)])
+    disk.damage(2)
+    store, recovered = opened(disk)
+    assert recovered.damaged_chosen == (2,)
+    assert recovered.damaged_reason == ""
+    store.write([accept(2)])
+    assert again(disk).damaged_chosen == ()
+
+
+def test_a_damaged_acceptance_costs_the_vote_for_good(disk: Disk) -> None:
+    """An unchosen record may have been a vote: the node abstains, also after the slot was written again."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, chosen_through=1)])
+    disk.damage(3)
+    store, recovered = opened(disk)
+    assert "slot 3" in recovered.damaged_reason
+    assert [item.slot for item in recovered.accepted] == [2]
+    store.write([accept(3, chosen_through=3)])
+    assert "slot 3" in again(disk).damaged_reason
+
+
+# --- dropping ---
+
+
+def test_compaction_drops_a_bounded_number_from_below(disk: Disk) -> None:
+    """Each call drops at most what it may; the floor follows, and stays."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(*range(1, 11), chosen_through=10)])
+    assert store.compact(Slot(7), slots_max=3) == 3
+    assert store.compact(Slot(7), slots_max=100) == 7
+    assert store.compact(Slot(5), slots_max=100) == 7
+    assert read(store, 8, 10) == [8, 9, 10]
+    recovered = again(disk)
+    assert (recovered.compacted_through, recovered.chosen_through) == (7, 10)
+    assert recovered.damaged_chosen == ()
+
+
+def test_what_is_written_at_or_below_the_floor_is_passed_over(disk: Disk) -> None:
+    """A late acceptance of a dropped slot does not come back to life."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, chosen_through=3)])
+    store.compact(Slot(2), slots_max=10)
+    store.write([accept(1, 2, 3)])
+    assert read(store, 3, 3) == [3]
+    assert again(disk).compacted_through == 2
+    assert read(opened(disk)[0], 1, 3) == []
+
+
+def test_an_installed_state_leaves_its_floor_and_what_is_above_it(disk: Disk) -> None:
+    """Slots up to the floor are gone, slots above stay, the membership is the state's."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 5, 9, 12, chosen_through=2)])
+    store.install_floor(Slot(10), LATER)
+    recovered = again(disk)
+    assert (recovered.compacted_through, recovered.chosen_through) == (10, 10)
+    assert recovered.accepted == (record(12),)
+    assert recovered.membership == LATER
+    assert recovered.promise == BALLOT
+    assert recovered.damaged_reason == ""
+
+
+def test_a_floor_below_the_own_one_drops_nothing(disk: Disk) -> None:
+    """A state that was installed late does not bring the floor down."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(*range(1, 9), chosen_through=8)])
+    store.compact(Slot(6), slots_max=10)
+    store.install_floor(Slot(4), LATER)
+    recovered = again(disk)
+    assert (recovered.compacted_through, recovered.chosen_through) == (6, 8)
+    assert read(opened(disk)[0], 7, 8) == [7, 8]

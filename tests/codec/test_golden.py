@@ -16,8 +16,8 @@ from replog.requests import ClientMessage, NodeMessage, Submission
 from .samples import CLIENT_MESSAGES, GREETINGS, NODE_MESSAGES, PEER_MESSAGES, SUBMISSIONS, frames
 
 GOLDEN = Path(__file__).parent / "golden.txt"
-HEADING = """# Frames, and what stands inside slots, as hex. Made by `pytest tests/codec --rewrite` and then read: a line that
-# changes here is a format that old nodes, clients and disks do not share. New kinds add lines.
+HEADING = """# Frames, and what stands inside slots, as hex. Made by `pytest tests/codec --rewrite` and then read: a line
+# that changes here is a format that old nodes, clients and disks do not share. New kinds add lines.
 """
 
 
@@ -70,7 +70,7 @@ def test_every_kind_has_a_sample() -> None:
 
 
 def test_tags_are_never_shared() -> None:
-    """A tag names one struct in all unions of the wire, so that a frame of the wrong kind can't be taken for another."""
+    """A tag names one struct in all unions of the wire, so a frame of the wrong kind is not taken for another."""
     kinds = [*get_args(Message), *get_args(ClientMessage), *get_args(NodeMessage)]
     tags = [kind.__struct_config__.tag for kind in kinds]
     assert len(set(tags)) == len(tags)

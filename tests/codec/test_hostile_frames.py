@@ -79,6 +79,11 @@ JSON_LIKE = st.recursive(
     | st.floats()
     | st.text(max_size=9)
     | st.binary(max_size=9),
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=9)
+    | st.binary(max_size=9),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=25,
 )
@@ -98,6 +103,12 @@ def test_a_known_tag_with_strange_fields_is_a_message_or_an_error(kind: Kind, ta
     """Half-right messages, as another release or a broken client might send them."""
     with contextlib.suppress(FrameError):
         decode_payload(kind, msgspec.msgpack.encode([[tag, *fields]]), object)
+
+
+def test_text_that_is_no_text_is_an_error() -> None:
+    """A name of bytes that are no UTF-8 is refused like any other wrong field."""
+    with pytest.raises(FrameError):
+        decode_payload(Kind.HELLO, b"\x94\xc4\x00\x00\xc4\x00\xa2\xff\xfe", object)
 
 
 @pytest.mark.parametrize("kind", list(Kind))

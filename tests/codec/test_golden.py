@@ -16,7 +16,7 @@ from replog.requests import ClientMessage, NodeMessage, Submission
 from .samples import CLIENT_MESSAGES, GREETINGS, NODE_MESSAGES, PEER_MESSAGES, SUBMISSIONS, frames
 
 GOLDEN = Path(__file__).parent / "golden.txt"
-HEADING = """# Frames, and what stands inside slots, as hex. Made by `pytest tests/codec --rewrite` and then read: a line
+HEADING = """# Frames and what stands inside slots, as hex. Made by `pytest tests/codec --rewrite` and then read: a line
 # that changes here is a format that old nodes, clients and disks do not share. New kinds add lines.
 """
 

@@ -79,11 +79,6 @@ JSON_LIKE = st.recursive(
     | st.floats()
     | st.text(max_size=9)
     | st.binary(max_size=9),
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats()
-    | st.text(max_size=9)
-    | st.binary(max_size=9),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=25,
 )

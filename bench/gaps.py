@@ -5,16 +5,18 @@ Each fault strikes a cluster of its own that has just settled, so that one sampl
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import attrs
 import trio
+from rich.markup import escape
 
+from replog import ReplogError
 from replog.cli import note
 
 from .errors import ChildFailed
@@ -32,6 +34,8 @@ FAULT_TITLES = {"kill": "kill -9", "stop": "SIGSTOP", "partition": "partition"}
 STRIKES_AFTER_S = 1.0
 """From the opening of the window: the timeline shows what was before."""
 STEP_S = 0.01
+REPLICAS = 3
+_LATE_S_MAX = 0.2
 
 
 @attrs.frozen(kw_only=True)
@@ -79,18 +83,40 @@ def missing_fault(kind: FaultKind) -> str | None:
     return missing_namespaces() if kind == "partition" else None
 
 
-async def strike(system: System, kind: FaultKind, plan: LoadPlan, folder: Path, *, replicas: int = 3) -> Strike:
-    """Start a cluster, load it, hit its leader, and follow the load to its end."""
-    with ExitStack() as stack:
-        network = stack.enter_context(private_network(replicas)) if kind == "partition" else None
-        hosts = network.hosts if network else [LOOPBACK] * replicas
-        async with system.running(folder, hosts) as cluster:
-            await wait_until_settled(cluster)
-            leader = await cluster.leader()
-            struck_at_s: list[float] = []
-            hit = partial(_hit, cluster, leader, kind, network, struck_at_s)
+async def strike(
+    system: System, kind: FaultKind, plan: LoadPlan, folder: Path, *, network: Network | None = None
+) -> Strike:
+    """Start a cluster, load it, hit its leader, and follow the load to its end.
+
+    Parameters
+    ----------
+    network: where its servers live; needed for a partition.
+
+    Raises
+    ------
+    ChildFailed: a process ended, the fault came late, or nobody was answered before it.
+    """
+    hosts = network.hosts if network else [LOOPBACK] * REPLICAS
+    async with system.running(folder, hosts) as cluster:
+        await wait_until_settled(cluster, system.settles_s)
+        leader = await cluster.leader()
+        hit = _Hit(cluster, leader, kind, network)
+        try:
             measured = await cluster.measure(_plan_for(system, kind, plan), during=hit)
-        return Strike(kind=kind, struck_at_s=struck_at_s[0], measurement=measured)
+        finally:
+            hit.undo()
+    found = Strike(kind=kind, struck_at_s=hit.struck_at_s, measurement=measured)
+    _check(found)
+    return found
+
+
+def _check(found: Strike) -> None:
+    """A gap means something only if the fault caused it."""
+    if found.struck_at_s > STRIKES_AFTER_S + _LATE_S_MAX:
+        raise ChildFailed(f"the fault took {found.struck_at_s - STRIKES_AFTER_S:.1f} s to make")
+    at = int(found.struck_at_s / STEP_S)
+    if not sum(found.measurement.answers_per_10_ms[at // 2 : at]):
+        raise ChildFailed("nobody was answered before the fault")
 
 
 def _plan_for(system: System, kind: FaultKind, plan: LoadPlan) -> LoadPlan:
@@ -98,20 +124,34 @@ def _plan_for(system: System, kind: FaultKind, plan: LoadPlan) -> LoadPlan:
     return attrs.evolve(plan, seconds=seconds + STRIKES_AFTER_S, has_timeline=True)
 
 
-async def _hit(
-    cluster: Cluster, leader: str, kind: FaultKind, network: Network | None, struck_at_s: list[float]
-) -> None:
-    began_s = trio.current_time()
-    await trio.sleep(STRIKES_AFTER_S)
-    match kind:
-        case "kill":
-            cluster.kill(leader)
-        case "stop":
-            cluster.stop(leader)
-        case "partition":
-            assert network is not None
-            network.pull(network.hosts[list(cluster.servers).index(leader)])
-    struck_at_s.append(trio.current_time() - began_s)
+class _Hit:
+    """The fault, made when it is called."""
+
+    def __init__(self, cluster: Cluster, leader: str, kind: FaultKind, network: Network | None) -> None:
+        self._cluster = cluster
+        self._leader = leader
+        self._kind = kind
+        self._network = network
+        self._host = network.hosts[list(cluster.servers).index(leader)] if network else LOOPBACK
+        self.struck_at_s = 0.0
+
+    async def __call__(self) -> None:
+        began_s = trio.current_time()
+        await trio.sleep(STRIKES_AFTER_S)
+        match self._kind:
+            case "kill":
+                self._cluster.kill(self._leader)
+            case "stop":
+                self._cluster.stop(self._leader)
+            case "partition":
+                assert self._network is not None
+                self._network.pull(self._host)
+        self.struck_at_s = trio.current_time() - began_s
+
+    def undo(self) -> None:
+        """Let the next cluster find the network whole."""
+        if self._network is not None:
+            self._network.plug(self._host)
 
 
 async def strike_in_rounds(
@@ -120,19 +160,32 @@ async def strike_in_rounds(
     """Every system and fault once, then all again; returns the strikes and a sentence for each that failed."""
     strikes: list[Strike] = []
     failures: list[str] = []
-    for number in range(1, rounds + 1):
-        for kind in kinds:
-            for system in systems:
-                title = f"{system.name}, {FAULT_TITLES[kind]}, round {number}"
-                step(title)
-                place = folder / f"{system.name}-{kind}-{number}"
-                place.mkdir()
-                try:
-                    strikes.append(await strike(system, kind, plan, place))
-                except ChildFailed as error:
-                    failures.append(f"{title}: {error}")
-                    note(f"failed: {failures[-1]}")
+    with private_network(REPLICAS) if "partition" in kinds else nullcontext() as network:
+        for number, kind, system in itertools.product(range(1, rounds + 1), kinds, systems):
+            title = f"{system.name}, {FAULT_TITLES[kind]}, round {number}"
+            step(title)
+            place = folder / f"{system.name}-{kind}-{number}"
+            try:
+                where = network if kind == "partition" else None
+                strikes.append(await _strike_or_again(system, kind, plan, place, where))
+            except ReplogError as error:
+                failures.append(f"{title}: {error}")
+                note(f"failed: {escape(failures[-1])}")
     return strikes, failures
+
+
+async def _strike_or_again(
+    system: System, kind: FaultKind, plan: LoadPlan, place: Path, network: Network | None
+) -> Strike:
+    """A strike that shows nothing is tried once more, on another fresh cluster."""
+    place.mkdir()
+    try:
+        return await strike(system, kind, plan, place, network=network)
+    except ChildFailed as error:
+        note(f"once more: {system.name}, {FAULT_TITLES[kind]}: {escape(str(error))}")
+    again = place.with_name(f"{place.name}-again")
+    again.mkdir()
+    return await strike(system, kind, plan, again, network=network)
 
 
 def gap_rows(strikes: Sequence[Strike]) -> list[dict[str, Any]]:

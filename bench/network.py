@@ -54,6 +54,10 @@ class Network:
         """Pull a host's cable: nothing reaches it and nothing it sends arrives; no connection is closed."""
         _ip("link", "set", _name(self.hosts.index(host) + 1), "down")
 
+    def plug(self, host: Host) -> None:
+        """Put the cable back."""
+        _ip("link", "set", _name(self.hosts.index(host) + 1), "up")
+
     def make(self, stack: ExitStack) -> None:
         """Make everything, and have ``stack`` remove it."""
         bridge = _name(0)

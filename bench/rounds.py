@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
+from rich.markup import escape
 
+from replog import ReplogError
 from replog.cli import note
 
 from .errors import ChildFailed
@@ -19,7 +22,7 @@ _FIRST_WARMUP_S = 3.0
 """Before the first window of a cluster that a virtual machine has yet to compile."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Cell:
     """One load on one cluster.
 
@@ -72,16 +75,48 @@ async def _warm_up(setups: Sequence[Setup], cells: Sequence[Cell], stage: Stage)
 
 
 async def _all_rounds(cells: Sequence[Cell], rounds: int, stage: Stage, step: Step) -> Outcome:
-    measured: list[list[Measurement]] = [[] for _ in cells]
-    failures = []
+    measured: dict[Cell, list[Measurement]] = {cell: [] for cell in cells}
+    failures: list[str] = []
     for number in range(1, rounds + 1):
-        for cell, found in zip(cells, measured, strict=True):
-            step(f"round {number}, {cell.title}")
-            try:
-                async with stage.on(cell.setup) as cluster:
-                    found.append(await cluster.measure(cell.plan))
-            except ChildFailed as error:
-                failures.append(f"{cell.title}, round {number}: {error}")
-                note(f"failed: {failures[-1]}")
-    series = [Series(found, cell.label) for cell, found in zip(cells, measured, strict=True) if found]
+        for setup, some in itertools.groupby(cells, key=_awake_together):
+            await _measure_some(list(some), setup, f"round {number}", measured, failures, stage, step)
+    series = [Series(found, cell.label) for cell, found in measured.items() if found]
     return Outcome(series=series, failures=failures)
+
+
+def _awake_together(cell: Cell) -> Setup | Cell:
+    """Neighbours that share a cluster keep it awake; one that must be fresh is shared by nobody."""
+    return cell if cell.setup.system.needs_fresh_cluster else cell.setup
+
+
+async def _measure_some(
+    cells: Sequence[Cell],
+    group: Setup | Cell,
+    title: str,
+    measured: dict[Cell, list[Measurement]],
+    failures: list[str],
+    stage: Stage,
+    step: Step,
+) -> None:
+    setup = group.setup if isinstance(group, Cell) else group
+    try:
+        async with stage.on(setup) as cluster:
+            for cell in cells:
+                step(f"{title}, {cell.title}")
+                try:
+                    measured[cell].append(_checked(await cluster.measure(cell.plan)))
+                except ReplogError as error:
+                    _note_failure(f"{cell.title}, {title}: {error}", failures)
+    except ReplogError as error:
+        _note_failure(f"{setup.system.name}, {title}: {error}", failures)
+
+
+def _note_failure(text: str, failures: list[str]) -> None:
+    failures.append(text)
+    note(f"failed: {escape(text)}")
+
+
+def _checked(measurement: Measurement) -> Measurement:
+    if not measurement.operations:
+        raise ChildFailed(f"no operation was answered within {measurement.seconds:.1f} s")
+    return measurement

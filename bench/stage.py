@@ -16,7 +16,6 @@ import trio
 
 from .systems import LOOPBACK, Cluster, Host, System
 
-_SETTLED_S = 1.0
 _ASK_AGAIN_S = 0.1
 
 Prepare = Callable[[Cluster], Awaitable[None]]
@@ -79,7 +78,7 @@ class Stage:
         cluster = self._clusters[setup]
         _wake(cluster)
         try:
-            await wait_until_settled(cluster)
+            await wait_until_settled(cluster, setup.system.settles_s)
             yield cluster
         finally:
             _sleep(cluster)
@@ -95,10 +94,10 @@ async def open_stage(setups: Sequence[Setup], folder: Path) -> AsyncIterator[Sta
         yield stage
 
 
-async def wait_until_settled(cluster: Cluster) -> None:
-    """Wait until the same server has led for a second: those that slept may elect anew when they wake."""
+async def wait_until_settled(cluster: Cluster, seconds: float) -> None:
+    """Wait until the same server has led for so long: those that slept may elect anew when they wake."""
     leader, since = await cluster.leader(), trio.current_time()
-    while trio.current_time() < since + _SETTLED_S:
+    while trio.current_time() < since + seconds:
         await trio.sleep(_ASK_AGAIN_S)
         if (now_leading := await cluster.leader()) != leader:
             leader, since = now_leading, trio.current_time()

@@ -72,6 +72,8 @@ class System(abc.ABC):
     """Whether it gets slower the more it has done, so that only a new cluster for each window shows its best."""
     is_compiled_while_it_runs: bool = False
     """Whether it gets faster in its first seconds under load, as Java does."""
+    settles_s: float = 1.0
+    """How long its leader must have led after a pause to be believed."""
     stop_gap_s_max: float = 4.0
     """How long it may need to notice that its leader hangs: windows of that fault are longer than this."""
 

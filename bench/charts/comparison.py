@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from ..latencies import Latencies
@@ -79,8 +80,11 @@ def _style(line: Line) -> dict[str, Any]:
 
 def _throughput_latency(result: Result, theme: Theme) -> Figure:
     title = "Puts a second, and how long each one takes"
-    figure, all_axes = new_figure(theme, title, _caption(result), columns=2, size=(10.5, 5.4), sharex=True, sharey=True)
     lines = _lines(result)
+    figure, all_axes = new_figure(
+        theme, title, _caption(result), columns=2, size=(10.5, 5.4), legend=_legend(lines, theme), sharex=True,
+        sharey=True,
+    )  # fmt: skip
     for axes, key, name in zip(all_axes[0], ("p50_ms", "p99_ms"), ("median", "99th percentile"), strict=True):
         for line in reversed(lines):
             points = [row for row in _points(result["summaries"], line) if row[key]]
@@ -93,7 +97,6 @@ def _throughput_latency(result: Result, theme: Theme) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:,.0f}"))
         _frame(axes, result)
         plain_log_ticks(axes, which="y")
-    _legend(figure, lines, theme)
     return figure
 
 
@@ -115,23 +118,9 @@ def _frame(axes: Axes, result: Result) -> None:
     axes.set_ylim(min(row["p50_ms"] for row in rows) / 1.6, max(row["p99_ms"] for row in rows) * 1.9)
 
 
-def _legend(figure: Figure, lines: Sequence[Line], theme: Theme) -> None:
-    """Under the title, in one row."""
-    from matplotlib.lines import Line2D
-
+def _legend(lines: Sequence[Line], theme: Theme) -> list[Line2D]:
     handles = [Line2D([], [], color=theme.systems[line[0]], label=line[2], **_style(line)) for line in lines]
-    handles.append(Line2D([], [], linestyle="", marker="$n$", color=theme.quiet, label="puts under way"))
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=9,
-        labelcolor=theme.text,
-        handlelength=1.8,
-        columnspacing=1.6,
-        borderpad=0.1,
-    )
+    return [*handles, Line2D([], [], linestyle="", marker="$n$", color=theme.quiet, label="puts under way")]
 
 
 def _percentiles(result: Result, theme: Theme) -> Figure:

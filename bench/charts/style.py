@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _DPI = 160
@@ -117,16 +118,37 @@ def _look(theme: Theme) -> Iterator[None]:
 
 
 def new_figure(
-    theme: Theme, title: str, caption: str, *, rows: int = 1, columns: int = 1, size: tuple[float, float], **grid: Any
+    theme: Theme,
+    title: str,
+    caption: str,
+    *,
+    size: tuple[float, float],
+    rows: int = 1,
+    columns: int = 1,
+    legend: Sequence[Artist] = (),
+    **grid: Any,
 ) -> tuple[Figure, Any]:
-    """A figure with its title at the left above, its caption below, and axes between (always a 2-d array)."""
+    """A figure with its title at the left above, its caption below, and axes between (always a 2-d array).
+
+    Parameters
+    ----------
+    size: width and height in inches.
+    legend: what is explained in one row under the title.
+    grid: more for ``Figure.subplots``.
+    """
     figure = Figure(figsize=size)
     width, height = size
-    left, top, bottom = 0.16 / width, 1 - 0.52 / height, _caption_share(caption, height)
+    left, top, bottom = 0.16 / width, 1 - (0.78 if legend else 0.52) / height, _caption_share(caption, height)
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=(left / 2, bottom, 1 - left, top - bottom)))
     axes = figure.subplots(rows, columns, squeeze=False, **grid)
     figure.text(left, 1 - 0.14 / height, title, ha="left", va="top", fontsize=13.5, fontweight="bold")
     figure.text(left, 0.12 / height, caption, ha="left", va="bottom", fontsize=8, color=theme.quiet, linespacing=1.5)
+    if legend:
+        figure.legend(
+            handles=legend, loc="upper left", bbox_to_anchor=(left, 1 - 0.42 / height), ncols=len(legend),
+            frameon=False, fontsize=9, labelcolor=theme.text, handlelength=1.8, columnspacing=1.6, borderpad=0,
+            borderaxespad=0,
+        )  # fmt: skip
     return figure, axes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -206,4 +207,4 @@ def _ratio_row(ours: Series, theirs: Series) -> list[str]:
 
 
 def _times(ours: float, theirs: float) -> str:
-    return f"{ours / theirs:.2f}x" if theirs else "-"
+    return f"{ours / theirs:.2f}x" if theirs and math.isfinite(ours / theirs) else "-"

@@ -72,9 +72,13 @@ class EtcdCluster(Cluster):
         raise ChildFailed("etcd: no member leads")
 
     async def measure(self, plan: LoadPlan, *, during: During | None = None) -> Measurement:
-        """Load on the leader alone, which saves etcd the hop from a follower; on all members if a fault is to come."""
+        """Load on the leader alone, which saves etcd the hop from a follower; on the others if it is to fail.
+
+        A client that was connected to a server that hangs would wait for its own deadline, since its keepalive takes
+        no less than ten seconds; what is wanted is how long the cluster needs.
+        """
         leader = await self.leader()
-        targets = self._members if during else [member for member in self._members if member.name == leader]
+        targets = [member for member in self._members if (member.name == leader) != bool(during)]
         endpoints = [member.address for member in targets]
         return await measure_with(
             _GENERATOR, plan, endpoints, self.servers, system="etcd", folder=self._folder, during=during

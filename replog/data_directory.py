@@ -156,12 +156,16 @@ def holder_of(path: Path) -> str:
 
 
 def read_identity(path: Path) -> Identity | None:
-    """Who the identity file says the directory belongs to, or None if that file is damaged (the log has a second
-    copy)."""
+    """Who the identity file says the directory belongs to, or None if that file is damaged: the log has a second copy.
+
+    Raises ``StorageError`` if it has another format.
+    """
     try:
         return decode_identity((path / IDENTITY_FILE).read_bytes())
     except Damaged:
         return None
+    except StorageError as error:
+        raise StorageError(f"{path / IDENTITY_FILE}: {error}.") from error
 
 
 def sync_folder(path: Path) -> None:

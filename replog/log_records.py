@@ -17,7 +17,7 @@ import attrs
 import msgspec
 from crc32c import crc32c
 
-from .errors import Damaged
+from .errors import Damaged, StorageError
 from .paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from .paxos.membership import Membership
 from .paxos.messages import AcceptedSlot
@@ -201,10 +201,10 @@ def encode_identity(identity: Identity) -> bytes:
 
 
 def decode_identity(data: bytes | memoryview | None) -> Identity:
-    """Raises ``Damaged``, also for another format version: the message then names both."""
+    """Raises ``Damaged``; ``StorageError`` for another format version, whose message names both."""
     stored = _decode(IDENTITY_KEY, data, _StoredIdentity)
     if stored.format_version != FORMAT_VERSION:
-        raise Damaged(
+        raise StorageError(
             f"it has format version {stored.format_version} and this program reads version {FORMAT_VERSION}; "
             "use the release that wrote it"
         )

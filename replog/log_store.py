@@ -154,6 +154,8 @@ class LmdbLogStore:
                     f"{path / DATA_FILE}: {error}, and the identity file beside it is damaged too; {NEVER_FRESH}"
                 ) from error
             identity, distrust = expected, f"in the log, {error}"
+        except StorageError as error:
+            raise StorageError(f"{path / DATA_FILE}: {error}.") from error
         if expected is not None and identity != expected:
             raise StorageError(
                 f"{path / DATA_FILE} belongs to {_owner(identity)}, its directory to {_owner(expected)}: one of them "

@@ -3,6 +3,7 @@
 ```
 DIR/            0700
   identity      who this directory belongs to; written last by formatting, so its presence says "formatted"
+  origin        which file on the disk the log is, so that a copy of the directory is told from the original
   lock          held (flock) by the process that uses the directory; its text is that process's id
   log/          LMDB: everything Paxos must not forget, with the identity once more
   state/        LMDB: the state machine's data; made by the state store
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import Damaged, Refused, StorageError
+from .log_environment import DATA_FILE
 from .log_records import IDENTITY_KEY, decode_identity, encode_identity
 from .log_room import LogLimits
 from .log_store import LmdbLogStore
@@ -30,6 +32,7 @@ from .storage import Identity
 
 IDENTITY_FILE: Final = IDENTITY_KEY.decode()
 LOCK_FILE: Final = "lock"
+ORIGIN_FILE: Final = "origin"
 LOG_FOLDER: Final = "log"
 STATE_FOLDER: Final = "state"
 
@@ -58,7 +61,8 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
         (path / LOG_FOLDER).mkdir(mode=0o700)
         LmdbLogStore.create(path / LOG_FOLDER, identity)
         sync_folder(path / LOG_FOLDER)  # LMDB syncs what is in its file, not the file's name
-        _write_identity(path, encode_identity(identity))
+        _write_durably(path, ORIGIN_FILE, _origin_of(path))
+        _write_durably(path, IDENTITY_FILE, encode_identity(identity))
         sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
@@ -106,9 +110,11 @@ class DataDirectory:
 
         Raises
         ------
+        Refused: the directory is a copy, which may have forgotten what the node promised since (P9).
         StorageError: it is absent, truncated, damaged in its structure, or belongs to another node; the message names
             the file and the next step. Damaged *records* are no error here: ``recover`` reports them.
         """
+        _refuse_copy(self.path)
         return LmdbLogStore.open(self.log_path, self._identity, limits)
 
     def close(self) -> None:
@@ -190,16 +196,40 @@ def _refuse_contents(path: Path) -> None:
         raise Refused(f"{path} is not empty (it has {', '.join(names[:3])}); name an empty or absent directory.")
 
 
-def _write_identity(path: Path, data: bytes) -> None:
-    """Durably, and all or nothing."""
-    partial = path / f"{IDENTITY_FILE}.partial"
+def _origin_of(path: Path) -> bytes:
+    """The log's inode: it stays when a directory is renamed or its disk mounted elsewhere, and a copy has another."""
+    return b"inode %d\n" % (path / LOG_FOLDER / DATA_FILE).stat().st_ino
+
+
+def _refuse_copy(path: Path) -> None:
+    """An absent origin is taken for the word of a person that this copy is the only one, and written anew."""
+    origin_path = path / ORIGIN_FILE
+    if not (path / LOG_FOLDER / DATA_FILE).exists():
+        return  # opening the log says so
+    try:
+        origin = origin_path.read_bytes()
+        if origin != _origin_of(path):
+            raise Refused(
+                f"{path / LOG_FOLDER / DATA_FILE} is not the file that was formatted: {path} is a copy, or was "
+                "restored from a backup. A copy may have forgotten what the node promised since it was made, so "
+                f"it must not take the node's place. If the node has not run since, and the original is gone, "
+                f"delete {origin_path} and start again; otherwise {_REPLACE}."
+            )
+    except FileNotFoundError:
+        _write_durably(path, ORIGIN_FILE, _origin_of(path))
+
+
+def _write_durably(path: Path, name: str, data: bytes) -> None:
+    """All or nothing."""
+    partial = path / f"{name}.partial"
+    partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    partial.rename(path / IDENTITY_FILE)
+    partial.rename(path / name)
     sync_folder(path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from replog.data_directory import STATE_FOLDER, format_directory
+from replog.data_directory import ORIGIN_FILE, STATE_FOLDER, format_directory
 from replog.log_room import MIB
 from replog.state_store import LmdbStateStore
 
@@ -19,6 +19,11 @@ def formatted(path: Path) -> Path:
     format_directory(path, node=NODE, cluster=CLUSTER, membership=MEMBERSHIP)
     LmdbStateStore.open(path / STATE_FOLDER, map_step_bytes=MIB).close()
     return path
+
+
+def adopt(path: Path) -> None:
+    """Say that this copy of a directory may be used."""
+    (path / ORIGIN_FILE).unlink(missing_ok=True)
 
 
 def workload(directory: Path, slots: int, said: str = "-") -> list[str]:

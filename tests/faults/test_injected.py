@@ -18,7 +18,7 @@ from replog.data_directory import open_directory
 from replog.errors import StorageError
 
 from .acknowledged import Acknowledged, check_log, check_state
-from .directories import ROOT, formatted, workload
+from .directories import ROOT, adopt, formatted, workload
 from .workload import Said, run
 
 COUNT = 40
@@ -81,6 +81,7 @@ def test_a_storage_call_that_fails_ends_the_process_and_loses_nothing(
         nth = storage_calls[: place + 1].count(name)  # strace counts the calls of each name on their own
         directory = tmp_path / f"{place}-{name}-{nth}"
         shutil.copytree(original, directory)
+        adopt(directory)
         _hurt(directory, f"inject={name}:{effect}:when={nth}")
 
 

@@ -17,6 +17,7 @@ import pytest
 from replog.data_directory import format_directory, open_directory
 from replog.errors import Refused, ReplogError, StorageError
 from tests.faults.acknowledged import CLUSTER, MEMBERSHIP, NODE, Acknowledged, check_log, check_state
+from tests.faults.directories import adopt
 
 from .power_cut import ROOT, PowerCut, power_cut
 
@@ -40,6 +41,8 @@ def moments(disk: PowerCut, folder: Path) -> Iterator[tuple[Path, Acknowledged]]
     """Every moment kept: what would be found, and what had been acknowledged."""
     for number in range(1, disk.command(report=True)["moments"] + 1):
         said = (folder / f"{number}.acknowledged").read_text()
+        adopt(folder / str(number) / "node")
+        adopt(folder / str(number))
         yield folder / str(number), Acknowledged.read(said)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from replog.data_directory import IDENTITY_FILE, LOCK_FILE, LOG_FOLDER, format_directory, open_directory
+from replog.data_directory import IDENTITY_FILE, LOCK_FILE, LOG_FOLDER, ORIGIN_FILE, format_directory, open_directory
 from replog.errors import Damaged, Refused, ReplogError, StorageError
 from replog.log_environment import DATA_FILE
 from replog.log_records import FORMAT_VERSION, IDENTITY_KEY, seal
@@ -153,6 +153,21 @@ def test_a_damaged_identity_file_is_made_up_for_by_the_logs_copy(directory: Path
     """One of two copies is enough."""
     overwrite(directory / IDENTITY_FILE, 9, b"?")
     start(directory)
+
+
+def test_a_copy_of_a_directory_is_refused_until_somebody_vouches_for_it(directory: Path, tmp_path: Path) -> None:
+    """A backup that is put back forgot what was promised since; a directory that was only moved did not."""
+    copy = tmp_path / "copy"
+    shutil.copytree(directory, copy)
+    text = refusal(copy, Refused)
+    assert f"{copy} is a copy, or was restored from a backup" in text
+    assert f"delete {copy / ORIGIN_FILE}" in text
+    assert "replace a dead node" in text
+    directory.rename(tmp_path / "moved")
+    start(tmp_path / "moved")
+    (copy / ORIGIN_FILE).unlink()
+    start(copy)
+    start(copy)
 
 
 # --- in use ---

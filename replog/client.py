@@ -482,8 +482,8 @@ class Client:
                 self._session.on_expired(message.session)
                 self._has_work.set()
             case SequenceGap():
-                if message.session == self._session.number:
-                    self._write(list(self._session.resend(message.expected)))
+                self._session.on_gap(message.session, message.expected)
+                self._has_work.set()
             case SubmissionRefused():
                 self._on_refused(message)
             case QueryRefused():

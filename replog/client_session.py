@@ -6,7 +6,9 @@ answered; one that was never sent is simply dropped. A number is given to anothe
 
 Refusals. A leader that refuses a submission has not put it into the log, and since numbers have no gaps nothing behind
 it can run either. If it had never been sent anywhere else, it and everything behind it was definitely not done: the
-session is closed as soon as what came before it is answered, and the rest moves to a new one.
+session is closed as soon as what came before it is answered, and the rest moves to a new one. A call of which a part
+was taken does not move, since that part would run twice. What had been sent elsewhere keeps its numbers and is sent
+again after a pause.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from .errors import CommandFailed, CommandTooLarge, Overloaded, ReplogError, SessionExpired, StorageFull
+from .errors import (
+    CommandFailed,
+    CommandTooLarge,
+    OutcomeUnknown,
+    Overloaded,
+    ReplogError,
+    SessionExpired,
+    StorageFull,
+)
 from .parking import Parked
 from .requests import CloseSession, Commands, OpenSession, Refused, Replies, Submission, Submit
 
@@ -80,6 +90,7 @@ class ClientSession:
         self._pending: dict[int, Call] = {}
         self._pending_bytes = 0
         self._sent_before: set[int] = set()
+        self._resend_from = 0
         self._nonce = b""
         self._is_opening = False
         self._is_rolling_over = False
@@ -116,7 +127,10 @@ class ClientSession:
 
     def take_submissions(self) -> Iterator[Submit]:
         """What may be sent now: an opening, or commands that wait, as far as the window allows."""
+        if self._resend_from:
+            yield from self.resend(self._resend_from)
         if self._is_rolling_over and not self._pending:
+            yield self.closing()
             self._forget_session()
         if not self._waiting or self._is_rolling_over:
             return
@@ -145,6 +159,7 @@ class ClientSession:
     def resend(self, from_sequence: int = 0) -> Iterator[Submit]:
         """Everything unanswered (from a number on), under its old numbers; or the opening once more."""
         self._is_opening = False
+        self._resend_from = 0
         if not self._pending:
             return
         first = next(iter(self._pending))
@@ -230,6 +245,11 @@ class ClientSession:
         if self._sent_before:
             self._sent_before = {number for number in self._sent_before if number in pending}
 
+    def on_gap(self, number: int, expected: int) -> None:
+        """Something sent was lost on its way: it is sent again, once for all gaps that are told together."""
+        if number == self.number:
+            self._resend_from = min(self._resend_from or expected, expected)
+
     def on_expired(self, number: int) -> None:
         """The log has forgotten the session: what was sent in it has an unknown outcome, the rest is sent anew."""
         if number != self.number:
@@ -245,14 +265,16 @@ class ClientSession:
         """A submission was not taken. True: it has to be sent again, after a pause, from its first number on."""
         if not message.session:
             self._is_opening = False
+            self._end_waiting(message)
             return True
-        if message.session != self.number or self._is_rolling_over:
+        if message.session != self.number:
             return False
         refused = [sequence for sequence in self._pending if sequence >= message.first_sequence]
-        if not refused or any(sequence in self._sent_before for sequence in refused):
-            return bool(refused)
-        self._move_to_new_session(refused, message)
-        return True
+        if any(sequence in self._sent_before for sequence in refused):
+            self._resend_from = min(self._resend_from or refused[0], refused[0])
+        elif refused:
+            self._move_to_new_session(refused, message)
+        return bool(refused)
 
     def _move_to_new_session(self, refused: list[int], message: Refused) -> None:
         """See "Refusals" above. Whoever can't be helped by waiting is told at once."""
@@ -263,10 +285,12 @@ class ClientSession:
             calls.setdefault(call.first_sequence, call)
         self._is_rolling_over = True
         for call in reversed(calls.values()):
-            if call.left == len(call.payloads):
+            if call.first_sequence >= refused[0]:
                 self._return(call, message)
-            else:  # a part of it was taken before: the rest can't be told apart from it
-                call.error = call.error or Overloaded(f"a part of these commands was not taken: {message.reason}")
+            else:
+                call.error = call.error or OutcomeUnknown(
+                    f"the first of these commands were taken, the others were not: {message.reason}"
+                )
                 self._finish(call)
 
     def _return(self, call: Call, message: Refused) -> None:
@@ -281,6 +305,16 @@ class ClientSession:
         self._waiting.appendleft(call)
         self._waiting_commands += len(call.payloads)
 
+    def _end_waiting(self, message: Refused) -> None:
+        """No session can be opened: tell everybody, if waiting does not help."""
+        final = _FINAL_REFUSALS.get(message.code)
+        while final is not None and self._waiting:
+            call = self._waiting.popleft()
+            self._waiting_commands -= len(call.payloads)
+            if not call.is_over:
+                call.error = final(message.reason)
+                self._finish(call)
+
     # --- ends ---
 
     def _forget_session(self) -> None:
@@ -289,6 +323,7 @@ class ClientSession:
         self._nonce = b""
         self._is_opening = False
         self._is_rolling_over = False
+        self._resend_from = 0
         self._sent_before.clear()
 
     def _end_pending(self, error: Callable[[], ReplogError]) -> None:

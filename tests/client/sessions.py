@@ -1,0 +1,150 @@
+"""A log behind a ``ClientSession``: the real Applier, whose leader may lose, repeat and refuse what it is sent."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from replog.applier import Applier, Outcome
+from replog.client_session import Call, ClientSession
+from replog.memory_state_store import MemoryStateStore
+from replog.paxos.ballot import Slot
+from replog.paxos.values import Batch, encode_value
+from replog.requests import (
+    CloseSession,
+    Commands,
+    OpenSession,
+    Refused,
+    Replies,
+    SequenceGap,
+    SessionExpired,
+    SessionOpened,
+    Submission,
+    Submit,
+)
+from replog.sessions import SessionOptions
+from replog.state_machine import Command, State, StateMachine, StateView
+
+_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
+
+
+def decoded(message: Submit) -> Submission:
+    return _decoder.decode(message.submission)
+
+
+class Recorder(StateMachine):
+    """Counts each payload and answers with it and its count; a payload that begins with ``!`` raises."""
+
+    def apply(self, state: State, command: Command) -> bytes:
+        if command.payload.startswith(b"!"):
+            raise ValueError(command.payload.decode())
+        count = int(state.get(b"n/" + command.payload, b"0")) + 1
+        state.put(b"n/" + command.payload, b"%d" % count)
+        return b"%s=%d" % (command.payload, count)
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        return view.get(b"n/" + request, b"0")
+
+
+class Bench:
+    """One session, and the log it writes to.
+
+    What the session sends goes where the test says: to the log, to nobody, or back as a refusal. The connection is
+    reliable and in order as long as it lasts; a new one begins with ``reconnect``.
+    """
+
+    def __init__(self, options: SessionOptions | None = None) -> None:
+        self.woken: list[Call] = []
+        self._nonces = 0
+        self.session = ClientSession(self.woken.append, self._new_nonce)
+        self.applier = Applier(Recorder(), MemoryStateStore(), options)
+        self.slot = 0
+        self.time_ms = 1_000
+        self.answers: deque[Outcome | Refused] = deque()
+        self.sent: list[Submit] = []
+
+    def _new_nonce(self) -> bytes:
+        self._nonces += 1
+        return self._nonces.to_bytes(16, "big")
+
+    # --- callers ---
+
+    def call(self, *payloads: bytes) -> Call:
+        call = Call(payloads, 0.0)
+        self.session.add(call)
+        return call
+
+    # --- the connection ---
+
+    def take(self) -> list[Submit]:
+        """What the session wants to send now."""
+        messages = list(self.session.take_submissions())
+        self.sent += messages
+        return messages
+
+    def reconnect(self, from_sequence: int = 0) -> list[Submit]:
+        """What it sends first on a new connection, and what was under way on the old one is lost."""
+        self.answers.clear()
+        return list(self.session.resend(from_sequence))
+
+    def order(self, *messages: Submit) -> None:
+        """A leader puts these into one slot; the answers are on their way."""
+        self.slot += 1
+        value = encode_value(Batch(self.time_ms, [message.submission for message in messages]))
+        self.answers += self.applier.apply(Slot(self.slot), value)
+
+    def refuse(self, message: Submit, code: str = "overloaded") -> None:
+        """A leader does not take this one."""
+        first = getattr(decoded(message), "first_sequence", 0)
+        self.answers.append(Refused(message.session, first, code, f"because it is {code}"))
+
+    def answer(self) -> None:
+        """Hand over all answers."""
+        while self.answers:
+            self.answer_one()
+
+    def answer_one(self) -> None:
+        match self.answers.popleft():
+            case Replies() as message:
+                self.session.on_replies(message)
+            case SessionOpened() as message:
+                self.session.on_opened(message.nonce, message.session)
+            case SessionExpired() as message:
+                self.session.on_expired(message.session)
+            case SequenceGap() as message:
+                self.session.on_gap(message.session, message.expected)
+            case Refused() as message:
+                self.session.on_refused(message)
+
+    def open(self) -> int:
+        """Get the session opened; something must wait."""
+        (opening,) = self.take()
+        assert isinstance(decoded(opening), OpenSession)
+        self.order(opening)
+        self.answer()
+        return self.session.number
+
+    def run(self, turns_max: int = 50) -> None:
+        """A healthy leader from here on: everything that is sent is ordered and answered."""
+        for _ in range(turns_max):
+            self.answer()
+            messages = self.take()
+            if messages:
+                self.order(*messages)
+            elif not self.answers:
+                return
+
+    def count(self, payload: bytes) -> int:
+        """How often the state machine has run this payload."""
+        return int(self.applier.query(payload))
+
+
+def commands(message: Submit) -> Commands:
+    submission = decoded(message)
+    assert isinstance(submission, Commands)
+    return submission
+
+
+def is_closing(message: Submit) -> bool:
+    return isinstance(decoded(message), CloseSession)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .client import Answer as Answer
     from .client import Client as Client
     from .client import Receipt as Receipt
     from .client import connect as connect
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from .status import NodeStatus as NodeStatus
 
 _ROOMS = {
-    "client": ("Client", "Receipt", "connect"),
+    "client": ("Answer", "Client", "Receipt", "connect"),
     "config": ("NodeOptions", "ReplicaConfig", "load_config"),
     "embedding": ("EmbeddedReplica", "open_replica", "run_replica"),
     "errors": (

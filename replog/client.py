@@ -15,7 +15,7 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import anyio
 import anyio.abc
@@ -78,6 +78,13 @@ _NO_MEMBERS: tuple[tuple[int, str], ...] = ()
 _Reply = TypeVar("_Reply", Status, TransferAnswer)
 
 
+class Answer(NamedTuple):
+    """What a read brought back, and the slot of the state it was read from."""
+
+    reply: bytes
+    applied_through: int
+
+
 class _Asked(Parked):
     """Something that may be asked again as often as it takes."""
 
@@ -98,7 +105,7 @@ class _Read(_Asked):
         super().__init__(deadline_s)
         self.request = request
         self.is_stale = is_stale
-        self.answer: bytes | None = None
+        self.answer: Answer | None = None
 
 
 class _Question(_Asked):
@@ -228,6 +235,16 @@ class Client:
         Unavailable: no node could answer in time.
         CommandFailed: the state machine's ``query`` raised.
         """
+        return (await self.read(request, consistency=consistency, timeout=timeout)).reply
+
+    async def read(
+        self,
+        request: bytes,
+        *,
+        consistency: Consistency = "linearizable",
+        timeout: float = TIMEOUT_S,  # noqa: ASYNC109
+    ) -> Answer:
+        """Like ``query``, and says which slot the answering node had applied through."""
         if consistency not in ("linearizable", "stale"):
             raise ValueError(f"consistency is 'linearizable' or 'stale', not {consistency!r}")
         read = _Read(request, anyio.current_time() + timeout, is_stale=consistency == "stale")
@@ -505,7 +522,7 @@ class Client:
                 continue
             if position in failed:
                 read.error = CommandFailed(f"the query failed in the state machine: {answer.decode(errors='replace')}")
-            read.answer = answer
+            read.answer = Answer(answer, message.applied_through)
             wake(read)
 
     def _on_query_refused(self, message: QueryRefused) -> None:

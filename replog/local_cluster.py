@@ -61,9 +61,8 @@ async def local_cluster(
     """
     async with AsyncExitStack() as stack:
         if data_dir is None:
-            data_dir = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="replog-", ignore_cleanup_errors=True))
-            )
+            folder = tempfile.TemporaryDirectory(prefix="replog-", dir=_disk_folder(), ignore_cleanup_errors=True)
+            data_dir = Path(stack.enter_context(folder))
         ports = _free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
         members = {NodeId(number): f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
         cluster = LocalCluster(data_dir.resolve(), members, state_machine, settings)
@@ -259,6 +258,11 @@ def _environment() -> dict[str, str]:
     own = {variable for variable, key in environment_variables().items() if "." not in key}
     kept = {name: value for name, value in os.environ.items() if name not in own}
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _disk_folder() -> str | None:
+    """Where temporary files are on a disk: ``/tmp`` is memory on many machines, which would make a sync a lie."""
+    return None if os.environ.get("TMPDIR") or not os.access("/var/tmp", os.W_OK) else "/var/tmp"
 
 
 def _die_with_parent() -> None:

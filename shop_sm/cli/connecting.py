@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from replog.errors import Unavailable
+
 from ..client import ShopClient
+
+if TYPE_CHECKING:
+    from replog import Client
 
 Outcome = TypeVar("Outcome")
 DEV_ENDPOINTS = ("127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103")
@@ -43,3 +48,33 @@ async def collect(items: AsyncIterator[Outcome], limit: int) -> list[Outcome]:
         if len(found) == limit:
             break
     return found
+
+
+class LogReplica:
+    """Stale reads of one replica; satisfies ``auditing.ReplicaReader``."""
+
+    def __init__(self, log: Client, name: str, timeout_s: float) -> None:
+        self.name = name
+        self._log = log
+        self._timeout_s = timeout_s
+
+    async def read(self, request: bytes) -> tuple[bytes, int]:
+        """The answer, and the slot the replica had applied through when it gave it."""
+        answer = await self._log.read(request, consistency="stale", timeout=self._timeout_s)
+        return answer.reply, answer.applied_through
+
+    async def check_same(self) -> None:
+        """Raises ``Unavailable`` if the connection was lost meanwhile and another replica answered."""
+        status = await self._log.status(timeout=self._timeout_s)
+        if status.node != self.name:
+            raise Unavailable(f"{self.name} went away while it was read")
+
+
+@asynccontextmanager
+async def open_replica_reader(address: str, timeout_s: float) -> AsyncIterator[LogReplica]:
+    """Reads of the replica at ``address`` and no other."""
+    from replog.client import connect
+
+    async with connect([address], name="shop") as log:
+        status = await log.status(timeout=timeout_s)
+        yield LogReplica(log, status.node, timeout_s)

@@ -7,7 +7,7 @@ import re
 DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
 """Currencies whose minor unit is not a hundredth (ISO 4217)."""
 
-AMOUNT = re.compile(r"(\d{1,15})(?:\.(\d{1,3}))?")
+AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,3}))?")
 
 
 def format_money(minor: int, currency: str) -> str:

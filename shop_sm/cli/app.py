@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import cyclopts
 
-from replog.cli import new_app, run
+from replog.cli import add_command, new_app, run
 
 GROUPS = {
     "product": ("The catalogue.", {"put": "Add or change a product.", "list": "List products.",
@@ -28,8 +29,8 @@ WORDS = {
 }
 
 
-def build_app() -> cyclopts.App:
-    """The whole command tree, without importing what the commands need."""
+def build_app(tokens: Sequence[str] = ()) -> cyclopts.App:
+    """The whole command tree; of the commands' modules only those are imported that ``tokens`` name."""
     app = new_app(
         "shop",
         "A web shop on replog: products, stock, customers, orders and payments, the same on every replica.\n\n"
@@ -39,10 +40,10 @@ def build_app() -> cyclopts.App:
     for group, (summary, commands) in GROUPS.items():
         inner = new_app(group, summary)
         for word, text in commands.items():
-            inner.command(f"shop_sm.cli.{group}:{word}_{group}", name=word, help=text)
+            add_command(inner, f"shop_sm.cli.{group}:{word}_{group}", word, text, tokens=tokens)
         app.command(inner)
     for word, text in WORDS.items():
-        app.command(f"shop_sm.cli.{word}:{word}", name=word, help=text)
+        add_command(app, f"shop_sm.cli.{word}:{word}", word, text, tokens=tokens)
     return app
 
 
@@ -54,4 +55,4 @@ def _version() -> str:
 
 def main() -> NoReturn:
     """Entry point of the ``shop`` command."""
-    sys.exit(run(build_app(), sys.argv[1:]))
+    sys.exit(run(build_app(sys.argv[1:]), sys.argv[1:]))

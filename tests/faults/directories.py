@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from replog.data_directory import ORIGIN_FILE, STATE_FOLDER, format_directory
 from replog.log_room import MIB
@@ -12,6 +17,20 @@ from replog.state_store import LmdbStateStore
 from .acknowledged import CLUSTER, MEMBERSHIP, NODE
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: what it is used for kills processes and breaks calls, never the machine.
+
+    A sync of a busy disk takes tens of milliseconds, and these tests commit tens of thousands of times.
+    """
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="replog-test-", dir=memory) as folder:
+        yield Path(folder)
 
 
 def formatted(path: Path) -> Path:

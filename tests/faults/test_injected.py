@@ -69,17 +69,17 @@ def traced(directory: Path, words: list[str]) -> tuple[subprocess.CompletedProce
 @pytest.mark.parametrize("first", range(0, COUNT, 10))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_storage_call_that_fails_ends_the_process_and_loses_nothing(
-    tmp_path: Path, storage_calls: list[str], fault: str, first: int
+    quick_path: Path, storage_calls: list[str], fault: str, first: int
 ) -> None:
     """Whichever storage call fails, the process ends with the storage error's code, and restarts whole."""
     names, effect = FAULTS[fault]
     places = [place for place, name in enumerate(storage_calls) if name in names][:COUNT]
     assert len(places) == COUNT
-    original = formatted(tmp_path / "original")
+    original = formatted(quick_path / "original")
     for place in places[first : first + 10]:
         name = storage_calls[place]
         nth = storage_calls[: place + 1].count(name)  # strace counts the calls of each name on their own
-        directory = tmp_path / f"{place}-{name}-{nth}"
+        directory = quick_path / f"{place}-{name}-{nth}"
         shutil.copytree(original, directory)
         adopt(directory)
         _hurt(directory, f"inject={name}:{effect}:when={nth}")

@@ -13,9 +13,9 @@ from .directories import ROOT, formatted, workload
 ROUNDS = 24
 
 
-def test_nothing_acknowledged_is_lost_when_the_process_is_killed_again_and_again(tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_when_the_process_is_killed_again_and_again(quick_path: Path) -> None:
     """After every SIGKILL each acknowledged record is there, no promise is forgotten, and state and position agree."""
-    directory = formatted(tmp_path / "node")
+    directory = formatted(quick_path / "node")
     chance = random.Random(3)
     said = Acknowledged()
     for _round in range(ROUNDS):

@@ -45,9 +45,9 @@ def record(slot: int) -> AcceptedSlot:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
+def directory(quick_path: Path) -> Path:
     """A stopped node with chosen and unchosen slots, and freed pages; one flipped bit makes its newest root older."""
-    path = formatted(tmp_path / "node")
+    path = formatted(quick_path / "node")
     held = open_directory(path)
     store = held.open_log(LIMITS)
     store.recover()

@@ -19,9 +19,7 @@ from replog.errors import Refused, ReplogError, StorageError
 from tests.faults.acknowledged import CLUSTER, MEMBERSHIP, NODE, Acknowledged, check_log, check_state
 from tests.faults.directories import adopt
 
-from .power_cut import ROOT, PowerCut, power_cut
-
-__all__ = ["power_cut"]
+from .power_cut import ROOT, PowerCut
 
 pytestmark = pytest.mark.power_cut
 
@@ -46,14 +44,14 @@ def moments(disk: PowerCut, folder: Path) -> Iterator[tuple[Path, Acknowledged]]
         yield folder / str(number), Acknowledged.read(said)
 
 
-def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(power_cut: PowerCut, tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(power_cut: PowerCut, quick_path: Path) -> None:
     """Acceptances, promises and flushes that were acknowledged are found after a cut behind every storage call."""
     formatted(power_cut)
-    power_cut.command(watch="/node", into=str(tmp_path), count=240, stride=1)
+    power_cut.command(watch="/node", into=str(quick_path), count=240, stride=1)
     done = work(power_cut, 45)
     assert done.returncode == 0, done.stderr
     seen = set()
-    for directory, said in moments(power_cut, tmp_path):
+    for directory, said in moments(power_cut, quick_path):
         check_log(directory, said)
         check_state(directory, said)
         seen.add(said)
@@ -62,13 +60,13 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(power_cut: Pow
     assert max(said.state for said in seen) > 5
 
 
-def test_a_power_cut_while_formatting_leaves_a_whole_node_or_none(power_cut: PowerCut, tmp_path: Path) -> None:
+def test_a_power_cut_while_formatting_leaves_a_whole_node_or_none(power_cut: PowerCut, quick_path: Path) -> None:
     """After a cut during ``init`` the directory opens with a sound log, or is refused as not formatted."""
-    power_cut.command(watch="/", into=str(tmp_path), count=200, stride=1)
+    power_cut.command(watch="/", into=str(quick_path), count=200, stride=1)
     formatted(power_cut)
     refusals = []
     whole = 0
-    for directory, _said in moments(power_cut, tmp_path):
+    for directory, _said in moments(power_cut, quick_path):
         try:
             open_directory(directory / "node").close()
         except Refused as error:
@@ -108,14 +106,14 @@ def _work_until_cut(disk: PowerCut, *, lines: int, seed: int | None) -> str:
     return text
 
 
-def test_a_log_that_leaves_out_syncs_is_caught(power_cut: PowerCut, tmp_path: Path) -> None:
+def test_a_log_that_leaves_out_syncs_is_caught(power_cut: PowerCut, quick_path: Path) -> None:
     """The harness can fail: without synchronous commits, acknowledged acceptances are lost and it says so."""
     formatted(power_cut)
-    power_cut.command(watch="/node", into=str(tmp_path), count=60, stride=3)
+    power_cut.command(watch="/node", into=str(quick_path), count=60, stride=3)
     done = work(power_cut, 45, "--careless")
     assert done.returncode == 0, done.stderr
     caught = 0
-    for directory, said in moments(power_cut, tmp_path):
+    for directory, said in moments(power_cut, quick_path):
         try:
             check_log(directory, said)
         except (AssertionError, ReplogError):

@@ -1,0 +1,5 @@
+"""Fixtures of the fault tests."""
+
+from tests.faults.directories import quick_path
+
+__all__ = ["quick_path"]

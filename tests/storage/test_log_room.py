@@ -1,0 +1,258 @@
+"""The log's file stays within a derived bound, and a full disk is a wait, not a failure.
+
+The bound, as ``docs/STORAGE.md`` derives it: pages in use for the tail and one compaction step, three times what one
+transaction turns over, what is allocated ahead of use.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from crc32c import crc32c
+
+from replog.data_directory import LOG_FOLDER, format_directory, open_directory
+from replog.errors import StorageFull
+from replog.log_environment import DATA_FILE
+from replog.log_pages import PageReport, check_pages
+from replog.log_room import MIB, PATH_BYTES, LogLimits
+from replog.log_store import LmdbLogStore
+from replog.log_writer import LogWriter
+from replog.paxos.ballot import Ballot, Slot
+from replog.paxos.effects import LogWrite
+from replog.paxos.messages import AcceptedSlot
+from tests.faults.acknowledged import CLUSTER, MEMBERSHIP, NODE
+from tests.faults.directories import ROOT
+
+PAGE_BYTES = 4096
+BALLOT = Ballot(1, NODE)
+WAIT_S = 30.0
+
+
+def record(slot: int, size: int) -> AcceptedSlot:
+    value = (b"%08d" % slot * (size // 8 + 1))[:size]
+    return AcceptedSlot(Slot(slot), BALLOT, crc32c(value), value)
+
+
+@contextmanager
+def opened(path: Path, limits: LogLimits) -> Iterator[LmdbLogStore]:
+    """The log of a new node in ``path``, or of the one that is there."""
+    if not path.exists():
+        format_directory(path, node=NODE, cluster=CLUSTER, membership=MEMBERSHIP)
+    held = open_directory(path)
+    store = held.open_log(limits)
+    try:
+        store.recover()
+        yield store
+    finally:
+        store.close()
+        held.close()
+
+
+def pages(store: LmdbLogStore) -> PageReport:
+    data = (store.path / DATA_FILE).read_bytes()
+    return check_pages(lambda offset, length: data[offset : offset + length], len(data))
+
+
+def pages_for(slots: int, value_bytes: int) -> int:
+    """Pages that ``slots`` appended records fill, with the branches above them."""
+    node_bytes = 8 + 8 + 21 + value_bytes
+    big_pages = 0
+    if node_bytes > PAGE_BYTES // 2 - 10:
+        big_pages = slots * -(-(16 + 21 + value_bytes) // PAGE_BYTES)
+        node_bytes = 8 + 8 + 8
+    leaves = -(-slots // ((PAGE_BYTES - 16) // (node_bytes + node_bytes % 2 + 2)))
+    return big_pages + leaves + leaves // 100 + 2
+
+
+def pages_bound(tail_slots: int, value_bytes: int, group_slots: int, drop_slots: int) -> int:
+    """The highest page the file can get to: what is in use, and what two transactions freed and one takes."""
+    kept = pages_for(tail_slots + group_slots + drop_slots, value_bytes)
+    turned_over = pages_for(max(group_slots, drop_slots), value_bytes) + 12
+    return 2 + 2 + kept + 3 * turned_over
+
+
+def file_bound(pages: int, value_bytes: int, group_slots: int) -> int:
+    """With what is allocated ahead: one transaction's estimate and one step."""
+    need_bytes = group_slots * (value_bytes + PAGE_BYTES + 64) + PATH_BYTES
+    used_bytes = pages * PAGE_BYTES
+    return used_bytes + need_bytes + max(MIB, (used_bytes + need_bytes) // 7)
+
+
+def run_through(store: LmdbLogStore, slots: int, *, tail: int, size: int, group: int, drop: int) -> int:
+    """Write ``slots`` in groups, keep ``tail`` of them; returns the largest size the file had."""
+    largest = 0
+    compacted = 0
+    for first in range(1, slots + 1, group):
+        records = tuple(record(slot, size) for slot in range(first, first + group))
+        store.write([LogWrite(None, records, Slot(first - 1))])
+        while first - 1 - tail > compacted:
+            compacted = store.compact(Slot(first - 1 - tail), slots_max=drop)
+        largest = max(largest, store.file_bytes)
+    return largest
+
+
+@pytest.mark.parametrize(
+    ("slots", "size", "group", "drop"),
+    [
+        pytest.param(100_000, 200, 100, 256, id="100,000 short ones"),
+        pytest.param(4_000, 200, 1, 16, id="one at a time"),
+        pytest.param(20_000, 1_500, 16, 256, id="two to a page"),
+        pytest.param(10_000, 9_000, 50, 256, id="three pages each"),
+    ],
+)
+def test_a_log_with_a_tail_stays_within_its_bound(
+    quick_path: Path, slots: int, size: int, group: int, drop: int
+) -> None:
+    """However many slots go through, file and pages stay within what tail and transactions need."""
+    tail = 1_000
+    bound = pages_bound(tail, size, group, drop)
+    with opened(quick_path / "node", LogLimits()) as store:
+        largest = run_through(store, slots, tail=tail, size=size, group=group, drop=drop)
+        report = pages(store)
+    assert report.entries <= tail + group + drop
+    assert report.last_page <= bound
+    assert largest <= file_bound(bound, size, group)
+
+
+HOLD_A_VIEW = """
+import pathlib, sys
+from replog.log_view import open_log_view
+with open_log_view(pathlib.Path(sys.argv[1])):
+    print("pinned", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_reader_that_never_ends_breaks_the_bound_until_it_is_gone(quick_path: Path) -> None:
+    """The bound is not vacuous: a view held open keeps every freed page, and a killed one does not after a restart."""
+    bound = pages_bound(1_000, 200, 100, 256)
+    path = quick_path / "node"
+    with opened(path, LogLimits()) as store:
+        run_through(store, 2_000, tail=1_000, size=200, group=100, drop=256)
+        command = [sys.executable, "-c", HOLD_A_VIEW, str(path / LOG_FOLDER)]
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "pinned\n"
+            _go_on(store, 2_001, 12_000)
+            held = pages(store).last_page
+            child.kill()
+        assert held > bound
+    with opened(path, LogLimits()) as store:
+        _go_on(store, 12_001, 40_000)
+        assert pages(store).last_page <= held + bound
+
+
+def _go_on(store: LmdbLogStore, first: int, last: int) -> None:
+    for start in range(first, last + 1, 100):
+        records = tuple(record(slot, 200) for slot in range(start, start + 100))
+        store.write([LogWrite(None, records, Slot(start - 1))])
+        store.compact(Slot(start - 1_000), slots_max=256)
+
+
+# --- full ---
+
+
+def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path: Path) -> None:
+    """New commands are refused before the log is full; promises and compaction go on; room made is room used."""
+    limits = LogLimits(map_step_bytes=MIB, bytes_max=4 * MIB)
+    with opened(quick_path / "node", limits) as store:
+        last, early = _fill(store)
+        assert 0 < early < last
+        assert store.file_bytes <= 4 * MIB
+        with pytest.raises(StorageFull, match=re.escape(f"{store.path / DATA_FILE}: no room")):
+            store.write([LogWrite(None, (record(last + 1, 4_000),), None)])
+        promise = Ballot(7, NODE)
+        store.write([LogWrite(promise, (), Slot(last))])
+        compacted = Slot(0)
+        while compacted < last:
+            compacted = store.compact(Slot(last), slots_max=64)
+        assert not store.is_nearly_full()
+        again, _early = _fill(store, first=last + 1)
+        assert again - last > last // 2
+    with opened(quick_path / "node", limits) as store:
+        recovered = store.recover()
+        assert recovered.promise == promise
+        assert recovered.damaged_reason == ""
+        assert len(recovered.accepted) == again - last
+
+
+def _fill(store: LmdbLogStore, first: int = 1) -> tuple[int, int]:
+    """Write until there is no room: the last slot that went in, and the one at which it was nearly full."""
+    early = 0
+    for slot in range(first, first + 100_000):
+        if not early and store.is_nearly_full():
+            early = slot
+        try:
+            store.write([LogWrite(None, (record(slot, 4_000),), None)])
+        except StorageFull:
+            return slot - 1, early
+    raise AssertionError("it never became full")
+
+
+@contextmanager
+def small_disk(path: Path, size: str) -> Iterator[Path]:
+    """A tmpfs that is soon full; skips where none can be mounted."""
+    path.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> None:
+    """The writer holds a group that finds no room, and writes it when somebody made some; nothing is lost."""
+    with small_disk(quick_path / "disk", "8m") as disk, opened(disk / "node", LogLimits(map_step_bytes=MIB)) as store:
+        ballast = disk / "ballast"
+        durable: list[int] = []
+        failures: list[BaseException] = []
+        changed = threading.Condition()
+
+        def on_durable(ticket: int) -> None:
+            with changed:
+                durable.append(ticket)
+                changed.notify_all()
+
+        writer = LogWriter(store, on_durable=on_durable, on_failure=failures.append, room_retry_s=0.01)
+        writer.start()
+        try:
+            _fill_with_ballast(ballast, leave_bytes=PATH_BYTES)
+            for slot in range(1, 601):
+                writer.submit(slot, LogWrite(None, (record(slot, 4_000),), None))
+            _wait(changed, lambda: writer.is_waiting_for_room)
+            assert store.is_nearly_full()
+            assert not failures
+            ballast.unlink()
+            _wait(changed, lambda: 600 in durable)
+        finally:
+            writer.close()
+        assert not failures
+        assert writer.statistics().waits_for_room >= 1
+        assert len(store.recover().accepted) == 600
+
+
+def _fill_with_ballast(path: Path, *, leave_bytes: int) -> None:
+    disk = os.statvfs(path.parent)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - leave_bytes)
+
+
+def _wait(changed: threading.Condition, is_so: Callable[[], bool]) -> None:
+    """Until it is so; what nobody announces is looked at again and again."""
+    deadline = time.monotonic() + WAIT_S
+    with changed:
+        while not changed.wait_for(is_so, timeout=0.01):
+            assert time.monotonic() < deadline, "it did not happen in time"

@@ -38,7 +38,8 @@ class Outcome:
 
     Parameters
     ----------
-    unreachable: endpoints that did not answer, and why.
+    unreachable
+        endpoints that did not answer, and why.
     """
 
     audits: list[ReplicaAudit]

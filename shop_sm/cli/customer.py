@@ -22,8 +22,10 @@ def add_customer(
 
     Parameters
     ----------
-    customer: an id, 1 to 64 printable ASCII characters without blanks.
-    name: unique in the shop.
+    customer
+        an id, 1 to 64 printable ASCII characters without blanks.
+    name
+        unique in the shop.
     """
     result = with_shop(endpoints, timeout, lambda shop: shop.register_customer(customer, name))
     sentence = f"{customer} is registered as {name}"

@@ -50,8 +50,10 @@ def demo(
 
     Parameters
     ----------
-    file: CDNOW's master or sample file; the sample of 6,919 orders that comes with this program if left out.
-    data_dir: keeps the replicas' data and logs; a temporary folder, deleted on exit, if left out.
+    file
+        CDNOW's master or sample file; the sample of 6,919 orders that comes with this program if left out.
+    data_dir
+        keeps the replicas' data and logs; a temporary folder, deleted on exit, if left out.
     """
     if kills < 0:
         raise ConfigError(f"--kills is {kills}; write 0 or more")
@@ -80,8 +82,10 @@ class Outcome:
 
     Parameters
     ----------
-    known: what the file itself sums to.
-    gaps_ms: for each kill, how long no order was answered.
+    known
+        what the file itself sums to.
+    gaps_ms
+        for each kill, how long no order was answered.
     """
 
     known: KnownTotals

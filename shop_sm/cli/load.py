@@ -30,8 +30,10 @@ def load(
 
     Parameters
     ----------
-    file: CDNOW's master or sample file; the sample that comes with this program if left out.
-    name: begins every order's id; the file's name if left out. Under another name the same file is other orders.
+    file
+        CDNOW's master or sample file; the sample that comes with this program if left out.
+    name
+        begins every order's id; the file's name if left out. Under another name the same file is other orders.
     """
     if not 0 < outstanding <= WINDOW:
         raise ConfigError(f"--outstanding is {outstanding}; write 1 to {WINDOW}")

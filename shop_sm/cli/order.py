@@ -39,10 +39,14 @@ def place_order(
 
     Parameters
     ----------
-    order: an id of your choice; the same command again is the same order.
-    lines: each as sku=quantity, like tea-250=2.
-    customer: whose order it is.
-    pay_within_s: seconds until an unpaid order gives its goods back.
+    order
+        an id of your choice; the same command again is the same order.
+    lines
+        each as sku=quantity, like tea-250=2.
+    customer
+        whose order it is.
+    pay_within_s
+        seconds until an unpaid order gives its goods back.
     """
     wanted = [parse_line(line) for line in lines]
     result = with_shop(
@@ -77,8 +81,10 @@ def pay_order(
 
     Parameters
     ----------
-    order: its id.
-    reference: the payment's; the order's id if left out. The same one again is the same payment.
+    order
+        its id.
+    reference
+        the payment's; the order's id if left out. The same one again is the same payment.
     """
 
     async def pay(shop: ShopClient) -> OrderAdvanced | Refusal | NotFound:
@@ -193,9 +199,12 @@ def list_order(
 
     Parameters
     ----------
-    customer: whose orders.
-    status: placed, paid, shipped, delivered, cancelled, expired, refund_due or refunded.
-    limit: at most this many.
+    customer
+        whose orders.
+    status
+        placed, paid, shipped, delivered, cancelled, expired, refund_due or refunded.
+    limit
+        at most this many.
     """
     if bool(customer) == bool(status):
         raise ConfigError("say either --customer or --status, so that it is clear which orders are meant")

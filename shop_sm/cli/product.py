@@ -27,11 +27,16 @@ def put_product(
 
     Parameters
     ----------
-    sku: 1 to 64 printable ASCII characters without blanks.
-    name: what customers see.
-    price: like 24.99.
-    currency: three capital letters.
-    picture_url: where its picture is.
+    sku
+        1 to 64 printable ASCII characters without blanks.
+    name
+        what customers see.
+    price
+        like 24.99.
+    currency
+        three capital letters.
+    picture_url
+        where its picture is.
     """
     try:
         price_minor = parse_money(price, currency)
@@ -84,8 +89,10 @@ def list_product(
 
     Parameters
     ----------
-    prefix: only skus that begin so.
-    limit: at most this many.
+    prefix
+        only skus that begin so.
+    limit
+        at most this many.
     """
     products = with_shop(endpoints, timeout, lambda shop: collect(shop.products(prefix), limit))
     return present_list("products", products, products_table(products), as_json=json)

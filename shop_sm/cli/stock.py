@@ -22,9 +22,12 @@ def adjust_stock(
 
     Parameters
     ----------
-    sku: which product.
-    delta: units, negative for goods that are gone.
-    reference: the delivery note's number; the same one twice is booked once.
+    sku
+        which product.
+    delta
+        units, negative for goods that are gone.
+    reference
+        the delivery note's number; the same one twice is booked once.
     """
     result = with_shop(endpoints, timeout, lambda shop: shop.adjust_stock(sku, delta, reference))
     sentence = "" if isinstance(result, Refusal) else f"{sku}: {result.on_hand:,} on hand after {reference}"
@@ -43,8 +46,10 @@ def low_stock(
 
     Parameters
     ----------
-    at_most: this many or fewer.
-    limit: at most this many products.
+    at_most
+        this many or fewer.
+    limit
+        at most this many products.
     """
     products = with_shop(endpoints, timeout, lambda shop: collect(shop.low_stock(at_most), limit))
     return present_list("products", products, products_table(products), as_json=json)

@@ -20,8 +20,10 @@ def totals(
 
     Parameters
     ----------
-    by_day: one row a day, oldest first.
-    limit: at most this many days.
+    by_day
+        one row a day, oldest first.
+    limit
+        at most this many days.
     """
     if by_day:
         days = with_shop(endpoints, timeout, lambda shop: collect(shop.days(), limit))

@@ -1,0 +1,256 @@
+"""The log's writer: order, groups, one word a group, and silence after a failure.
+
+``GatedLog`` is the simulator's disk, whose contract the LMDB log shares, with a gate before each call: a disk that is
+as slow as the test wants.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from crc32c import crc32c
+
+from replog.data_directory import open_directory
+from replog.errors import StorageError, StorageFull
+from replog.log_writer import LogWriter
+from replog.paxos.ballot import Ballot, NodeId, Slot
+from replog.paxos.effects import LogWrite
+from replog.paxos.membership import Membership
+from replog.paxos.messages import AcceptedSlot
+from replog.sim.disk import SimLogStore
+from replog.storage import LogStore
+from tests.faults.acknowledged import LIMITS
+from tests.faults.directories import formatted
+
+BALLOT = Ballot(2, NodeId(1))
+MEMBERS = Membership(1, (NodeId(1), NodeId(2), NodeId(3)))
+WAIT_S = 30.0
+
+
+class GatedLog(SimLogStore):
+    """Each call waits until the gate is open, and is noted when it is done."""
+
+    def __init__(self) -> None:
+        super().__init__(b"cluster of tests", NodeId(1), b"incarnation 0001", MEMBERS)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Event()
+        self.is_full = False
+        self.calls: list[tuple[str, int]] = []
+
+    def write(self, writes: list[LogWrite]) -> None:
+        self._pass()
+        if self.is_full:
+            raise StorageFull("the gated disk is full")
+        super().write(writes)
+        self.calls.append(("write", len(writes)))
+
+    def compact(self, through: Slot, *, slots_max: int) -> Slot:
+        self._pass()
+        reached = super().compact(through, slots_max=slots_max)
+        self.calls.append(("compact", reached))
+        return reached
+
+    def install_floor(self, through: Slot, membership: Membership) -> None:
+        self._pass()
+        super().install_floor(through, membership)
+        self.calls.append(("floor", through))
+
+    def _pass(self) -> None:
+        self.arrived.set()
+        assert self.gate.wait(WAIT_S)
+
+
+class Owner:
+    """Hears what the writer says, on the writer's thread."""
+
+    def __init__(self, store: LogStore, **options: float | int | bool) -> None:
+        self.durable: list[int] = []
+        self.failures: list[BaseException] = []
+        self.compacted: list[int] = []
+        self.writer = LogWriter(
+            store,
+            on_durable=self.durable.append,
+            on_failure=self.failures.append,
+            on_compacted=self.compacted.append,
+            room_retry_s=0.001,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def wait_until(self, is_so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not is_so():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def log() -> GatedLog:
+    return GatedLog()
+
+
+@pytest.fixture
+def owner(log: GatedLog) -> Iterator[Owner]:
+    made = Owner(log, compaction_slots_max=4)
+    made.writer.start()
+    yield made
+    log.gate.set()
+    made.writer.close()
+
+
+def accept(slot: int, *, chosen_through: int | None = None) -> LogWrite:
+    value = b"value %d" % slot
+    record = AcceptedSlot(Slot(slot), BALLOT, crc32c(value), value)
+    return LogWrite(None, (record,), None if chosen_through is None else Slot(chosen_through))
+
+
+def test_what_gathers_behind_a_slow_disk_becomes_one_transaction_and_one_word(log: GatedLog, owner: Owner) -> None:
+    """While the first write is under way the others wait together; the last ticket speaks for all of them."""
+    log.gate.clear()
+    owner.writer.submit(1, accept(1))
+    assert log.arrived.wait(WAIT_S)
+    for ticket in range(2, 51):
+        owner.writer.submit(ticket, accept(ticket))
+    assert owner.durable == []
+    log.gate.set()
+    owner.wait_until(lambda: 50 in owner.durable)
+    assert owner.durable == [1, 50]
+    assert log.calls == [("write", 1), ("write", 49)]
+    statistics = owner.writer.statistics()
+    assert (statistics.commits, statistics.writes, statistics.records) == (2, 50, 50)
+    assert sum(statistics.latency_us_log2) == 2
+
+
+def test_a_failed_write_is_said_once_and_is_the_last(log: GatedLog, owner: Owner) -> None:
+    """What was durable before it stays so; nothing submitted after it is written or acknowledged (P1)."""
+    owner.writer.submit(1, accept(1))
+    owner.wait_until(lambda: owner.durable == [1])
+    log.fail_next_write()
+    owner.writer.submit(2, accept(2))
+    owner.wait_until(lambda: bool(owner.failures))
+    log.replace()
+    owner.writer.submit(3, accept(3))
+    owner.writer.close()
+    assert owner.durable == [1]
+    assert [type(error) for error in owner.failures] == [StorageError]
+    assert set(log.slots) == {1}
+
+
+def test_a_full_disk_is_waited_for_in_order(log: GatedLog, owner: Owner) -> None:
+    """Nothing overtakes the group that waits, and it is written when there is room."""
+    log.is_full = True
+    owner.writer.submit(1, accept(1))
+    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.writer.submit(2, accept(2))
+    assert owner.durable == []
+    log.is_full = False
+    owner.wait_until(lambda: owner.durable == [1, 2])
+    assert not owner.writer.is_waiting_for_room
+    assert owner.writer.statistics().waits_for_room == 1
+    assert not owner.failures
+
+
+def test_closing_gives_up_what_waits_for_room(log: GatedLog, owner: Owner) -> None:
+    """It was never written, so giving it up loses nothing that was acknowledged."""
+    log.is_full = True
+    owner.writer.submit(1, accept(1))
+    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.writer.close()
+    assert owner.durable == []
+    assert log.slots == {}
+
+
+def test_a_full_disk_lets_compaction_make_room(log: GatedLog, owner: Owner) -> None:
+    """What may be dropped is dropped while the group waits."""
+    for slot in range(1, 9):
+        owner.writer.submit(slot, accept(slot, chosen_through=slot))
+    owner.wait_until(lambda: 8 in owner.durable)
+    log.is_full = True
+    owner.writer.submit(9, accept(9))
+    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.writer.request_compaction(Slot(8))
+    log.is_full = False
+    owner.wait_until(lambda: 9 in owner.durable and owner.compacted[-1:] == [8])
+    assert set(log.slots) == {9}
+
+
+def test_compaction_drops_a_bounded_number_at_a_time_and_lets_writes_in_between(log: GatedLog, owner: Owner) -> None:
+    """A write that arrives does not wait for all of it."""
+    for slot in range(1, 21):
+        owner.writer.submit(slot, accept(slot, chosen_through=slot))
+    owner.wait_until(lambda: 20 in owner.durable)
+    log.gate.clear()
+    log.arrived.clear()
+    owner.writer.request_compaction(Slot(16))
+    assert log.arrived.wait(WAIT_S)
+    owner.writer.submit(21, accept(21))
+    log.gate.set()
+    owner.wait_until(lambda: owner.compacted[-1:] == [16] and 21 in owner.durable)
+    assert owner.compacted == [4, 8, 12, 16]
+    between = log.calls[log.calls.index(("compact", 4)) : log.calls.index(("compact", 16))]
+    assert ("write", 1) in between
+
+
+def test_a_floor_is_installed_in_its_turn(log: GatedLog, owner: Owner) -> None:
+    """What was submitted before it is durable before it, and what comes after it comes after."""
+    log.gate.clear()
+    owner.writer.submit(1, accept(1))
+    assert log.arrived.wait(WAIT_S)
+    owner.writer.submit(2, accept(2))
+    installed: list[list[int]] = []
+    owner.writer.request_floor(Slot(10), MEMBERS, lambda: installed.append(list(owner.durable)))
+    owner.writer.submit(3, accept(11))
+    log.gate.set()
+    owner.wait_until(lambda: 3 in owner.durable)
+    assert installed == [[1, 2]]
+    assert [call for call, _number in log.calls if call != "compact"] == ["write", "write", "floor", "write"]
+    assert set(log.slots) == {11}
+
+
+def test_closing_finishes_what_was_submitted(log: GatedLog, owner: Owner) -> None:
+    """A clean stop leaves nothing behind that was promised to be written."""
+    for ticket in range(1, 101):
+        owner.writer.submit(ticket, accept(ticket))
+    owner.writer.close()
+    assert owner.durable[-1] == 100
+    assert len(log.slots) == 100
+
+
+def test_without_a_thread_a_write_is_durable_when_submit_returns(log: GatedLog) -> None:
+    """The same steps on the caller's thread, to measure what the thread costs."""
+    owner = Owner(log, is_threaded=False)
+    owner.writer.start()
+    for ticket in (1, 2, 3):
+        owner.writer.submit(ticket, accept(ticket))
+        assert owner.durable == list(range(1, ticket + 1))
+    owner.writer.request_compaction(Slot(2))
+    assert owner.compacted == [2]
+    owner.writer.close()
+
+
+def test_reads_go_on_beside_the_writer(quick_path: Path) -> None:
+    """Old slots are read from the real log while it is written and compacted, and are whole or gone."""
+    held = open_directory(formatted(quick_path / "node"))
+    store = held.open_log(LIMITS)
+    store.recover()
+    owner = Owner(store)
+    owner.writer.start()
+    try:
+        for slot in range(1, 3001):
+            owner.writer.submit(slot, accept(slot, chosen_through=slot - 1))
+            if slot % 100 == 0:
+                owner.writer.request_compaction(Slot(slot - 99))
+            if owner.durable and slot % 7 == 0:
+                last = owner.durable[-1]
+                found = store.read(Slot(last), Slot(last), slots_max=1, bytes_max=100)
+                assert found in ([], [accept(last).slots[0]])
+        owner.wait_until(lambda: 3000 in owner.durable)
+    finally:
+        owner.writer.close()
+        store.close()
+        held.close()
+    assert not owner.failures

@@ -74,6 +74,8 @@ class HostOptions:
     paxos: Options
     sessions: SessionOptions
     flush_interval_s: float = 0.05
+    flush_s: float = 0.001
+    """How long the state's flush takes."""
     log_tail_slots: int = 50
     state_piece_bytes: int = 4096
     turn_delay_s: float = 0.0
@@ -550,7 +552,7 @@ class Host:
     def _begin_flush(self) -> None:
         self._later(self._options.flush_interval_s, self._begin_flush)
         if not self.is_paused and self._applier.begin_flush():
-            self._later(self._weather.write_s * 2, self._flushed)
+            self._later(self._options.flush_s, self._flushed)
 
     def _flushed(self) -> None:
         self._applier.flush()

@@ -95,7 +95,8 @@ class Simulation:
                 digest_interval_slots=draw.choice((1, 16)),
             ),
             flush_interval_s=draw.choice((0.02, 0.2)),
-            log_tail_slots=draw.choice((2, 20, 1000)),
+            flush_s=draw.choice((0.001, 0.05)),
+            log_tail_slots=draw.choice((0, 2, 20, 1000)),
             state_piece_bytes=draw.choice((64, 4096)),
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
         )

@@ -26,11 +26,13 @@ class Mutant(NamedTuple):
     name: what the broken program does.
     pitfall: the numbered mistake it repeats, or 0 for one of our own.
     changes: the bug as text.
+    equivalent: empty, or why the changed program does the same: such a one is explained and not counted.
     """
 
     name: str
     pitfall: int
     changes: tuple[Change, ...]
+    equivalent: str = ""
 
 
 ACCEPTOR = "paxos/acceptor.py"
@@ -292,6 +294,8 @@ MUTANTS = (
                 "            self._hint_through = max(self._hint_through, chosen_through)\n",
             ),
         ),
+        "what an older ballot's leader knew chosen is what every later ballot proposes there (P5), so a record of the "
+        "later ballot holds the chosen value all the same",
     ),
     Mutant(
         "an acceptor confirms a deposed leader",
@@ -335,8 +339,8 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                "        self._raise_promise(message.ballot)\n        if message.slot > self.chosen_through:",
-                "        if message.slot > self.chosen_through:",
+                "        self._raise_promise(message.ballot)\n        if message.slot > max(",
+                "        if message.slot > max(",
             ),
             _NO_HELD_ASSERT,
             _NO_CRC_ASSERT,
@@ -380,6 +384,76 @@ MUTANTS = (
             ),
             _NO_PROMISE_ASSERT,
             _NO_HELD_ASSERT,
+        ),
+    ),
+    Mutant(
+        "a proposal is written over a lesson",
+        0,
+        (Change(ACCEPTOR, "max(self.chosen_through, self.taught_through)", "self.chosen_through"),),
+    ),
+    Mutant(
+        "sessions come back in another order",
+        15,
+        (
+            Change(
+                "sessions.py",
+                "self._last_rank = self._last_rank + 1 if slot == self._last_slot else 0",
+                "self._last_rank = 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "no memory of what a session has done",
+        15,
+        (Change("applier.py", "        if first < expected:\n", "        if first < expected and False:\n"),),
+    ),
+    Mutant(
+        "a retry beside its first copy is not answered",
+        16,
+        (
+            Change(
+                "applier.py",
+                "            outcomes.extend(session.replies(first, first + repeated - 1))\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "a wiped node is let in under its old id",
+        19,
+        (
+            Change(
+                "sim/host.py",
+                "if self.peers[sender].first_incarnation != incarnation or self.is_foreign:",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "the log is compacted before the state is durable",
+        20,
+        (
+            Change(
+                "sim/host.py",
+                "self._applier.durable_through - self._options.log_tail_slots",
+                "self._applier.applied_through - self._options.log_tail_slots",
+            ),
+        ),
+    ),
+    Mutant(
+        "a peer that fell silent is asked for ever",
+        0,
+        (Change(LEARNER, "        self._unanswered.add(self._question.peer)\n", ""),),
+    ),
+    Mutant(
+        "damage is repaired from logs only",
+        0,
+        (
+            Change(
+                LEARNER,
+                "        if not fresh:\n            if ahead:\n",
+                "        if not fresh:\n            if len(able) < len(ahead) and not self._without.get(slot):\n",
+            ),
         ),
     ),
 )

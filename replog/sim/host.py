@@ -315,6 +315,9 @@ class Host:
     # --- effects ---
 
     def _obey(self, effects: Effects) -> None:
+        for record in effects.release:
+            # What this node knows chosen it may say at once: the checker hears of it before it hears the messages.
+            self._checker.on_released(self.node, record, self.disk)
         for outbound in effects.send:
             self._send(outbound.target, outbound.message)
         if effects.write is not None:
@@ -325,8 +328,6 @@ class Host:
         if effects.notices:
             self._notice(effects)
         if effects.release:
-            for record in effects.release:
-                self._checker.on_released(self.node, record, self.disk)
             self._released.extend(effects.release)
             self._apply()
         if effects.reads or effects.reads_refused:

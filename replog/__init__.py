@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .errors import Unavailable as Unavailable
     from .local_cluster import LocalCluster as LocalCluster
     from .local_cluster import local_cluster as local_cluster
+    from .paxos.ballot import NodeId as NodeId
     from .requests import LogEntry as LogEntry
     from .state_machine import Command as Command
     from .state_machine import State as State
@@ -49,6 +50,7 @@ _ROOMS = {
         "ReplogError", "SessionExpired", "StateDiverged", "StorageError", "StorageFull", "Unavailable",
     ),
     "local_cluster": ("LocalCluster", "local_cluster"),
+    "paxos.ballot": ("NodeId",),
     "requests": ("LogEntry",),
     "state_machine": ("Command", "State", "StateMachine", "StateView"),
     "status": ("NodeStatus",),

@@ -53,6 +53,7 @@ from .requests import (
     SessionOpened,
     Status,
     StatusRequest,
+    Submit,
     TransferAnswer,
     TransferRequest,
 )
@@ -63,6 +64,8 @@ Consistency = Literal["linearizable", "stale"]
 
 TIMEOUT_S = 10.0
 UNSENT_BYTES_MAX = 4 * 2**20
+CALL_BYTES_MAX = 32 * 2**20
+"""Commands of one ``submit_many``, together."""
 
 _WATCH_INTERVAL_S = 0.05
 _PING_AFTER_TICKS = 3
@@ -73,6 +76,9 @@ _FAILED_LATELY_S = 0.5
 _LEADER_PATIENCE_S = 0.5
 _REFUSED_PAUSE_S = (0.01, 0.03)
 _WAIT_FOR_LINK_S = 0.002
+_QUERY_BYTES = 2**16
+"""Reads that wait together travel in messages of about this size."""
+_COMMAND_ENVELOPE_BYTES = 64
 
 _NO_MEMBERS: tuple[tuple[int, str], ...] = ()
 _Reply = TypeVar("_Reply", Status, TransferAnswer)
@@ -234,6 +240,7 @@ class Client:
         ------
         Unavailable: no node could answer in time.
         CommandFailed: the state machine's ``query`` raised.
+        CommandTooLarge: the request is larger than a command may be.
         """
         return (await self.read(request, consistency=consistency, timeout=timeout)).reply
 
@@ -247,6 +254,7 @@ class Client:
         """Like ``query``, and says which slot the answering node had applied through."""
         if consistency not in ("linearizable", "stale"):
             raise ValueError(f"consistency is 'linearizable' or 'stale', not {consistency!r}")
+        self._check_size(request, "query")
         read = _Read(request, anyio.current_time() + timeout, is_stale=consistency == "stale")
         self._reads_unsent.append(read)
         self._has_work.set()
@@ -265,6 +273,7 @@ class Client:
         compacted: set[str] = set()
         while True:
             link, welcome = await self._dial_any(TIMEOUT_S)
+            self._learn_members(welcome)
             address = dict(welcome.members).get(welcome.node, "")
             try:
                 async with aclosing(follow_link(link, next_slot)) as entries:
@@ -274,7 +283,7 @@ class Client:
                         yield entry
             except Compacted as error:
                 compacted.add(address)
-                if len(compacted) >= len(self._addresses):
+                if compacted >= {other for _, other in welcome.members if not self._failed_lately(other)}:
                     raise Refused(
                         f"slot {next_slot} is compacted away; the log begins at slot {error.compacted_through + 1}"
                     ) from None
@@ -311,12 +320,14 @@ class Client:
     # --- calls ---
 
     async def _run(self, call: Call) -> None:
-        limit = self._session.submission_bytes_max
-        for payload in call.payloads:
-            if len(payload) > limit - 64:
+        together_bytes = sum(map(len, call.payloads))
+        if together_bytes > self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES:
+            for payload in call.payloads:
+                self._check_size(payload, "command")
+            if together_bytes > CALL_BYTES_MAX:
                 raise CommandTooLarge(
-                    f"a command of {len(payload):,} bytes is above the limit of {limit - 64:,}; split it, or raise "
-                    "command_bytes_max and batch_bytes_max on every node."
+                    f"{len(call.payloads):,} commands of {together_bytes:,} bytes are too many for one call, which "
+                    f"takes {CALL_BYTES_MAX:,} bytes; submit them in several calls."
                 )
         self._session.add(call)
         self._has_work.set()
@@ -327,6 +338,14 @@ class Client:
             raise
         if call.error is not None:
             raise call.error
+
+    def _check_size(self, payload: bytes, what: str) -> None:
+        limit = self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES
+        if len(payload) > limit:
+            raise CommandTooLarge(
+                f"a {what} of {len(payload):,} bytes is above the limit of {limit:,}; split it, or raise "
+                "command_bytes_max and batch_bytes_max on every node."
+            )
 
     async def _ask(self, message: StatusRequest | TransferRequest, wanted: type[_Reply], timeout_s: float) -> _Reply:
         question = _Question(message, anyio.current_time() + timeout_s)
@@ -409,7 +428,7 @@ class Client:
         self._link, self._welcome, self._address = link, welcome, address
         self._silent_ticks = 0
         self._bytes_seen = 0
-        self._addresses = list(dict.fromkeys([*self._addresses, *(other for _, other in welcome.members if other)]))
+        self._learn_members(welcome)
         self._session.submission_bytes_max = welcome.submission_bytes_max or self._session.submission_bytes_max
         self._is_accepting = True
         self._send_again()
@@ -426,12 +445,16 @@ class Client:
                             was_useful |= type(message) is not NotLeader
                             self._take(message)
             except (LinkClosed, FrameError) as error:
-                self._note_problem(address, error)
+                if not link.is_closed:  # else this end closed it, and has noted why
+                    self._note_problem(address, error)
             finally:
                 link.close()
                 self._link = None
                 tasks.cancel_scope.cancel()
         return was_useful
+
+    def _learn_members(self, welcome: Welcome) -> None:
+        self._addresses = list(dict.fromkeys([*self._addresses, *(other for _, other in welcome.members if other)]))
 
     def _send_again(self) -> None:
         """This connection knows nothing of what was sent on another one."""
@@ -465,20 +488,39 @@ class Client:
     def _take_queries(self, *, is_stale: bool) -> Iterator[Query]:
         if not self._reads_unsent:
             return
-        reads = [read for read in self._reads_unsent if read.is_stale is is_stale]
-        if reads:
-            self._reads_unsent = deque(read for read in self._reads_unsent if read.is_stale is not is_stale)
-            first = self._take_id(len(reads))
-            self._reads_sent.update(enumerate(reads, first))
-            yield Query(first, is_stale, [read.request for read in reads])
+        reads = deque(read for read in self._reads_unsent if read.is_stale is is_stale)
+        self._reads_unsent = deque(read for read in self._reads_unsent if read.is_stale is not is_stale)
+        while reads:
+            together, together_bytes = [reads.popleft()], 0
+            while reads and together_bytes < _QUERY_BYTES:
+                together_bytes += len(together[-1].request)
+                together.append(reads.popleft())
+            first = self._take_id(len(together))
+            self._reads_sent.update(enumerate(together, first))
+            yield Query(first, is_stale, [read.request for read in together])
 
     @property
     def _is_waiting(self) -> bool:
         return bool(self._session.has_work or self._reads_sent or self._reads_unsent or self._questions)
 
     def _write(self, messages: Sequence[ClientMessage]) -> None:
-        if self._link is not None:
-            self._link.write(encode_frame(Kind.CLIENT, messages))
+        """As one frame, or as several where one would be larger than a node is sure to take."""
+        if self._link is None:
+            return
+        frame: list[ClientMessage] = []
+        frame_bytes = 0
+        for message in messages:
+            message_bytes = _bytes_of(message)
+            if frame and frame_bytes + message_bytes > self._session.submission_bytes_max:
+                self._write_frame(self._link, frame)
+                frame, frame_bytes = [], 0
+            frame.append(message)
+            frame_bytes += message_bytes
+        self._write_frame(self._link, frame)
+
+    def _write_frame(self, link: Link, frame: Sequence[ClientMessage]) -> None:
+        if not link.write(encode_frame(Kind.CLIENT, frame)):
+            link.close()  # nothing may be sent behind what was lost
 
     # --- what nodes say ---
 
@@ -575,6 +617,7 @@ class Client:
                 continue
             if not self._is_accepting:
                 if now_s > self._lost_leader_at_s + _LEADER_PATIENCE_S:
+                    self._problems[self._address] = "knows no leader"
                     link.close()
                 continue
             if not self._is_waiting or link.bytes_received != self._bytes_seen:
@@ -637,3 +680,13 @@ class Client:
             if anyio.current_time() > deadline_s:
                 raise Unavailable(self._situation())
             await anyio.sleep(random.uniform(_REDIAL_FIRST_S, _REDIAL_MAX_S))
+
+
+def _bytes_of(message: ClientMessage) -> int:
+    """About what a message takes on the wire."""
+    match message:
+        case Submit():
+            return len(message.submission)
+        case Query():
+            return sum(map(len, message.requests))
+    return 0

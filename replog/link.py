@@ -13,6 +13,7 @@ This is the seam where TLS goes in: whoever makes links may make them over anoth
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Sequence
 
 import anyio
@@ -20,6 +21,7 @@ import anyio
 from .codec import FRAME_BYTES_MAX, FrameSplitter, Kind
 
 RECEIVE_BYTES = 256 * 1024
+SEND_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES_MAX = 32 * 2**20
 
 
@@ -44,7 +46,7 @@ class Link:
         self._sock = sock
         self._splitter = FrameSplitter(kinds, payload_bytes_max)
         self._write_buffer_bytes_max = write_buffer_bytes_max
-        self._unsent: list[bytes] = []
+        self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
         self._has_unsent = anyio.Event()
         self._is_drained = anyio.Event()
@@ -120,27 +122,45 @@ class Link:
             await anyio.wait_writable(self._sock)
             if self.is_closed:
                 return
-            data = b"".join(self._unsent) if len(self._unsent) > 1 else self._unsent[0]
+            piece = self._take_piece()
             try:
-                sent = self._sock.send(data)
+                sent = self._sock.send(piece)
             except BlockingIOError:
-                continue
+                sent = 0
+            if sent < len(piece):
+                self._unsent.appendleft(piece[sent:])
             self.bytes_sent += sent
-            self._unsent = [data[sent:]] if sent < len(data) else []
-            self._unsent_bytes = len(data) - sent
+            self._unsent_bytes -= sent
+
+    def _take_piece(self) -> memoryview:
+        """Small frames together, a large one as it is: what is kept must not be copied again with every send."""
+        piece = self._unsent.popleft()
+        if len(piece) >= SEND_BYTES or not self._unsent:
+            return memoryview(piece)
+        joined = bytearray(piece)
+        while self._unsent and len(joined) < SEND_BYTES:
+            joined += self._unsent.popleft()
+        return memoryview(joined)
 
     async def wait_drained(self) -> None:
         """Until everything written has been handed to the socket: how a slow reader is made to wait for its answers."""
         await self._is_drained.wait()
 
     async def receive(self) -> Sequence[tuple[Kind, bytes]]:
-        """The next whole frames.
+        """The next whole frames, at least one.
 
         Raises
         ------
         LinkClosed: the link ended between two frames or inside one.
         FrameError: what came is no frame.
         """
+        while True:
+            frames = await self.receive_some()
+            if frames:
+                return frames
+
+    async def receive_some(self) -> Sequence[tuple[Kind, bytes]]:
+        """Whatever comes next, maybe only a part of a frame; raises what ``receive`` raises."""
         while True:
             if self.is_closed:
                 raise LinkClosed("this end closed the link")
@@ -149,21 +169,21 @@ class Link:
                 chunk = self._sock.recv(RECEIVE_BYTES)
             except BlockingIOError:
                 continue
-            except (OSError, anyio.ClosedResourceError) as error:
+            except anyio.ClosedResourceError as error:
+                raise LinkClosed("this end closed the link") from error
+            except OSError as error:
                 raise LinkClosed(f"the link failed: {error}") from error
             if not chunk:
                 raise LinkClosed("the other end closed the link")
             self.bytes_received += len(chunk)
-            frames = self._splitter.feed(chunk)
-            if frames:
-                return frames
+            return self._splitter.feed(chunk)
 
     def close(self) -> None:
         """Close at once; what was kept is lost."""
         if self.is_closed:
             return
         self.is_closed = True
-        self._unsent = []
+        self._unsent.clear()
         self._unsent_bytes = 0
         anyio.notify_closing(self._sock)
         self._sock.close()

@@ -23,7 +23,7 @@ import trio
 
 from .applier import Applier
 from .client_desk import ClientDesk
-from .codec import Hello, Welcome
+from .codec import Hello, Kind, Welcome, encode_frame
 from .config import ReplicaConfig
 from .errors import StateDiverged
 from .link import Link
@@ -57,6 +57,7 @@ log = structlog.get_logger(__name__)
 _WARNINGS = frozenset(
     {NoticeKind.STEPPED_DOWN, NoticeKind.ABSTAINED, NoticeKind.DISK_STALLED, NoticeKind.STATE_DIVERGED}
 )
+_BUSY_WORD_INTERVAL_S = 0.1
 _ENVELOPE_BYTES = 64
 """What a submission may add to its payloads: session, numbers and lengths."""
 
@@ -504,11 +505,15 @@ class Node:
             or self.replica.submissions_waiting > self.config.paxos.queue_submissions_max // 2
         )
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_room(self, link: Link) -> None:
+        """The client hears now and then that this node lives: it must not take one that is busy for one that hangs."""
         while self._is_crowded:
             if self._room is None:
                 self._room = trio.Event()
-            await self._room.wait()
+            with trio.move_on_after(_BUSY_WORD_INTERVAL_S) as waiting:
+                await self._room.wait()
+            if waiting.cancelled_caught:
+                link.write(encode_frame(Kind.NODE, [Pong(0)]))
 
     # --- ``client_desk.Book``, and what the node says of itself ---
 

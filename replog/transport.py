@@ -73,8 +73,8 @@ class Handler(Protocol):
 
     def on_client_closed(self, link: Link) -> None: ...
 
-    async def wait_for_room(self) -> None:
-        """Until the node can take more from clients."""
+    async def wait_for_room(self, link: Link) -> None:
+        """Until the node can take more from this client."""
 
 
 class Transport:
@@ -261,7 +261,7 @@ class Transport:
                     if slowed_by is not None:
                         if link.unsent_bytes:
                             await link.wait_drained()
-                        await slowed_by.wait_for_room()
+                        await slowed_by.wait_for_room(link)
                     frames = await self._receive(link)
             except (FrameError, trio.TooSlowError) as error:
                 self._note("dropped", name, str(error) or "a frame was begun and not finished in time", is_warning=True)
@@ -271,8 +271,11 @@ class Transport:
             nursery.cancel_scope.cancel()
 
     async def _receive(self, link: Link) -> Sequence[tuple[Kind, bytes]]:
+        """A link may be silent for long between two frames, but not within one."""
         if not link.is_inside_frame:
-            return await link.receive()
+            frames = await link.receive_some()
+            if frames or not link.is_inside_frame:
+                return frames
         with trio.fail_after(self._options.frame_timeout_s):
             return await link.receive()
 

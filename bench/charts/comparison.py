@@ -106,6 +106,8 @@ def _draw_line(axes: Axes, points: Sequence[dict[str, Any]], key: str, line: Lin
     axes.plot(xs, ys, color=colour, marker="o", markersize=5, markeredgecolor=theme.page, **_style(line))
     is_above = line[:2] != ("replog", 1)
     for row, x, y in zip(points, xs, ys, strict=True):
+        if row["clients"] == 1 and not is_above:
+            continue  # the same point as that of many connections
         axes.annotate(
             f"{row['clients']:,}", (x, y), xytext=(0, 6 if is_above else -6), textcoords="offset points", fontsize=7,
             color=colour, ha="center", va="bottom" if is_above else "top",

@@ -41,7 +41,7 @@ def _timelines(result: Result, theme: Theme) -> Figure:
     chosen = f"of {strikes} strikes each the one with the median gap" if strikes > 1 else "one strike each"
     caption = (
         f"{machine_line(result)}\n{settings['clients']} puts of {settings['value_bytes']} bytes under way, 3 nodes, "
-        f"default settings · {chosen}"
+        f"default settings · {chosen} · a line ends where its measurement ended"
     )
     size = (4.0 * len(kinds) + 0.6, 1.5 * len(systems) + 1.5)
     figure, grid = new_figure(

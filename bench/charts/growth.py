@@ -48,6 +48,7 @@ def _scale(result: Result, theme: Theme) -> Figure:
         axes.set_xlim(0, max(values) * 1.38)
         axes.xaxis.set_major_formatter(lambda value, _at: f"{value:,.0f}")
         axes.grid(visible=False)
+        axes.set_ylim(-0.6, len(rows) - 0.4)
     grid[0][0].set_yticks(range(len(rows)), [row["label"] for row in rows], color=theme.text)
     return figure
 
@@ -147,6 +148,7 @@ def _throughput(result: Result, theme: Theme) -> Figure:
     axes.set_xlim(0, max(row["ops_per_s_range"][1] for row in rows) * 1.12)
     axes.xaxis.set_major_formatter(lambda value, _at: f"{value:,.0f}")
     axes.grid(visible=False)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     return figure
 
 

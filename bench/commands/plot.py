@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replog.cli import note, print_json, print_text
+from replog.cli import note, print_json
 
 from ..errors import BenchError
 from ..result_file import latest_results, read_result
@@ -58,4 +58,4 @@ def plot(
         print_json({"figures": [str(path) for path in paths]})
     else:
         for path in paths:
-            print_text(str(path))
+            print(path)

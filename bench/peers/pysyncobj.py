@@ -30,6 +30,7 @@ class PySyncObjCluster(Cluster):
 
     def __init__(self, nodes: Mapping[str, Child]) -> None:
         self._nodes = nodes
+        self._loading = ""
 
     @property
     def servers(self) -> Mapping[str, int]:
@@ -38,13 +39,16 @@ class PySyncObjCluster(Cluster):
     async def leader(self) -> str:
         """Ask the nodes in turn until one says it leads.
 
-        Raises ``ChildFailed`` if none does for half a minute.
+        Raises ``ChildFailed`` if none does for half a minute, or at once if the one that callers live in must do: that
+        one can't be asked.
         """
         with trio.move_on_after(_START_S_MAX):
             while True:
                 for name, child in self._nodes.items():
-                    if child.is_running and await _is_leading(child):
+                    if name != self._loading and child.is_running and await _is_leading(child):
                         return name
+                if self._loading:
+                    raise ChildFailed(f"PySyncObj: no node but {self._loading} can lead, and the callers live in it")
                 await trio.sleep(0.1)
         raise ChildFailed("PySyncObj: no node leads")
 
@@ -52,11 +56,15 @@ class PySyncObjCluster(Cluster):
         """Load from inside the leader, its fastest place; from inside a follower if the leader is to be killed."""
         leader = await self.leader()
         followers = [name for name, child in self._nodes.items() if name != leader and child.is_running]
-        caller = self._nodes[followers[0] if during else leader]
+        self._loading = followers[0] if during else leader
+        caller = self._nodes[self._loading]
         caller.say(json.dumps({"do": "load", "plan": attrs.asdict(plan)}))
-        return await follow_window(
-            caller, plan, system="pysyncobj", servers=self.servers, is_client_apart=False, during=during
-        )
+        try:
+            return await follow_window(
+                caller, plan, system="pysyncobj", servers=self.servers, is_client_apart=False, during=during
+            )
+        finally:
+            self._loading = ""
 
 
 async def _is_leading(child: Child) -> bool:

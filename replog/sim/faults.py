@@ -228,7 +228,7 @@ class Faults:
 
     @property
     def _healthy(self) -> set[NodeId]:
-        return set(self._membership.voters) - self._lost
+        return set(self._membership.members) - self._lost
 
     def _is_recoverable(self, nodes: set[NodeId]) -> bool:
         """Whether ``nodes`` can go on among themselves: what is damaged on one is intact on another, or applied."""
@@ -288,13 +288,15 @@ class Faults:
         return healed
 
     def _choose_healed(self) -> set[NodeId]:
-        healthy = sorted(self._healthy)
+        healthy = self._healthy
+        voters = sorted(healthy.intersection(self._membership.voters))
+        learners = sorted(healthy.intersection(self._membership.learners))
         for _ in range(10):
-            count = self._random.randint(self._membership.quorum_count, len(healthy))
-            healed = set(self._random.sample(healthy, count))
+            count = self._random.randint(self._membership.quorum_count, len(voters))
+            healed = {*self._random.sample(voters, count), *(n for n in learners if self._random.random() < 0.5)}
             if self._is_recoverable(healed):
                 return healed
-        return set(healthy)
+        return healthy
 
     def _leave_broken(self, host: Host) -> None:
         """Dead, frozen, cut off, or heard by nobody, or hearing nobody."""

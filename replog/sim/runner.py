@@ -75,7 +75,9 @@ class Simulation:
         self._steps = steps
         draw = self.world.stream("swarm")
         count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
-        self.membership = Membership(1, tuple(NodeId(n) for n in range(1, count + 1)))
+        voters = tuple(NodeId(n) for n in range(1, count + 1))
+        learners = (NodeId(count + 1),) if draw.random() < 0.15 else ()
+        self.membership = Membership(1, voters, learners)
         window = draw.choice((1, 4, 64))
         options = HostOptions(
             paxos=Options(

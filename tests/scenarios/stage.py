@@ -17,56 +17,20 @@ from replog.paxos.membership import Membership
 from replog.paxos.messages import Message, TransferLeadership
 from replog.paxos.options import Options
 from replog.paxos.values import Batch, NoOp, decode_value
-from replog.requests import (
-    Commands,
-    NodeMessage,
-    NotLeader,
-    OpenSession,
-    Query,
-    QueryAnswers,
-    QueryRefused,
-    Refused,
-    Replies,
-    SessionExpired,
-    SessionOpened,
-    Submission,
-    Submit,
-)
+from replog.requests import Commands, NodeMessage, OpenSession, Query, Submission, Submit
 from replog.sessions import SessionOptions
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.disk import SimLogStore
 from replog.sim.host import DiskWeather, Host, HostOptions
 from replog.sim.network import Network, Weather
-from replog.sim.workload import RegisterWorkload
 from replog.sim.world import World
-from replog.state_machine import Command, State, StateMachine, StateView
+
+from .client import StageClient
+from .notebook import NotebookWorkload
 
 Pair = tuple[NodeId, NodeId]
 UNTIL_MAX_S = 20.0
 WRITE_S = 0.001
-
-
-class Notebook(StateMachine):
-    """Keeps every command as a line: one that ran twice stands there twice."""
-
-    def apply(self, state: State, command: Command) -> bytes:
-        if command.payload == b"!":
-            state.put(b"blot", b"!")
-            raise ValueError("a command that raises")
-        count = int(state.get(b"count", b"0") or b"0") + 1
-        state.put(b"count", b"%d" % count)
-        state.put(b"line/%05d" % count, command.payload)
-        return b"line %d" % count
-
-    def query(self, view: StateView, request: bytes) -> bytes:
-        return b" ".join(value for _, value in view.scan(request)) or b"nothing"
-
-
-class NotebookWorkload(RegisterWorkload):
-    """Hosts ask a workload for their state machine."""
-
-    def machine(self) -> StateMachine:
-        return Notebook()
 
 
 class StageNetwork(Network):
@@ -94,49 +58,6 @@ class StageNetwork(Network):
         is_held = bool(self.held) and self.held[-1][1] is message and self.held[-1][0] == (sender, target)
         fate = "   (held)" if is_held else "   (lost)" if is_lost else ""
         self._world.say(describe_message(sender, target, message) + fate)
-
-
-class StageClient:
-    """One client: its session, what it asked, and what it was told."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.session = 0
-        self.next_sequence = 1
-        self.waiting: dict[int, bytes] = {}
-        self.done: set[bytes] = set()
-        self.answer = b""
-
-    @property
-    def nonce(self) -> bytes:
-        return b"client %9d" % self.number
-
-    def receive(self, message: NodeMessage) -> str:
-        """Take an answer; returns what it says."""
-        match message:
-            case SessionOpened():
-                self.session = message.session
-                return f"session {message.session} is open"
-            case Replies():
-                return "; ".join(self._take(message, position) for position in range(len(message.replies)))
-            case QueryAnswers():
-                self.answer = message.answers[0]
-                return f"read {self.answer.decode()!r} at slot {message.applied_through}"
-            case NotLeader():
-                return f"not the leader{f', go to {node_name(message.leader)}' if message.leader else ''}"
-            case QueryRefused() | Refused():
-                return f"refused: {message.code}"
-            case SessionExpired():
-                return f"session {message.session} has expired"
-        return type(message).__name__
-
-    def _take(self, message: Replies, position: int) -> str:
-        number = message.first_sequence + position
-        payload = self.waiting.pop(number, b"number %d again" % number)
-        self.done.add(payload)
-        verdict = "failed" if position in message.failed else "done"
-        place = f"{message.slot}.{message.first_offset + position}"
-        return f"{payload.decode()} {verdict} at {place}: {message.replies[position].decode()}"
 
 
 class Stage:

@@ -50,6 +50,10 @@ class Clients(Protocol):
     def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None: ...
 
 
+IMAGE_IDLE_MAX_S = 0.5
+"""How long a state image is kept that nobody asks for."""
+
+
 @attrs.define(kw_only=True)
 class DiskWeather:
     """How one disk behaves."""
@@ -174,7 +178,8 @@ class Host:
         self._routes: dict[int, int] = {}
         self._nonces: dict[bytes, int] = {}
         self._asked: set[int] = set()
-        self._images: dict[bytes, MemoryImage] = {}
+        self._image: MemoryImage | None = None
+        self._image_used_at_s = 0.0
         self._inbox: deque[Callable[[Replica], None]] = deque()
         self._is_turn_due = False
         self._tick_at_s = float("inf")
@@ -559,26 +564,29 @@ class Host:
         self._applier.flush()
         self._applier.end_flush()
         through = Slot(self._applier.durable_through - self._options.log_tail_slots)
-        if through > self.disk.compacted_through and not self._images and self.replica is not None:
+        if through > self.disk.compacted_through and self._image is None and self.replica is not None:
             compacted = self.disk.compact(min(through, self.disk.chosen_through), slots_max=40)
             self.put(lambda replica: replica.on_compacted(compacted))
 
     def _send_state(self, asked: SendState) -> None:
-        image = self._images.get(asked.image)
-        position = asked.position
-        if image is None:
-            image = self._store.open_image()
-            position = 0
-            self._images = {image.image: image}
-            self._later(0.5, self._close_image, image.image)
+        """One image serves whoever asks, as in the node, until nobody has asked for a while."""
+        if self._image is None:
+            self._image = self._store.open_image()
+            self._later(IMAGE_IDLE_MAX_S, self._close_idle_image)
+        image = self._image
+        self._image_used_at_s = self._world.now_s
+        position = asked.position if image.image == asked.image else 0
         data, is_last = image.read(position, self._options.state_piece_bytes)
         self._send(
             asked.target,
             StatePiece(image.image, image.applied_through, position, crc32c.crc32c(data), is_last, data),
         )
 
-    def _close_image(self, image: bytes) -> None:
-        self._images.pop(image, None)
+    def _close_idle_image(self) -> None:
+        if self._world.now_s < self._image_used_at_s + IMAGE_IDLE_MAX_S:
+            self._later(IMAGE_IDLE_MAX_S, self._close_idle_image)
+        else:
+            self._image = None
 
     def _store_piece(self, piece: StoreStatePiece) -> None:
         if piece.position == 0:
@@ -592,6 +600,7 @@ class Host:
         if piece.applied_through <= self._applier.applied_through:
             self.put(lambda replica: replica.on_state_installed(piece.applied_through))
             return
+        self._image = None
         self._store.finish_install(piece.applied_through)
         self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
         self._world.say(f"-- {node_name(self.node)} installed the state at slot {piece.applied_through}")

@@ -66,6 +66,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'replog' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f".{room}", __name__), name)
-    globals()[name] = value
-    return value
+    module = import_module(f".{room}", __name__)
+    for other in _ROOMS[
+        room
+    ]:  # all at once: importing a room puts the module itself where a name of its own may belong
+        globals()[other] = getattr(module, other)
+    return globals()[name]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import overload
 
 import msgspec
 
@@ -62,6 +63,12 @@ class Reader:
     def __init__(self, store: StateStore) -> None:
         self._store = store
 
+    @overload
+    def get(self, key: bytes) -> bytes | None: ...
+
+    @overload
+    def get(self, key: bytes, default: bytes) -> bytes: ...
+
     def get(self, key: bytes, default: bytes | None = None) -> bytes | None:
         value = self._store.get(key)
         return default if value is None else value
@@ -86,6 +93,12 @@ class StagedState:
     def __init__(self, store: StateStore) -> None:
         self._store = store
         self.staged: dict[bytes, bytes | None] = {}
+
+    @overload
+    def get(self, key: bytes) -> bytes | None: ...
+
+    @overload
+    def get(self, key: bytes, default: bytes) -> bytes: ...
 
     def get(self, key: bytes, default: bytes | None = None) -> bytes | None:
         value = self.staged[key] if key in self.staged else self._store.get(key)

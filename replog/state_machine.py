@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, overload
 
 import msgspec
 
@@ -32,7 +32,11 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 class StateView(Protocol):
     """Reading an ordered map of bytes. Keys are 1 to 500 bytes."""
 
-    def get(self, key: bytes, default: bytes | None = None) -> bytes | None: ...
+    @overload
+    def get(self, key: bytes) -> bytes | None: ...
+
+    @overload
+    def get(self, key: bytes, default: bytes) -> bytes: ...
 
     def scan(
         self,

@@ -52,7 +52,7 @@ class _Lock(msgspec.Struct):
 
 Outcome = Granted | Busy | Released
 _commands = msgspec.msgpack.Decoder(Acquire | Release)
-_outcomes = msgspec.msgpack.Decoder(Outcome)
+_outcomes: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
 _locks = msgspec.msgpack.Decoder(_Lock)
 _encode = msgspec.msgpack.encode
 

@@ -94,14 +94,15 @@ def send_requests(port: int) -> None:
     """A browser, in short."""
     order = {"customer": "c-1", "lines": {"tea-250": 2}}
     too_much = {"customer": "c-1", "lines": {"tea-250": 1_000}}
-    for method, path, body in [
+    requests: list[tuple[str, str, dict[str, Any] | None]] = [
         ("PUT", "/orders/o-1", order),
         ("PUT", "/orders/o-1", order),  # the same again: the same answer, and still one order
         ("PUT", "/orders/o-2", too_much),
         ("GET", "/orders/o-1", None),
         ("GET", "/orders/o-2", None),
         ("PUT", "/orders/o-3", {"lines": {}}),
-    ]:
+    ]
+    for method, path, body in requests:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         connection.request(method, path, json.dumps(body) if body else None)
         response = connection.getresponse()

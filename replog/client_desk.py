@@ -38,6 +38,9 @@ from .requests import (
 
 FOLLOW_PIECE_SLOTS = 64
 FOLLOW_PIECE_BYTES = 512 * 1024
+ANSWERS_BYTES_MAX = 4 * 2**20
+"""Answers to reads that wait on one link; the rest is asked for when they have been taken."""
+ANSWER_BYTES_MAX = 32 * 2**20
 
 REASONS = {
     Refusal.OVERLOADED: "the leader's queue is full; send less at a time",
@@ -73,6 +76,15 @@ class _Following:
     credit: int
 
 
+@attrs.define(eq=False)
+class _Due:
+    """Reads that may be answered, and how many of them have been."""
+
+    link: Link
+    message: Query
+    answered: int = 0
+
+
 class ClientDesk:
     """All clients of one node; every call is synchronous and on the event loop's thread."""
 
@@ -85,6 +97,8 @@ class ClientDesk:
         self._told_not_leader: set[Link] = set()
         self._reads: dict[int, tuple[Link, Query]] = {}
         self._reads_waiting: list[ReadReady] = []
+        self._reads_due: list[_Due] = []
+        self._answer_bytes: dict[Link, int] = {}
         self._next_read_id = 0
         self._following: dict[Link, _Following] = {}
         self._heard: dict[Link, tuple[int, float]] = {}
@@ -210,34 +224,66 @@ class ClientDesk:
     def on_reads_confirmed(self, reads: Iterable[ReadReady]) -> None:
         self._reads_waiting.extend(reads)
 
-    def answer_reads(self, answer: Answer) -> None:
-        """Answer the confirmed reads whose slot has been applied."""
-        if not self._reads_waiting:
-            return
+    def answer_soon(self, link: Link, message: Query) -> None:
+        """Answer reads from the state as it stands when their turn comes, in this turn if their link has room."""
+        self._reads_due.append(_Due(link, message))
+
+    def answer_reads(self, answer: Answer) -> bool:
+        """Answer the reads whose slot has been applied, as far as their links take the answers.
+
+        Returns whether somebody could take more at once.
+        """
+        if self._reads_waiting:
+            self._gather_due()
+        if not self._reads_due:
+            return False
+        due, self._reads_due = self._reads_due, []
+        is_more = False
+        for asked in due:
+            if asked.link not in self._sessions:
+                continue
+            self._answer(asked, answer)
+            if asked.answered < len(asked.message.requests):
+                self._reads_due.append(asked)
+                is_more = is_more or not asked.link.unsent_bytes
+        self._answer_bytes.clear()
+        return is_more
+
+    def _gather_due(self) -> None:
         waiting, self._reads_waiting = self._reads_waiting, []
         for ready in waiting:
             if ready.slot > self._book.applied_through:
                 self._reads_waiting.append(ready)
                 continue
             for read_id in ready.read_ids:
-                self.answer(*self._reads.pop(read_id), answer)
+                self.answer_soon(*self._reads.pop(read_id))
 
-    def answer(self, link: Link, message: Query, answer: Answer) -> None:
-        """Answer reads from the state as it stands."""
+    def _answer(self, asked: _Due, answer: Answer) -> None:
+        """A small request may have a large answer: no more of them than its link should have to keep."""
+        link, message, first = asked.link, asked.message, asked.answered
+        room_bytes = ANSWERS_BYTES_MAX - link.unsent_bytes - self._answer_bytes.get(link, 0)
         answers: list[bytes] = []
         failed: list[int] = []
-        for request in message.requests:
+        for request in message.requests[first:] if first else message.requests:
+            if room_bytes <= 0:
+                break
             try:
                 reply = answer(request)
                 if type(reply) is not bytes:
                     raise TypeError(f"query must return bytes, not {type(reply).__name__}")
+                if len(reply) > ANSWER_BYTES_MAX:
+                    raise ValueError(f"an answer has at most {ANSWER_BYTES_MAX:,} bytes, not {len(reply):,}")
             except MemoryError:
                 raise
             except Exception as error:
                 failed.append(len(answers))
                 reply = f"{type(error).__name__}: {error}".encode()
             answers.append(reply)
-        self.say(link, QueryAnswers(message.first_id, self._book.applied_through, answers, failed))
+            room_bytes -= len(reply)
+        if answers:
+            asked.answered += len(answers)
+            self._answer_bytes[link] = ANSWERS_BYTES_MAX - link.unsent_bytes - room_bytes
+            self.say(link, QueryAnswers(message.first_id + first, self._book.applied_through, answers, failed))
 
     # --- the log itself ---
 

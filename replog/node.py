@@ -255,7 +255,8 @@ class Node:
             self.desk.on_reads_confirmed(effects.reads)
         for read_id in effects.reads_refused:
             self.desk.refuse_read(read_id, Refusal.NOT_LEADER)
-        self.desk.answer_reads(self.applier.query)
+        if self.desk.answer_reads(self.applier.query):
+            self._wake()
         for slot_read in effects.slot_reads:
             self.log_keeper.read_for_peer(slot_read)
         for state_send in effects.state_sends:
@@ -475,7 +476,7 @@ class Node:
 
     def _query(self, link: Link, message: Query) -> None:
         if message.is_stale:
-            self.desk.answer(link, message, self.applier.query)
+            self.desk.answer_soon(link, message)
             return
         read_id = self.desk.begin_read(link, message)
         refusal = self.replica.read(read_id)

@@ -30,6 +30,8 @@ _HELLO = frozenset({Kind.HELLO})
 _WELCOME_AND_ON = frozenset({Kind.WELCOME, Kind.PEER})
 """What a dialler may receive at once: the other end speaks as soon as it has said welcome."""
 _PEER = frozenset({Kind.PEER})
+_PEER_OR_REFUSAL = frozenset({Kind.PEER, Kind.WELCOME})
+"""Who dialled may not like the welcome: it says why with one of its own."""
 _CLIENT = frozenset({Kind.CLIENT})
 
 
@@ -153,6 +155,7 @@ class Transport:
             refusal = welcome.refusal or self._refusal_of(peer, welcome)
             if refusal:
                 self._note("refused", node_name(peer), refusal, is_warning=True)
+                link.write(encode_frame(Kind.WELCOME, self._handler.welcome(refusal)))
                 return
             link.expect(_PEER, self._options.peer_payload_bytes_max)
             await self._serve_peer(peer, link, frames[1:])
@@ -198,7 +201,7 @@ class Transport:
             if refusal:
                 self._note("refused", address, refusal, is_warning=True)
             elif hello.node:
-                link.expect(_PEER, self._options.peer_payload_bytes_max)
+                link.expect(_PEER_OR_REFUSAL, self._options.peer_payload_bytes_max)
                 await self._serve_peer(NodeId(hello.node), link, frames[1:])
             else:
                 link.expect(_CLIENT, self._options.client_payload_bytes_max)
@@ -221,7 +224,11 @@ class Transport:
         self._handler.on_peer_opened(peer)
 
         def take(frames: Sequence[tuple[Kind, bytes]]) -> None:
-            for _, payload in frames:
+            for kind, payload in frames:
+                if kind is Kind.WELCOME:
+                    refusal = decode_payload(Kind.WELCOME, payload, Welcome).refusal
+                    self._note("refused", node_name(peer), refusal, is_warning=True)
+                    raise LinkClosed("the other end refused this node")
                 self._handler.on_peer_messages(peer, decode_payload(Kind.PEER, payload, list))
 
         try:

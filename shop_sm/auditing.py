@@ -15,6 +15,8 @@ import attrs
 from . import queries
 from .answers import AuditPage, Totals, decode_answer
 from .audit import MODULUS
+from .client import decoded
+from .client import page as page_of
 
 PAGE_RECORDS = 2_000
 WALKS_MAX = 5
@@ -68,8 +70,7 @@ async def walk(replica: ReplicaReader) -> ReplicaAudit:
     cursor = b""
     while True:
         answer, slot = await replica.read(queries.encode_query(queries.AuditQuery(cursor, PAGE_RECORDS)))
-        page = decode_answer(answer)
-        assert isinstance(page, AuditPage), page
+        page = page_of(decoded(decode_answer, answer), AuditPage)
         slots.add(slot)
         violations += page.violations
         record_count += page.record_count
@@ -79,8 +80,7 @@ async def walk(replica: ReplicaReader) -> ReplicaAudit:
         if not cursor:
             break
     answer, slot = await replica.read(queries.encode_query(queries.TotalsQuery()))
-    totals = decode_answer(answer)
-    assert isinstance(totals, Totals), totals
+    totals = page_of(decoded(decode_answer, answer), Totals)
     slots.add(slot)
     if len(slots) > 1:
         return ReplicaAudit(replica.name, None, record_count, violations, {}, totals)

@@ -9,8 +9,12 @@ Results and answers keep the values of ``results`` and ``answers``; there is no 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from replog.errors import ReplogError
 
 from . import answers, commands, queries
 from .answers import Answer, InvalidQuery, NotFound
@@ -37,8 +41,10 @@ Kind = TypeVar("Kind")
 TIMEOUT_S = 10.0
 
 
-class UnexpectedAnswer(Exception):
-    """The replicas answered something this client has no name for: they run another version of the shop."""
+class UnexpectedAnswer(ReplogError):
+    """The replicas answered something this client has no name for: they run another version, or no shop at all."""
+
+    exit_code = 4
 
 
 class Reply(Protocol):
@@ -210,7 +216,7 @@ class ShopClient:
     async def run(self, command: commands.SingleCommand) -> SingleResult:
         """Any command by value."""
         receipt = await self._log.submit(commands.encode_command(command), timeout=self._timeout_s)
-        result = decode_result(receipt.reply)
+        result = decoded(decode_result, receipt.reply)
         if isinstance(result, BatchDone):
             raise UnexpectedAnswer(f"a batch's results to {type(command).__name__}")
         return result
@@ -221,15 +227,24 @@ class ShopClient:
         A batch of a size that is not taken has one result, the refusal.
         """
         receipt = await self._log.submit(commands.encode_command(commands.Batch(list(batch))), timeout=self._timeout_s)
-        result = decode_result(receipt.reply)
+        result = decoded(decode_result, receipt.reply)
         return result.results if isinstance(result, BatchDone) else [result]
 
     async def ask(self, query: Query) -> Answer:
         """Any query by value."""
         request = queries.encode_query(query)
-        return answers.decode_answer(
-            await self._log.query(request, consistency=self._consistency, timeout=self._timeout_s)
-        )
+        answer = await self._log.query(request, consistency=self._consistency, timeout=self._timeout_s)
+        return decoded(answers.decode_answer, answer)
+
+
+def decoded(decode: Callable[[bytes], Kind], data: bytes) -> Kind:
+    """What replicas answered, as a value. Raises ``UnexpectedAnswer``."""
+    try:
+        return decode(data)
+    except msgspec.DecodeError as error:
+        raise UnexpectedAnswer(
+            f"the replicas do not answer as this shop does ({error}); do they run shop_sm:Shop, of this version?"
+        ) from None
 
 
 def expect(result: SingleResult, kind: type[Kind]) -> Kind | Refusal:

@@ -21,7 +21,8 @@ _PAUSE_S = 0.2
 def audit(*, endpoints: Endpoints = DEV_ENDPOINTS, timeout: Timeout = 10.0, json: AsJson = False) -> int:
     """Check every record on every replica, and compare the replicas that stand at one slot.
 
-    Only stale reads are used, so nothing else waits. A violation, or two replicas that differ, ends with exit code 1.
+    Only stale reads are used, so nothing else waits. A violation, or two replicas that differ, ends with exit code 1,
+    a replica that can't be reached with 3.
     On a shop that never rests replicas may stand at different slots: then each is checked and they are not compared.
     """
     outcome = anyio.run(audit_all, endpoints, timeout, backend="trio")
@@ -29,7 +30,7 @@ def audit(*, endpoints: Endpoints = DEV_ENDPOINTS, timeout: Timeout = 10.0, json
         print_json(outcome.fields())
     else:
         outcome.show()
-    return ExitCode.OK if outcome.is_sound else ExitCode.BUG
+    return outcome.exit_code
 
 
 @attrs.frozen
@@ -49,6 +50,13 @@ class Outcome:
     @property
     def is_sound(self) -> bool:
         return not self.disagreements and not any(audit.violations for audit in self.audits)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What was found weighs more than what was not looked at."""
+        if not self.is_sound:
+            return ExitCode.BUG
+        return ExitCode.UNREACHABLE if self.unreachable else ExitCode.OK
 
     @property
     def slot(self) -> int | None:
@@ -91,11 +99,13 @@ class Outcome:
             note(f"not audited: {address} ({problem})")
 
     def _verdict(self) -> str:
-        if self.slot is not None and len(self.audits) > 1:
-            return f"all {len(self.audits)} replicas are sound and show the same shop at slot {self.slot:,}"
-        return (
-            "every replica is sound; they stand at different slots and were not compared: audit again when it is quiet"
-        )
+        total = len(self.audits) + len(self.unreachable)
+        asked = f"{len(self.audits)} of {total} replicas" if self.unreachable else f"all {total} replicas"
+        if len(self.audits) == 1:
+            return f"{self.audits[0].name} is sound; there was no other to compare it with"
+        if self.slot is not None:
+            return f"{asked} were audited, are sound and show the same shop at slot {self.slot:,}"
+        return f"{asked} were audited and are sound; at different slots, so not compared: audit again when it is quiet"
 
 
 async def audit_all(endpoints: Sequence[str], timeout_s: float) -> Outcome:

@@ -102,10 +102,11 @@ async def strike(
         hit = _Hit(cluster, kind, network)
         try:
             measured = await cluster.measure(_plan_for(system, kind, plan), during=hit)
+            if hit.failure is not None:
+                raise hit.failure
+            await cluster.leader(without=hit.struck)  # raises if it was not hit: then nobody else leads
         finally:
             hit.undo()
-    if hit.failure is not None:
-        raise hit.failure
     found = Strike(kind=kind, struck_at_s=hit.struck_at_s, measurement=measured)
     _check(found)
     return found
@@ -132,6 +133,7 @@ class _Hit:
         self._cluster = cluster
         self._kind = kind
         self._network = network
+        self.struck = ""
         self.struck_at_s = 0.0
         self.failure: ChildFailed | None = None
 
@@ -144,6 +146,7 @@ class _Hit:
             self.failure = error  # the load goes on to its end, and then it is raised
             return
         self._strike(leader)
+        self.struck = leader
         self.struck_at_s = trio.current_time() - began_s
 
     def _strike(self, leader: str) -> None:

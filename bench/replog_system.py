@@ -47,15 +47,12 @@ class ReplogCluster(Cluster):
     def endpoints(self) -> list[str]:
         return list(self._endpoints.values())
 
-    async def leader(self) -> str:
-        """Ask the replicas in turn until one says it leads.
-
-        Raises ``ChildFailed`` if none does for twenty seconds.
-        """
+    async def leader(self, *, without: str = "") -> str:
+        """Ask the replicas in turn until one says it leads."""
         with trio.move_on_after(_START_S_MAX):
             while True:
                 for name, endpoint in self._endpoints.items():
-                    if name in self.servers and await _is_leading(endpoint):
+                    if name != without and name in self.servers and await _is_leading(endpoint):
                         return name
                 await trio.sleep(0.02)
         raise ChildFailed("replog: no replica leads")

@@ -42,8 +42,17 @@ class Cluster(abc.ABC):
         """Process id of each server, by its name."""
 
     @abc.abstractmethod
-    async def leader(self) -> str:
-        """Name of the server that leads at the moment."""
+    async def leader(self, *, without: str = "") -> str:
+        """Name of the server that leads at the moment, waiting until one does.
+
+        Parameters
+        ----------
+        without: a server that is not asked, since it hangs or is cut off.
+
+        Raises
+        ------
+        ChildFailed: none leads for too long.
+        """
 
     @abc.abstractmethod
     async def measure(self, plan: LoadPlan, *, during: During | None = None) -> Measurement:

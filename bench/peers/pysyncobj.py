@@ -36,16 +36,15 @@ class PySyncObjCluster(Cluster):
     def servers(self) -> Mapping[str, int]:
         return {name: child.pid for name, child in self._nodes.items()}
 
-    async def leader(self) -> str:
+    async def leader(self, *, without: str = "") -> str:
         """Ask the nodes in turn until one says it leads.
 
-        Raises ``ChildFailed`` if none does for half a minute, or at once if the one that callers live in must do: that
-        one can't be asked.
+        Raises ``ChildFailed`` at once if it must be the one that the callers live in, which can't be asked.
         """
         with trio.move_on_after(_START_S_MAX):
             while True:
                 for name, child in self._nodes.items():
-                    if name != self._loading and child.is_running and await _is_leading(child):
+                    if name not in (self._loading, without) and child.is_running and await _is_leading(child):
                         return name
                 if self._loading:
                     raise ChildFailed(f"PySyncObj: no node but {self._loading} can lead, and the callers live in it")

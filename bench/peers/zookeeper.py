@@ -54,14 +54,11 @@ class ZooKeeperCluster(Cluster):
     def servers(self) -> Mapping[str, int]:
         return {member.name: member.child.pid for member in self._members}
 
-    async def leader(self) -> str:
-        """Ask the servers in turn until all that run have a role and one of them leads.
-
-        Raises ``ChildFailed`` if that takes longer than a minute.
-        """
+    async def leader(self, *, without: str = "") -> str:
+        """Ask the servers in turn until all that run have a role and one of them leads."""
         with trio.move_on_after(_START_S_MAX):
             while True:
-                running = [member for member in self._members if member.child.is_running]
+                running = [member for member in self._members if member.child.is_running and member.name != without]
                 modes = {member.name: await trio.to_thread.run_sync(member.mode) for member in running}
                 leaders = [name for name, mode in modes.items() if mode == "leader"]
                 if leaders and all(modes.values()):

@@ -179,8 +179,8 @@ class Node:
 
     async def _leave(self) -> None:
         """Hand over leadership, so that clients wait for a message instead of a timeout; then flush."""
-        if self.replica.is_leading:
-            self.put(self.replica.transfer_leadership, None)
+        if self.replica.transfer_leadership(None) is None:
+            self._wake()
             with trio.move_on_after(self.options.stop_timeout_s / 4):
                 while self.replica.is_leading:  # noqa: ASYNC110 - a stop is not worth an event in every turn
                     await trio.sleep(0.005)

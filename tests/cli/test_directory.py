@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,11 @@ from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.paxos.values import Batch, encode_value
 from replog.state_store import LmdbStateStore
-from tests.faults.directories import ROOT
+from tests.faults.directories import ROOT, quick_path
 
 from .conftest import Replog
+
+__all__ = ["quick_path"]
 
 CLUSTER = bytes(range(16))
 MEMBERS = Membership(1, (NodeId(1), NodeId(2), NodeId(3)))
@@ -33,9 +36,9 @@ def record(slot: int) -> AcceptedSlot:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
+def directory(quick_path: Path) -> Path:
     """A stopped node: 30 slots of which 5 are dropped, 3 above the chosen ones, and a state at slot 20."""
-    path = tmp_path / "node"
+    path = quick_path / "node"
     format_directory(path, node=NodeId(2), cluster=CLUSTER, membership=MEMBERS)
     held = open_directory(path)
     store = held.open_log(LogLimits(map_step_bytes=MIB))
@@ -188,7 +191,7 @@ def test_verify_survives_a_file_that_is_too_short(replog: Replog, directory: Pat
         file.truncate(3 * 4096)
     ((problem, consequence),) = findings(replog, directory)
     assert str(path) in problem
-    assert consequence == "the node does not start"
+    assert consequence.startswith({LOG_FOLDER: "the node does not start", STATE_FOLDER: "the node stops"}[folder])
 
 
 def test_verify_finds_a_state_that_the_log_no_longer_reaches(replog: Replog, directory: Path) -> None:
@@ -206,29 +209,41 @@ def test_verify_finds_a_state_that_the_log_no_longer_reaches(replog: Replog, dir
 # --- beside a running node ---
 
 
-def test_both_look_at_a_directory_that_is_being_written(replog: Replog, directory: Path) -> None:
-    """A writer that commits as fast as it can neither hides nor fakes anything, and is named."""
-    code = f"""
-import pathlib, sys
+WRITE_WITHOUT_END = """
+import os, pathlib, sys, threading
 from replog.data_directory import open_directory
-from tests.cli.test_directory import record
-from replog.paxos.effects import LogWrite
 from replog.paxos.ballot import Slot
-store = open_directory(pathlib.Path({str(directory)!r})).open_log()
+from replog.paxos.effects import LogWrite
+from tests.cli.test_directory import record
+
+def end_with_the_test():
+    sys.stdin.read()
+    os._exit(0)
+
+threading.Thread(target=end_with_the_test, daemon=True).start()
+store = open_directory(pathlib.Path(sys.argv[1])).open_log()
 store.recover()
-print("started", flush=True)
 slot = 31
 while True:
     store.write([LogWrite(None, (record(slot),), Slot(slot - 3))])
-    store.compact(Slot(min(20, slot - 20)), slots_max=1)
+    store.compact(Slot(slot - 3000), slots_max=4)
+    if slot == 3000:
+        print("started", flush=True)
     slot += 1
 """
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+LOOKS = 30
+
+
+def test_both_look_at_a_directory_that_is_being_written(replog: Replog, directory: Path) -> None:
+    """A writer that commits as fast as it can neither hides nor fakes anything, and is named."""
+    shutil.rmtree(directory / STATE_FOLDER)
+    command = [sys.executable, "-c", WRITE_WITHOUT_END, str(directory)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
             assert child.stdout.readline() == "started\n"
             chosen = []
-            for _look in range(20):
+            for _look in range(LOOKS):
                 fields = replog("inspect", directory, "--json").fields
                 assert fields["holder"] == str(child.pid)
                 assert [slot["status"] for slot in fields["log"]["slots"][-4:]] == ["chosen", *["accepted"] * 3]

@@ -15,6 +15,7 @@ import msgspec
 
 from .applier import Outcome
 from .codec import Kind, encode_frame
+from .errors import StorageError
 from .link import Link
 from .paxos.ballot import NodeId, Slot
 from .paxos.effects import ReadReady, Refusal
@@ -273,8 +274,8 @@ class ClientDesk:
                     raise TypeError(f"query must return bytes, not {type(reply).__name__}")
                 if len(reply) > ANSWER_BYTES_MAX:
                     raise ValueError(f"an answer has at most {ANSWER_BYTES_MAX:,} bytes, not {len(reply):,}")
-            except MemoryError:
-                raise
+            except (MemoryError, StorageError):
+                raise  # not the query's fault: the node must end
             except Exception as error:
                 failed.append(len(answers))
                 reply = f"{type(error).__name__}: {error}".encode()

@@ -9,7 +9,7 @@ Results and answers keep the values of ``results`` and ``answers``; there is no 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -153,9 +153,8 @@ class ShopClient:
     async def totals(self) -> answers.Totals:
         return page(await self.ask(queries.TotalsQuery()), answers.Totals)
 
-    async def products(self, prefix: str = "") -> AsyncIterator[answers.ProductAnswer]:
-        """Products in order of sku, fetched a page at a time; each page is a read of its own."""
-        after = ""
+    async def products(self, prefix: str = "", after: str = "") -> AsyncGenerator[answers.ProductAnswer, None]:
+        """Products behind ``after`` in order of sku, fetched a page at a time; each page is a read of its own."""
         while True:
             one = page(await self.ask(queries.ProductsQuery(prefix, after)), answers.ProductsPage)
             for product in one.products:
@@ -164,7 +163,7 @@ class ShopClient:
             if not after:
                 return
 
-    async def low_stock(self, at_most: int) -> AsyncIterator[answers.ProductAnswer]:
+    async def low_stock(self, at_most: int) -> AsyncGenerator[answers.ProductAnswer, None]:
         """Products to order again, fetched a page at a time."""
         after = ""
         while True:
@@ -175,7 +174,7 @@ class ShopClient:
             if not after:
                 return
 
-    async def orders_of(self, customer: str) -> AsyncIterator[answers.OrderAnswer]:
+    async def orders_of(self, customer: str) -> AsyncGenerator[answers.OrderAnswer, None]:
         """A customer's orders, newest first. Raises ``LookupError`` for an unknown customer."""
         cursor = b""
         while True:
@@ -189,7 +188,7 @@ class ShopClient:
             if not cursor:
                 return
 
-    async def orders_at(self, status: Status) -> AsyncIterator[answers.OrderAnswer]:
+    async def orders_at(self, status: Status) -> AsyncGenerator[answers.OrderAnswer, None]:
         """Orders at a status, oldest first; those placed: soonest due first."""
         cursor = b""
         while True:
@@ -200,7 +199,7 @@ class ShopClient:
             if not cursor:
                 return
 
-    async def days(self) -> AsyncIterator[answers.DayTotals]:
+    async def days(self) -> AsyncGenerator[answers.DayTotals, None]:
         """Totals by day and currency, oldest first."""
         cursor = b""
         while True:

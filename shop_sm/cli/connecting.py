@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from replog.errors import Unavailable
+from replog.errors import ConfigError, Unavailable
 
 from ..client import ShopClient
 
@@ -38,16 +38,17 @@ def with_shop(endpoints: Sequence[str], timeout_s: float, act: Callable[[ShopCli
     return anyio.run(run, backend="trio")
 
 
-async def collect(items: AsyncIterator[Outcome], limit: int) -> list[Outcome]:
-    """The first ``limit`` of a paged list."""
+async def collect(items: AsyncGenerator[Outcome, None], limit: int) -> tuple[list[Outcome], bool]:
+    """The first ``limit`` of a paged list, and whether there are more. Raises ``ConfigError`` for no limit at all."""
+    if limit < 1:
+        raise ConfigError(f"--limit is {limit}; write 1 or more")
     found: list[Outcome] = []
-    if limit <= 0:
-        return found
-    async for item in items:
-        found.append(item)
-        if len(found) == limit:
-            break
-    return found
+    async with aclosing(items):
+        async for item in items:
+            if len(found) == limit:
+                return found, True
+            found.append(item)
+    return found, False
 
 
 class LogReplica:

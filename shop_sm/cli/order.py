@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from replog.cli import AsJson, Endpoints, Timeout
 from replog.errors import ConfigError
@@ -209,15 +209,15 @@ def list_order(
     if bool(customer) == bool(status):
         raise ConfigError("say either --customer or --status, so that it is clear which orders are meant")
 
-    def chosen(shop: ShopClient) -> AsyncIterator[OrderAnswer]:
+    def chosen(shop: ShopClient) -> AsyncGenerator[OrderAnswer, None]:
         return shop.orders_of(customer) if customer else shop.orders_at(parse_status(status))
 
     try:
-        orders = with_shop(endpoints, timeout, lambda shop: collect(chosen(shop), limit))
+        orders, is_more = with_shop(endpoints, timeout, lambda shop: collect(chosen(shop), limit))
     except LookupError:
         missing = NotFound("customer", customer)
         return present(missing, "", is_refused=True, as_json=json)
-    return present_list("orders", orders, orders_table(orders), as_json=json)
+    return present_list("orders", orders, orders_table(orders), is_more=is_more, as_json=json)
 
 
 def parse_status(text: str) -> Status:

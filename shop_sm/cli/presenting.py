@@ -58,11 +58,16 @@ def present(value: msgspec.Struct, sentence: str, *, is_refused: bool, as_json: 
     return ExitCode.REFUSED if is_refused else ExitCode.OK
 
 
-def present_list(name: str, items: Iterable[msgspec.Struct], table: Table, *, as_json: bool) -> int:
+def present_list(
+    name: str, items: Iterable[msgspec.Struct], table: Table, *, is_more: bool, go_on: str = "", as_json: bool
+) -> int:
+    """A list as a table or as JSON; that it was cut is never left unsaid. ``go_on`` is how the rest is listed."""
     if as_json:
-        print_json({name: [fields_of(item) for item in items]})
+        print_json({name: [fields_of(item) for item in items], "is_more": is_more})
     else:
         print_table(table)
+        if is_more:
+            note(f"there are more: {go_on or 'raise --limit'}")
     return ExitCode.OK
 
 

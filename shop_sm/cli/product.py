@@ -80,6 +80,7 @@ def show_product(
 def list_product(
     prefix: str = "",
     *,
+    after: str = "",
     limit: int = 100,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
@@ -91,8 +92,12 @@ def list_product(
     ----------
     prefix
         only skus that begin so.
+    after
+        only skus behind this one: where the list before ended.
     limit
         at most this many.
     """
-    products = with_shop(endpoints, timeout, lambda shop: collect(shop.products(prefix), limit))
-    return present_list("products", products, products_table(products), as_json=json)
+    products, is_more = with_shop(endpoints, timeout, lambda shop: collect(shop.products(prefix, after), limit))
+    go_on = f"--after {products[-1].sku}" if is_more else ""
+    table = products_table(products)
+    return present_list("products", products, table, is_more=is_more, go_on=go_on, as_json=json)

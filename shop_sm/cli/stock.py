@@ -51,5 +51,5 @@ def low_stock(
     limit
         at most this many products.
     """
-    products = with_shop(endpoints, timeout, lambda shop: collect(shop.low_stock(at_most), limit))
-    return present_list("products", products, products_table(products), as_json=json)
+    products, is_more = with_shop(endpoints, timeout, lambda shop: collect(shop.low_stock(at_most), limit))
+    return present_list("products", products, products_table(products), is_more=is_more, as_json=json)

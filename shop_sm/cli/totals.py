@@ -26,8 +26,8 @@ def totals(
         at most this many days.
     """
     if by_day:
-        days = with_shop(endpoints, timeout, lambda shop: collect(shop.days(), limit))
-        return present_list("days", days, totals_table(days, by_day=True), as_json=json)
+        days, is_more = with_shop(endpoints, timeout, lambda shop: collect(shop.days(), limit))
+        return present_list("days", days, totals_table(days, by_day=True), is_more=is_more, as_json=json)
     whole = with_shop(endpoints, timeout, lambda shop: shop.totals())
     if json:
         print_json(fields_of(whole))

@@ -108,6 +108,26 @@ def test_every_output_has_a_json_form(shop: Shop) -> None:
     assert day["day"] == "2024-01-01"
 
 
+def test_a_list_that_is_cut_says_so_and_how_to_go_on(shop: Shop) -> None:
+    """Page after page shows every product once; the last page says that it is the last."""
+    skus = [f"tea-{number:02}" for number in range(7)]
+    for sku in skus:
+        shop("product", "put", sku, "--name", "Tea", "--price", "1")
+    first = shop("product", "list", "tea-", "--limit", "3")
+    assert "--after tea-02" in first.err
+    seen: list[str] = []
+    is_more = True
+    while is_more:
+        after = ("--after", seen[-1]) if seen else ()
+        page = shop("product", "list", "tea-", "--limit", "3", *after, "--json").fields
+        seen += [product["sku"] for product in page["products"]]
+        is_more = page["is_more"]
+    assert seen == skus
+    exact = shop("product", "list", "--limit", "7")
+    assert exact.err == ""
+    assert "there are more" in shop("stock", "low", "--limit", "6").err
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -118,6 +138,7 @@ def test_every_output_has_a_json_form(shop: Shop) -> None:
         ("load", "no-such-file.txt"),
         ("load", "--outstanding", "0"),
         ("load", "--name", "two words"),
+        ("product", "list", "--limit", "0"),
         ("order", "fly"),
     ],
 )

@@ -26,7 +26,7 @@ from .log_view import LogView, open_log_view
 from .paxos.ballot import BEFORE_LOG, Ballot, Slot, node_name
 from .paxos.membership import Membership
 from .paxos.messages import AcceptedSlot
-from .state_view import StateReport, look_at_state
+from .state_view import StateReport, look_at_state, verify_state
 from .storage import Identity
 
 NEWEST_SLOTS: Final = 10
@@ -210,7 +210,7 @@ def _log_findings(view: LogView, identity: Identity | None) -> Iterator[Finding]
     yield from _identity_findings(view, identity)
     if view.pages.unfinished is not None:
         problem = f"transaction {view.pages.unfinished.transaction} is whole but for its root page"
-        yield Finding(place=_LOG_PLACE, problem=problem, consequence="the node finishes it when it starts")
+        yield Finding(place=_LOG_PLACE, problem=problem, consequence=_FINISHED)
     try:
         distrust = view.promise().distrust
         if distrust:
@@ -250,16 +250,20 @@ def _verify_state(path: Path, compacted_through: Slot) -> tuple[StateReport | No
     if not _has_state(path):
         return None, []
     try:
-        state = look_at_state(path / STATE_FOLDER)
+        state, damaged = verify_state(path / STATE_FOLDER)
     except StorageError as error:
-        return None, [Finding(place=_STATE_PLACE, problem=str(error), consequence=_NO_START)]
-    if state.applied_through >= compacted_through:
-        return state, []
-    problem = (
-        f"the state stands at slot {state.applied_through} and the log begins after slot {compacted_through}: "
-        "what lies between is not here"
-    )
-    return state, [Finding(place=_STATE_PLACE, problem=problem, consequence=_FETCHED)]
+        return None, [Finding(place=_STATE_PLACE, problem=str(error), consequence=_STOPS)]
+    findings = [Finding(place=_STATE_PLACE, problem=problem, consequence=_STOPS) for problem in damaged]
+    if state.unfinished is not None:
+        problem = f"transaction {state.unfinished.transaction} is whole but for its root page"
+        findings.append(Finding(place=_STATE_PLACE, problem=problem, consequence=_FINISHED))
+    if state.applied_through < compacted_through:
+        problem = (
+            f"the state stands at slot {state.applied_through} and the log begins after slot {compacted_through}: "
+            "what lies between is not here"
+        )
+        findings.append(Finding(place=_STATE_PLACE, problem=problem, consequence=_FETCHED))
+    return state, findings
 
 
 _LOG_PLACE: Final = f"{LOG_FOLDER}/{DATA_FILE}"
@@ -267,7 +271,12 @@ _STATE_PLACE: Final = f"{STATE_FOLDER}/{DATA_FILE}"
 _ABSTAINS: Final = "the node runs without a vote: it learns, applies and answers, but promises and accepts nothing"
 _REPAIRED: Final = "the node fetches it from the others when it runs"
 _FETCHED: Final = "the node fetches a newer state from the others when it runs"
+_FINISHED: Final = "the node finishes it when it starts"
 _NO_START: Final = "the node does not start"
+_STOPS: Final = (
+    "the node stops when it reads it. While it is stopped remove state/ and nothing else (never log/), then start it: "
+    "it fills its state from its log, or fetches it from the other nodes"
+)
 _IDENTITY_DAMAGED: Final = Finding(
     place=IDENTITY_FILE,
     problem="the file fails its checksum",

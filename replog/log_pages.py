@@ -138,6 +138,25 @@ def check_pages(read: Read, size: int, layout: Layout = LOG_LAYOUT) -> PageRepor
     return _Check(read, size, layout).run()
 
 
+def check_roots(read: Read, size: int, layout: Layout) -> UnfinishedCommit | None:
+    """Check as little as tells that the newest root page is the newest: the root pages, and the main trees under them.
+
+    It takes no longer for a large file. Every page is checked only to judge a commit that is not finished.
+    """
+    check = _Check(read, size, layout)
+    newest, unfinished = check.roots()
+    check.check_length(newest)
+    return unfinished
+
+
+def records_from(read: Read, size: int, layout: Layout, name: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The (key, data) of the tree ``name`` from the key ``start`` on; every page on the way is checked as it comes.
+
+    Raises ``Damaged``.
+    """
+    return _Check(read, size, layout).records_from(name, start)
+
+
 def newest_transaction(read: Read, size: int) -> int:
     """Check the two root pages alone; returns the number of the last transaction. Raises ``Damaged``."""
     return _Check(read, size, LOG_LAYOUT).newest_transaction()
@@ -154,12 +173,33 @@ class _Check:
         self._used = bytearray()
 
     def run(self) -> PageReport:
+        newest, unfinished = self.roots()
+        entries, live, free = self._walk_all(newest)
+        return PageReport(self._page_size, newest.transaction, newest.last_page, live, free, entries, unfinished)
+
+    def roots(self) -> tuple[Meta, UnfinishedCommit | None]:
+        """The newest root page, and what was to follow it."""
         newest, older = self._metas()
         if (found := self._transaction_under(newest)) != newest.transaction:
             raise self._misnamed(newest, found)
-        unfinished = self._check_older(newest, older) if self._layout.is_older_ours else None
-        entries, live, free = self._walk_all(newest)
-        return PageReport(self._page_size, newest.transaction, newest.last_page, live, free, entries, unfinished)
+        return newest, self._check_older(newest, older) if self._layout.is_older_ours else None
+
+    def check_length(self, meta: Meta) -> None:
+        """A file of ours reaches to the last page that was ever taken, if whoever writes it sees to that."""
+        end = (meta.last_page + 1) * self._page_size
+        if end > self._size:
+            raise Damaged(f"it is truncated: {self._size} bytes, and its last page ends at {end}")
+
+    def records_from(self, name: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See ``log_pages.records_from``."""
+        newest, _older = self._metas()
+        self._used = bytearray(newest.last_page + 1)
+        tree = self._named_trees(newest).get(name)
+        if tree is None:
+            raise Damaged(f"the main tree does not name the tree of {name.decode()}")
+        for key, flags, data in self._records(tree, name.decode(), start):
+            if key >= start:
+                yield key, self._big_data(data, 0) if flags & _BIG_DATA else data
 
     def _walk_all(self, meta: Meta) -> tuple[int, int, int]:
         """How many records, live pages and free pages there are under a root page."""
@@ -246,15 +286,19 @@ class _Check:
 
     def _walk_main(self, meta: Meta) -> int:
         """Walk the main tree and the trees named in it; returns how many records those have."""
+        trees = self._named_trees(meta)
+        for name in self._layout.trees:
+            self._walk_named(name.decode(), trees.get(name))
+        return sum(tree.entries for tree in trees.values())
+
+    def _named_trees(self, meta: Meta) -> dict[bytes, Tree]:
         trees: dict[bytes, Tree] = {}
         for key, flags, data in self._records(meta.main, "main"):
             if flags == _SUB_TREE and key in self._layout.trees and len(data) == _TREE.size:
                 trees[key] = Tree(*_TREE.unpack(data))
             elif flags:
                 raise Damaged(f"the main tree has a record {key!r} that no file of ours has")
-        for name in self._layout.trees:
-            self._walk_named(name.decode(), trees.get(name))
-        return sum(tree.entries for tree in trees.values())
+        return trees
 
     def _walk_named(self, name: str, tree: Tree | None) -> None:
         if tree is None or tree.flags != 0:
@@ -282,16 +326,21 @@ class _Check:
             self._take(number, 1, "a free page")
         return count
 
-    def _records(self, tree: Tree, name: str) -> Iterator[tuple[bytes, int, bytes]]:
-        """Every (key, flags, data) of ``tree`` in order; big data is given as (page, length), not read."""
+    def _records(self, tree: Tree, name: str, start: bytes = b"") -> Iterator[tuple[bytes, int, bytes]]:
+        """Every (key, flags, data) of ``tree`` in order; big data is given as (page, length), not read.
+
+        With ``start``, leaves that end before it are passed over, and nothing can be said of the counts.
+        """
         if tree.root == _NO_PAGE:
             if (tree.depth, tree.branch_pages, tree.leaf_pages, tree.overflow_pages, tree.entries) != (0, 0, 0, 0, 0):
                 raise Damaged(f"the {name} tree is empty and says it is not")
             return
         if not 1 <= tree.depth <= 32:
             raise Damaged(f"the {name} tree says it is {tree.depth} deep")
-        walk = _Walk(self, tree, name)
+        walk = _Walk(self, tree, name, start)
         yield from walk.pages(tree.root, tree.depth, None, None)
+        if start:
+            return
         counted = (walk.branch_pages, walk.leaf_pages, walk.overflow_pages, walk.entries)
         said = (tree.branch_pages, tree.leaf_pages, tree.overflow_pages, tree.entries)
         if counted != said:
@@ -340,11 +389,17 @@ class _Check:
 
 
 class _Walk:
-    """Counts what one tree consists of and holds every key to its place."""
+    """Counts what one tree consists of and holds every key to its place.
 
-    def __init__(self, check: _Check, tree: Tree, name: str) -> None:
+    Parameters
+    ----------
+    start: subtrees that end before this key are passed over.
+    """
+
+    def __init__(self, check: _Check, tree: Tree, name: str, start: bytes = b"") -> None:
         self._check = check
         self._name = name
+        self._start = start
         self._is_integer = tree.flags == _INTEGER_KEY
         self.branch_pages = 0
         self.leaf_pages = 0
@@ -377,8 +432,9 @@ class _Walk:
         self._check_order(number, separators, at_least, below)
         bounds = [at_least, *separators, below]
         for place, (_key, _flags, data) in enumerate(nodes):
-            child = _PAGE_NUMBER.unpack(data)[0]
-            yield from self.pages(child, depth - 1, bounds[place], bounds[place + 1])
+            end = bounds[place + 1]
+            if end is None or end > self._start:
+                yield from self.pages(_PAGE_NUMBER.unpack(data)[0], depth - 1, bounds[place], end)
 
     def _nodes(self, number: int, page: bytes, kind: int) -> list[tuple[bytes, int, bytes]]:
         """The (key, flags, data) of a page: they must fill it exactly from ``upper`` to its end."""

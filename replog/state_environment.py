@@ -25,37 +25,37 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import crc32c
 import lmdb
 import msgspec
+from crc32c import crc32c
 
 from .errors import Damaged, StorageError
+from .log_environment import finish_commit
+from .log_pages import Layout, check_roots, records_from
 from .paxos.ballot import BEFORE_LOG, Slot
 from .state_overlay import Row
 from .state_room import StateRoom
+from .state_rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
 
 DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock.mdb"
 INCOMING_FOLDER: Final = "incoming"
 FRESH_FOLDER: Final = "fresh"
-DATA, RECORDS = 0, 1
-TREE_NAMES: Final = (b"data", b"records")
 POSITION_KEY: Final = b"position"
-FORMAT: Final = 1
-KEY_BYTES_MAX: Final = 511
-REBUILD: Final = (
-    "The state can be fetched from the other nodes: stop this node, move its state folder away (keep log and "
-    "identity), and start it again"
-)
+FORMAT: Final = 2
+
+SCRUB_ROWS: Final = 1024
+"""Rows verified at a time: a few milliseconds of the worker's thread."""
+SCRUB_BYTES: Final = 2**20
 
 _READERS_MAX: Final = 32
 _SPARE_READS: Final = 2
-_META_PAGES: Final = 2
-_META = struct.Struct("<QHHI II QQ 48s 48s QQ")  # page, pad, flags, -, magic, version, address, map, free, main, ...
-_META_MAGIC: Final = 0xBEEFC0DE
-_META_VERSION: Final = 1
-_META_FLAG: Final = 0x08
+_SHOWN_KEY_BYTES: Final = 80
 _CHECKSUM = struct.Struct("<I")
+
+
+class UnknownFormat(StorageError):
+    """It was written by another version of this program."""
 
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
@@ -73,25 +73,33 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     transaction: int
 
 
+def rebuild(path: Path) -> str:
+    """The next step of whoever finds the state in the folder ``path`` damaged."""
+    return (
+        f"Stop this node, remove {path} and nothing else (never the log beside it), and start it again: it fills its "
+        "state from its log, or fetches it from the other nodes"
+    )
+
+
 _position_decoder = msgspec.msgpack.Decoder(Position)
 
 
 def encode_checked(record: msgspec.Struct) -> bytes:
     """A small record behind its checksum."""
     data = msgspec.msgpack.encode(record)
-    return _CHECKSUM.pack(crc32c.crc32c(data)) + data
+    return _CHECKSUM.pack(crc32c(data)) + data
 
 
 def checked_bytes(stored: bytes, name: str) -> bytes:
     """What ``encode_checked`` encoded. Raises ``Damaged``."""
     data = stored[_CHECKSUM.size :]
-    if len(stored) < _CHECKSUM.size or _CHECKSUM.unpack_from(stored)[0] != crc32c.crc32c(data):
+    if len(stored) < _CHECKSUM.size or _CHECKSUM.unpack_from(stored)[0] != crc32c(data):
         raise Damaged(f"its {name} record fails its checksum")
     return data
 
 
 def decode_position(stored: bytes | None) -> Position:
-    """Raises ``Damaged``; ``StorageError`` for a format that this program does not know."""
+    """Raises ``Damaged`` or ``UnknownFormat``."""
     if stored is None:
         raise Damaged("it has no position record")
     try:
@@ -99,8 +107,17 @@ def decode_position(stored: bytes | None) -> Position:
     except msgspec.DecodeError as error:
         raise Damaged(f"its position record is no such record: {error}") from error
     if position.format != FORMAT:
-        raise StorageError(f"it has format {position.format} and this program knows format {FORMAT}")
+        raise UnknownFormat(f"it has format {position.format} and this program knows format {FORMAT}")
     return position
+
+
+STATE_LAYOUT: Final = Layout(
+    trees=TREE_NAMES,
+    position_key=POSITION_KEY,
+    transaction_of=lambda data: decode_position(data).transaction,
+    key_bytes=None,
+    is_older_ours=True,
+)
 
 
 def open_lmdb(path: Path, map_bytes: int, *, is_new: bool = False) -> lmdb.Environment:
@@ -140,21 +157,25 @@ class StateEnvironment:
     def create(cls, path: Path, step_bytes: int) -> StateEnvironment:
         """An environment standing before the log, in the empty folder ``path``."""
         with open_lmdb(path, step_bytes, is_new=True) as env:
-            for name in TREE_NAMES:
-                env.open_db(name)
-            with env.begin(write=True) as transaction:
-                put_position(transaction, secrets.token_bytes(16), BEFORE_LOG)
+            store = secrets.token_bytes(16)
+            for _root_page in range(2):  # so that both of them name a tree of ours
+                with env.begin(write=True) as transaction:
+                    for name in TREE_NAMES:
+                        env.open_db(name, txn=transaction)
+                    put_position(transaction, store, BEFORE_LOG)
         return cls(path, step_bytes)
 
     def _open(self) -> None:
         """Check the file and open it. Raises ``Damaged`` or ``StorageError``, naming the file and the next step."""
         try:
-            size = check_root_pages(self.data_path)
+            size = check_roots_of(self.data_path)
             self._env = open_lmdb(self.path, (size // self._step_bytes + 2) * self._step_bytes)
         except (lmdb.Error, OSError) as error:
-            raise StorageError(f"{self.data_path} can't be opened: {error}. {REBUILD}.") from error
+            raise StorageError(f"{self.data_path} can't be opened: {error}. {rebuild(self.path)}.") from error
         except Damaged as error:
-            raise Damaged(f"{self.data_path} is damaged: {error}. {REBUILD}.") from error
+            raise self.damaged(error) from error
+        except UnknownFormat as error:
+            raise self._unknown(error) from error
         try:
             self._env.reader_check()
             self.trees = [self._env.open_db(name, create=False) for name in TREE_NAMES]
@@ -162,10 +183,10 @@ class StateEnvironment:
             self._room = StateRoom(self._env, self.trees, self.data_path, self._step_bytes, self._lock)
         except (lmdb.Error, OSError, Damaged) as error:
             self._env.close()
-            raise Damaged(f"{self.data_path} is damaged: {error}. {REBUILD}.") from error
-        except StorageError as error:
+            raise self.damaged(error) from error
+        except UnknownFormat as error:
             self._env.close()
-            raise StorageError(f"{self.data_path}: {error}. Start it with the program that wrote it.") from error
+            raise self._unknown(error) from error
 
     def _read_position(self) -> Position:
         with self._env.begin() as transaction:
@@ -182,17 +203,21 @@ class StateEnvironment:
         """The stored value of ``key``, or None."""
         try:
             with self._lock, self._env.begin(self.trees[tree]) as transaction:
-                value: bytes | None = transaction.get(key)
-                return value
+                stored: bytes | None = transaction.get(key)
         except lmdb.BadValsizeError:
             return None  # the empty key, which nobody can have put
         except lmdb.Error as error:
             raise self.unreadable(error) from error
+        if stored is None:
+            return None
+        if crc32c(key + stored, SEEDS[tree][len(key)]) != SOUND:
+            raise self.damaged_row(tree, key)
+        return stored[:-SUM_BYTES]
 
     def rows(
         self, tree: int, start: bytes, stop: bytes | None, *, count_max: int, is_reverse: bool
     ) -> tuple[list[Row], bool]:
-        """The first ``count_max`` stored rows of the range, in the order asked for, and whether there may be more."""
+        """The first ``count_max`` rows of the range, in the order asked for, and whether there may be more."""
         try:
             with self._lock, self._env.begin(self.trees[tree]) as transaction:
                 cursor = transaction.cursor()
@@ -202,7 +227,10 @@ class StateEnvironment:
                     rows = _rows_up(cursor, start, stop, count_max)
         except lmdb.Error as error:
             raise self.unreadable(error) from error
-        return rows, len(rows) == count_max
+        opened, damaged = open_rows(tree, rows)
+        if damaged is not None:
+            raise self.damaged_row(tree, damaged)
+        return opened, len(opened) == count_max
 
     def record(self, key: bytes) -> bytes | None:
         """One of the environment's own records."""
@@ -211,7 +239,51 @@ class StateEnvironment:
             return value
 
     def unreadable(self, error: BaseException) -> StorageError:
-        return StorageError(f"{self.data_path} can't be read: {error}. {REBUILD}.")
+        return StorageError(f"{self.data_path} can't be read: {error}. {rebuild(self.path)}.")
+
+    def damaged(self, what: object) -> Damaged:
+        return Damaged(f"{self.data_path} is damaged: {what}. {rebuild(self.path)}.")
+
+    def damaged_row(self, tree: int, key: bytes) -> Damaged:
+        return self.damaged(describe_damaged(tree, key))
+
+    def _unknown(self, error: UnknownFormat) -> StorageError:
+        return StorageError(f"{self.data_path}: {error}. Start it with the program that wrote it.")
+
+    # --- scrub, on the writing thread ---
+
+    def scrub(self, tree: int, start: bytes) -> tuple[bytes | None, list[bytes]]:
+        """Check the pages on the way to the rows of ``tree`` from the key ``start`` on, and a bounded number of them.
+
+        It reads the file past LMDB, which would follow a damaged page wherever it leads.
+
+        Returns where to go on (None: that was all of the tree), and the keys of damaged rows.
+        Raises ``Damaged`` over damage in the structure, and ``StorageError``.
+        """
+        damaged: list[bytes] = []
+        size = 0
+        try:
+            # The transaction keeps every page that it can see as it is; the root pages change by this thread only.
+            with self._writing, self._env.begin(), self.data_path.open("rb", buffering=0) as file:
+                descriptor = file.fileno()
+                rows = records_from(
+                    lambda offset, length: os.pread(descriptor, length, offset),
+                    os.fstat(descriptor).st_size,
+                    STATE_LAYOUT,
+                    TREE_NAMES[tree],
+                    start,
+                )
+                for count, (key, stored) in enumerate(rows, 1):
+                    if not is_sound(tree, key, stored):
+                        damaged.append(key)
+                    size += len(key) + len(stored)
+                    if count >= SCRUB_ROWS or size >= SCRUB_BYTES:
+                        return key + b"\0", damaged
+        except Damaged as error:
+            raise self.damaged(error) from error
+        except (lmdb.Error, OSError) as error:
+            raise self.unreadable(error) from error
+        return None, damaged
 
     # --- writing ---
 
@@ -310,31 +382,24 @@ def _rows_down(cursor: lmdb.Cursor[bytes], start: bytes, stop: bytes | None, cou
     return rows
 
 
-def check_root_pages(data_path: Path) -> int:
-    """Check both root pages and the file's length, since LMDB would kill the process (SIGBUS) over a file that is too
-    short.
+def describe_damaged(tree: int, key: bytes) -> str:
+    shown = repr(key[:_SHOWN_KEY_BYTES]) + ("..." if len(key) > _SHOWN_KEY_BYTES else "")
+    return f"the row {shown} of {TREE_NAMES[tree].decode()} fails its checksum"
 
-    Returns the file's size. Raises ``Damaged`` or ``OSError``.
+
+def check_roots_of(data_path: Path) -> int:
+    """Check both root pages and that the file reaches to its last page: LMDB would kill the process (SIGBUS).
+
+    A flush that was written but for its root page is finished, see ``log_pages.UnfinishedCommit``.
+
+    Returns the file's size. Raises ``Damaged``, ``StorageError`` or ``OSError``.
     """
-    with data_path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        page_size = 0
-        last_page = 0
-        for page in range(_META_PAGES):
-            file.seek(page * page_size)
-            data = file.read(_META.size)
-            if len(data) < _META.size:
-                raise Damaged(f"it is truncated: {size} bytes, too few for root page {page}")
-            number, _pad, flags, _unused, magic, version, _address, _map, free, _main, last, _id = _META.unpack(data)
-            if (number, flags, magic, version) != (page, _META_FLAG, _META_MAGIC, _META_VERSION):
-                raise Damaged(f"root page {page} is overwritten or zeroed")
-            named = int.from_bytes(free[:4], "little")
-            if named & (named - 1) or not 512 <= named <= 65536 or (page and named != page_size):
-                raise Damaged(f"root page {page} names a page size of {named} bytes")
-            page_size = named
-            last_page = max(last_page, last)
-    if (last_page + 1) * page_size > size:
-        raise Damaged(f"it is truncated: {size} bytes, and its last page ends at {(last_page + 1) * page_size}")
+    with data_path.open("rb", buffering=0) as file:
+        descriptor = file.fileno()
+        size = os.fstat(descriptor).st_size
+        unfinished = check_roots(lambda offset, length: os.pread(descriptor, length, offset), size, STATE_LAYOUT)
+    if unfinished is not None:
+        finish_commit(data_path, unfinished)
     return size
 
 

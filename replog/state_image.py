@@ -7,8 +7,10 @@ that must be remembered to go on after a crash.
 ```
 stream   begin frame, rows frames (tree 0 ascending, then tree 1 ascending), end frame
 frame    length of body (4), crc32c over previous digest and length (4), digest (16), body (msgpack)
-body     ["b", version, image, applied_through] | ["r", tree, [[key, value], ...]] | ["e", rows of tree 0, of tree 1]
+body     ["b", version, image, applied_through] | ["r", tree, [[key, stored], ...]] | ["e", rows of tree 0, of tree 1]
 ```
+
+Rows travel as they are stored, with the checksum that was made when they were flushed first, and both sides check it.
 
 The same snapshot gives the same bytes and the same name, whoever asks and in whatever pieces. Nothing here knows of
 peers.
@@ -29,10 +31,11 @@ import msgspec
 
 from .errors import Damaged, StorageError
 from .paxos.ballot import Slot
-from .state_environment import POSITION_KEY, TREE_NAMES, StateEnvironment, decode_position
+from .state_environment import POSITION_KEY, StateEnvironment, decode_position
 from .state_overlay import Row
+from .state_rows import TREE_NAMES, first_damaged
 
-STREAM_VERSION: Final = 1
+STREAM_VERSION: Final = 2
 FRAME_BYTES: Final = 256 * 1024
 """A frame is closed when its rows reach this size; a row is never split, so a large value makes a large frame."""
 _ROW_BYTES: Final = 8
@@ -135,7 +138,7 @@ class LmdbStateImage:
         self._cached: tuple[int, bytes] = (-1, b"")
 
     def read(self, position: int, bytes_max: int) -> tuple[bytes, bool]:
-        """See ``storage.StateImage``. Raises ``StorageError`` if it is closed or the file can't be read."""
+        """See ``storage.StateImage``. Raises ``StorageError`` if it is closed, damaged, or can't be read."""
         with self._lock:
             parts: list[bytes] = []
             size = 0
@@ -211,4 +214,7 @@ class LmdbStateImage:
             size += len(pair[0]) + len(pair[1]) + _ROW_BYTES
             if size >= FRAME_BYTES:
                 break
+        damaged = first_damaged(tree, pairs)
+        if damaged is not None:
+            raise self._environment.damaged_row(tree, damaged)
         return pairs

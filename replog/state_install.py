@@ -26,6 +26,7 @@ from .state_environment import (
     sync_folder,
 )
 from .state_image import STREAM_VERSION, Begin, Body, End, Rows, decode_frame
+from .state_rows import first_damaged
 
 COMMIT_BYTES: Final = 4 * 2**20
 """Rows are written when this much of them has arrived: the memory a transfer takes, and what a crash repeats."""
@@ -170,6 +171,8 @@ class IncomingState:
                 receiving.counts = (first + len(pairs), second) if tree == 0 else (first, second + len(pairs))
                 if tree not in (0, 1) or not pairs or (tree == 0 and second):
                     raise Damaged("the received state has rows of an unknown tree")
+                if first_damaged(tree, pairs) is not None:
+                    raise Damaged("the received state has a row that fails its checksum")
                 self._pending.append(body)
                 self._pending_bytes += size
             case End(counts):

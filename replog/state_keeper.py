@@ -1,8 +1,8 @@
 """Keeps the applied state durable and moves it between nodes, beside the node's turns.
 
-It owns the one worker thread that may touch the state store beside the event loop: flushes, images for a peer that is
-below the floor, and the pieces of an image that is being received. It decides neither when a transfer is needed (the
-core does) nor what is applied. A state machine never waits for any of this.
+It owns the one worker thread that may touch the state store beside the event loop: flushes, the scrub, images for a
+peer that is below the floor, and the pieces of an image that is being received. It decides neither when a transfer is
+needed (the core does) nor what is applied. A state machine never waits for any of this.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class StateKeeper:
                 nursery.start_soon(self._flush_forever)
                 nursery.start_soon(self._send_forever)
                 nursery.start_soon(self._store_forever)
+                nursery.start_soon(self._scrub_forever)
         finally:
             self._close_image()
 
@@ -112,6 +113,18 @@ class StateKeeper:
 
     async def _in_thread(self, call: Callable[..., _T], *arguments: object) -> _T:
         return await trio.to_thread.run_sync(call, *arguments, limiter=self._thread)
+
+    # --- scrub ---
+
+    async def _scrub_forever(self) -> None:
+        """Verify every row in turn. Raises ``Damaged``: a damaged state must not be computed with."""
+        place = b""
+        while True:
+            await trio.sleep(self._options.scrub_interval_s)
+            async with self._store_lock:
+                place, damaged = await self._in_thread(self._store.scrub, place)
+            if damaged:
+                raise damaged[0]
 
     # --- an image for a peer ---
 

@@ -24,11 +24,9 @@ import lmdb
 from .errors import Damaged, StorageError, StorageFull
 from .paxos.ballot import Slot
 from .state_environment import (
-    DATA,
     DATA_FILE,
     FRESH_FOLDER,
     INCOMING_FOLDER,
-    RECORDS,
     StateEnvironment,
     put_position,
     remove_folder,
@@ -37,6 +35,7 @@ from .state_environment import (
 from .state_image import LmdbStateImage
 from .state_install import IncomingState
 from .state_overlay import Changes, Generation, Row, lay_over
+from .state_rows import DATA, RECORDS, SUM_BYTES, seal
 
 _MIB: Final = 2**20
 _WINDOW_MIN: Final = 8
@@ -45,7 +44,7 @@ _WINDOW_GROWTH: Final = 4
 _WINDOW_BYTES: Final = 256 * 1024
 _SORT_RUN: Final = 4096
 """Keys sorted, and put, at a time: sorting holds the interpreter, and the event loop must not wait for it."""
-_ROW_OVERHEAD_BYTES: Final = 16
+_ROW_OVERHEAD_BYTES: Final = 16 + SUM_BYTES
 _IMAGE_HEADROOM_BYTES: Final = 4 * 1024 * _MIB
 
 
@@ -103,7 +102,7 @@ class LmdbStateStore:
     # --- the state machine's map ---
 
     def get(self, key: bytes) -> bytes | None:
-        """See ``storage.StateStore``. Raises ``StorageError`` if the file can't be read."""
+        """See ``storage.StateStore``. Raises ``StorageError``, and ``Damaged`` if the row fails its checksum."""
         pairs = self._data.pairs
         if key in pairs:
             return pairs[key]
@@ -202,8 +201,18 @@ class LmdbStateStore:
         through = self._flushing_through
         if through is None or self._is_flushed:
             return
+        try:
+            self._write(through)
+        except StorageFull:
+            raise
+        except BaseException as error:
+            raise self._fail(error) from error
+        self._durable_through = through
+        self._is_flushed = True
+
+    def _write(self, through: Slot) -> None:
         changes = (self._data_flushing.pairs, self._records_flushing.pairs)
-        runs = [_runs(pairs) for pairs in changes]
+        runs = [_runs(tree, pairs) for tree, pairs in enumerate(changes)]
         environment = self._environment
 
         def write(transaction: lmdb.Transaction) -> None:
@@ -215,14 +224,7 @@ class LmdbStateStore:
                         transaction.delete(key, db=tree)
             put_position(transaction, environment.position.store, through)
 
-        try:
-            environment.transact(self._need_bytes(changes), write)
-        except StorageFull:
-            raise
-        except BaseException as error:
-            raise self._fail(error) from error
-        self._durable_through = through
-        self._is_flushed = True
+        environment.transact(self._need_bytes(changes), write)
 
     def end_flush(self) -> None:
         """See ``storage.StateStore``."""
@@ -249,6 +251,20 @@ class LmdbStateStore:
             "durable."
         )
         return StorageError(self._failure)
+
+    # --- scrub ---
+
+    def scrub(self, start: bytes) -> tuple[bytes, list[Damaged]]:
+        """See ``storage.StateStore``: first all of the data, then the records. Raises ``StorageError``."""
+        tree, key = (start[0], start[1:]) if start else (DATA, b"")
+        try:
+            next_key, keys = self._environment.scrub(tree, key)
+        except Damaged as error:
+            return b"", [error]
+        damaged = [self._environment.damaged_row(tree, key) for key in keys]
+        if next_key is None:
+            return (bytes((RECORDS,)) if tree == DATA else b""), damaged
+        return bytes((tree,)) + next_key, damaged
 
     # --- images ---
 
@@ -383,8 +399,8 @@ def _make_empty(path: Path, step_bytes: int) -> None:
     sync_folder(path.parent)
 
 
-def _runs(pairs: Changes) -> list[tuple[list[Row], list[bytes]]]:
-    """Rows to put and keys to delete, in ascending runs of bounded length."""
+def _runs(tree: int, pairs: Changes) -> list[tuple[list[Row], list[bytes]]]:
+    """Rows to put, sealed, and keys to delete, in ascending runs of bounded length."""
     keys = list(pairs)
     runs: list[tuple[list[Row], list[bytes]]] = []
     for first in range(0, len(keys), _SORT_RUN):
@@ -395,6 +411,6 @@ def _runs(pairs: Changes) -> list[tuple[list[Row], list[bytes]]]:
             if value is None:
                 deletes.append(key)
             else:
-                puts.append((key, value))
+                puts.append((key, seal(tree, key, value)))
         runs.append((puts, deletes))
     return runs

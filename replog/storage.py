@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from .errors import Damaged
 from .paxos.ballot import NodeId, Slot
 from .paxos.effects import LogWrite
 from .paxos.membership import Membership
@@ -121,6 +122,13 @@ class StateStore(Protocol):
 
     def end_flush(self) -> None:
         """Let go of the flushed generation, on the owner's thread."""
+
+    def scrub(self, start: bytes) -> tuple[bytes, list[Damaged]]:
+        """Verify a bounded number of rows of the last flush, where the one before it ended (empty: from the start).
+
+        Returns where the next one begins (empty: that was all of it) and the errors that reading what is damaged would
+        raise. Callable from the thread that flushes.
+        """
 
     def open_image(self) -> StateImage:
         """An image of the last completed flush."""

@@ -29,10 +29,8 @@ class Book:
 def link() -> Iterator[Link]:
     """A client's link; the other end is open and reads nothing."""
     here, there = socket.socketpair()
-    link = Link(here, frozenset({Kind.CLIENT}))
-    yield link
-    link.close()
-    there.close()
+    with here, there:
+        yield Link(here, frozenset({Kind.CLIENT}))
 
 
 def raising(error: Exception) -> Callable[[bytes], bytes]:

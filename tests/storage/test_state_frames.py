@@ -9,20 +9,28 @@ import pytest
 from replog.errors import Damaged
 from replog.paxos.ballot import Slot
 from replog.state_image import STREAM_VERSION, Begin, Body, End, Rows, decode_frame, encode_frame
+from replog.state_rows import seal
 from replog.state_store import LmdbStateStore
 
 from .state_cases import STEP_BYTES, contents
 
 IMAGE = b"i" * 16
 BEGIN = Begin(STREAM_VERSION, IMAGE, Slot(9))
-DATA = Rows(0, [(b"a", b"1"), (b"b", b"2")])
-RECORDS = Rows(1, [(b"meta", b"m")])
+
+
+def rows(tree: int, *pairs: tuple[bytes, bytes]) -> Rows:
+    """Rows as they are stored."""
+    return Rows(tree, [(key, seal(min(tree, 1), key[:511], value)) for key, value in pairs])
+
+
+DATA = rows(0, (b"a", b"1"), (b"b", b"2"))
+RECORDS = rows(1, (b"meta", b"m"))
 END = End((2, 1))
 GOLDEN = (
-    "000000176bd46554a6a07d89c1ab0ae74fe952d22ff8d51294a16201c4106969696969696969696969696969696909000000"
-    "13721067a6c4356b32a35e2b7065b362d0ab5a5a9f93a172009292c40161c4013192c40162c401320000000f3d58c3b528c3"
-    "d9acf62df8acb528c8822f8c1d8993a172019192c4046d657461c4016d000000062206b539004b116a0e9276887a8ba931f2"
-    "59af2892a165920201"
+    "000000176bd46554680fae9b83f0aa89d0c8caaf8373579d94a16202c410696969696969696969696969696969690900000"
+    "01bc478c9a6f9e25a4581e5cf3333ffc012e851051793a172009292c40161c40531ce333c7b92c40162c40532a3688b5c00"
+    "00001348d88b184d4414a93bfc31c7ac0e86e054c95b6e93a172019192c4046d657461c4056df6355d6c000000063768afd"
+    "3e4d151eb15b769ff06711dc45bc2025792a165920201"
 )
 
 
@@ -64,11 +72,14 @@ def test_a_stream_in_the_right_order_is_a_state(tmp_path: Path) -> None:
         (BEGIN, DATA, END),
         (BEGIN, RECORDS, DATA, END),
         (BEGIN, DATA, Rows(1, []), RECORDS, END),
-        (BEGIN, DATA, RECORDS, Rows(2, [(b"c", b"3")]), END),
-        (BEGIN, Rows(0, [(b"b", b"1"), (b"a", b"2")]), RECORDS, END),
-        (BEGIN, Rows(0, [(b"a", b"1")]), Rows(0, [(b"a", b"1")]), RECORDS, END),
-        (BEGIN, Rows(0, [(b"", b"1"), (b"a", b"2")]), RECORDS, END),
-        (BEGIN, Rows(0, [(b"a", b"1"), (b"b" * 600, b"2")]), RECORDS, END),
+        (BEGIN, DATA, RECORDS, rows(2, (b"c", b"3")), END),
+        (BEGIN, rows(0, (b"b", b"1"), (b"a", b"2")), RECORDS, END),
+        (BEGIN, rows(0, (b"a", b"1")), rows(0, (b"a", b"1")), RECORDS, END),
+        (BEGIN, rows(0, (b"", b"1"), (b"a", b"2")), RECORDS, END),
+        (BEGIN, rows(0, (b"a", b"1"), (b"b" * 600, b"2")), RECORDS, END),
+        (BEGIN, Rows(0, [(b"a", b"1"), (b"b", b"2")]), RECORDS, END),
+        (BEGIN, Rows(0, [(b"a", DATA.pairs[1][1]), (b"b", DATA.pairs[0][1])]), RECORDS, END),
+        (BEGIN, DATA, Rows(1, [(b"meta", seal(0, b"meta", b"m"))]), END),
         (Begin(STREAM_VERSION + 1, IMAGE, Slot(9)), DATA, RECORDS, END),
         (Begin(STREAM_VERSION, b"j" * 16, Slot(9)), DATA, RECORDS, END),
     ],

@@ -108,7 +108,7 @@ def test_a_flipped_position_is_damage(path: Path) -> None:
 
 
 def test_an_older_root_page_that_says_it_is_the_newest_is_damage(path: Path) -> None:
-    """A flipped transaction number would go back one flush; the tree says which transaction wrote it."""
+    """It would go back one flush; the numbers of the two root pages are neighbours."""
     store = open_store(path)
     flush(store, 1)
     flush(store, 2)
@@ -118,8 +118,32 @@ def test_an_older_root_page_that_says_it_is_the_newest_is_damage(path: Path) -> 
     older = numbers.index(min(numbers))
     data[older * 4096 + 144 + 1] ^= 1
     (path / "data.mdb").write_bytes(data)
-    with pytest.raises(Damaged, match="its tree says"):
+    with pytest.raises(Damaged, match="no sequence of writes leaves behind"):
         open_store(path)
+
+
+def test_a_newest_root_page_that_says_it_is_the_oldest_is_finished(path: Path) -> None:
+    """A flush without its number in the root page is whole: going back behind it could go below the log's floor."""
+    store = open_store(path)
+    for through in range(1, 5):
+        fill(store, 50, through)
+    while store._environment.position.transaction % 4 != 2:
+        store.close()
+        store = open_store(path)
+        fill(store, 50, store.durable_through + 1)
+    store.close()
+    store = open_store(path)
+    newest, before = store._environment.position.transaction, contents(store)
+    store.close()
+    data = bytearray((path / "data.mdb").read_bytes())
+    at = newest % 2 * 4096 + 144
+    assert int.from_bytes(data[at : at + 8], "little") == newest
+    data[at] ^= 2
+    (path / "data.mdb").write_bytes(data)
+    store = open_store(path)
+    assert contents(store) == before
+    assert store._environment.position.transaction == newest
+    store.close()
 
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:

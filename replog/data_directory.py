@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,7 @@ IDENTITY_FILE: Final = IDENTITY_KEY.decode()
 LOCK_FILE: Final = "lock"
 ORIGIN_FILE: Final = "origin"
 LOG_FOLDER: Final = "log"
+_GET_INODE_GENERATION: Final = 0x80087601  # FS_IOC_GETVERSION of <linux/fs.h>
 STATE_FOLDER: Final = "state"
 
 _REPLACE = 'keep the directory for inspection and see "replace a dead node" in docs/OPERATING.md'
@@ -114,7 +116,10 @@ class DataDirectory:
         StorageError: it is absent, truncated, damaged in its structure, or belongs to another node; the message names
             the file and the next step. Damaged *records* are no error here: ``recover`` reports them.
         """
-        _refuse_copy(self.path)
+        try:
+            _refuse_copy(self.path)
+        except OSError as error:
+            raise StorageError(f"{self.path} can't be read: {error}; check its owner and the disk.") from error
         return LmdbLogStore.open(self.log_path, self._identity, limits)
 
     def close(self) -> None:
@@ -197,14 +202,27 @@ def _refuse_contents(path: Path) -> None:
 
 
 def _origin_of(path: Path) -> bytes:
-    """The log's inode: it stays when a directory is renamed or its disk mounted elsewhere, and a copy has another."""
-    return b"inode %d\n" % (path / LOG_FOLDER / DATA_FILE).stat().st_ino
+    """The log's inode and its generation: they stay when a directory is renamed or its disk mounted elsewhere.
+
+    A copy has another inode, or, if the original was deleted first, perhaps the same one in another generation. File
+    systems that know no generations (tmpfs) leave it at 0.
+    """
+    descriptor = os.open(path / LOG_FOLDER / DATA_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        number = os.fstat(descriptor).st_ino
+        try:
+            (generation,) = struct.unpack_from("=I", fcntl.ioctl(descriptor, _GET_INODE_GENERATION, bytes(8)))
+        except OSError:
+            generation = 0
+    finally:
+        os.close(descriptor)
+    return b"inode %d generation %d\n" % (number, generation)
 
 
 def _refuse_copy(path: Path) -> None:
     """An absent origin is taken for the word of a person that this copy is the only one, and written anew."""
     origin_path = path / ORIGIN_FILE
-    if not (path / LOG_FOLDER / DATA_FILE).exists():
+    if not (path / LOG_FOLDER / DATA_FILE).is_file():
         return  # opening the log says so
     try:
         origin = origin_path.read_bytes()

@@ -23,7 +23,7 @@ from replog.log_environment import DATA_FILE
 from replog.log_records import FORMAT_VERSION, IDENTITY_KEY, seal
 from replog.paxos.effects import LogWrite
 from tests.faults.acknowledged import CLUSTER, LIMITS, MEMBERSHIP, NODE, ballot_of, record_of
-from tests.faults.directories import ROOT
+from tests.faults.directories import ROOT, adopt
 
 HOLD = """
 import pathlib, sys
@@ -66,8 +66,8 @@ def start(path: Path) -> None:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Every file but for those that say who is looking."""
-    passing = (LOCK_FILE, "lock.mdb")
+    """Every file but for those that say who is looking and where it lies."""
+    passing = (LOCK_FILE, ORIGIN_FILE, "lock.mdb")
     files = [file for file in path.rglob("*") if file.is_file() and file.name not in passing]
     return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
@@ -134,6 +134,8 @@ def test_a_log_of_another_directory_is_refused(directory: Path, tmp_path: Path, 
     format_directory(other, node=NODE, cluster=cluster, membership=MEMBERSHIP)
     shutil.rmtree(directory / LOG_FOLDER)
     shutil.copytree(other / LOG_FOLDER, directory / LOG_FOLDER)
+    assert "is a copy, or was restored from a backup" in refusal(directory, Refused)
+    adopt(directory)
     text = refusal(directory, StorageError)
     assert str(directory / LOG_FOLDER / DATA_FILE) in text
     assert cluster.hex() in text

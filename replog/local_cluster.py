@@ -227,10 +227,13 @@ class LocalCluster:
         top = {"data_dir": str(self.data_dir(name)), "state_machine": self._state_machine}
         return _toml({**top, **self._settings, "members": members})
 
+    def _command(self, name: str) -> list[str]:
+        return [sys.executable, "-m", "replog", "serve", "--config", str(self._config_path(name))]
+
     def _spawn(self, name: str) -> None:
         with self.log_path(name).open("ab") as log_file:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "replog", "serve", "--config", str(self._config_path(name))],
+                self._command(name),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log_file,

@@ -50,6 +50,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(power_cut: Pow
     power_cut.command(watch="/node", into=str(quick_path), count=240, stride=1)
     done = work(power_cut, 45)
     assert done.returncode == 0, done.stderr
+    assert power_cut.command(report=True)["moments"] == 240
     seen = set()
     for directory, said in moments(power_cut, quick_path):
         check_log(directory, said)

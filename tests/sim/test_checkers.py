@@ -139,6 +139,9 @@ def test_what_is_released_is_in_the_nodes_own_log() -> None:
     holding(checker, N1, record(1, LOW))
     holding(checker, N2, record(1, LOW))
     assert caught(lambda: checker.on_released(N3, record(1, LOW), disk(N3))) == "released is durable"
+    floored = disk(N3)
+    floored.install_floor(Slot(1), THREE)
+    checker.on_released(N3, record(1, LOW), floored)  # a received state holds it
 
 
 def test_states_do_not_differ() -> None:

@@ -71,6 +71,17 @@ def encode_slot(record: AcceptedSlot, checksum: int) -> bytes:
     return header + record.value
 
 
+def seal_slot(record: AcceptedSlot) -> tuple[int, tuple[bytes, bytes]]:
+    """Checksum, and key and bytes as they are stored; ``slot_key`` and ``encode_slot`` in one go, for the write path.
+
+    What the checksum covers holds the key and all of the header but the checksum itself, so it is packed once.
+    """
+    slot, ballot, crc, value = record.slot, record.ballot, record.crc, record.value
+    checked = _SLOT_CHECKED.pack(_SLOT_KIND, slot, ballot[0], ballot[1], crc)
+    checksum: int = crc32c(checked)
+    return checksum, (checked[1:9], b"".join((checked[:1], _CRC.pack(checksum), checked[9:], value)))
+
+
 def check_slot(slot: Slot, data: bytes | memoryview) -> tuple[Ballot, int]:
     """Check one record without copying its value; returns its ballot and the crc of its value.
 

@@ -15,6 +15,7 @@ it could not write, so a second attempt would succeed and prove nothing.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,7 @@ from .log_records import (
     encode_membership,
     encode_position,
     encode_promise,
-    encode_slot,
+    seal_slot,
     slot_checksum,
     slot_key,
     slot_of_key,
@@ -278,24 +279,26 @@ class LmdbLogStore:
         records: dict[Slot, AcceptedSlot] = {}
         promise: Ballot | None = None
         chosen_through = self._position.chosen_through
+        floor = self._position.compacted_through
         for write in writes:
             if write.promise is not None:
                 promise = write.promise
-            for record in write.slots:
-                if record.slot > self._position.compacted_through:
-                    records[record.slot] = record
+            records.update({record.slot: record for record in write.slots if record.slot > floor})
             if write.chosen_through is not None and write.chosen_through > chosen_through:
                 chosen_through = write.chosen_through
-        need_bytes = sum(len(record.value) for record in records.values()) + len(records) * _RECORD_OVERHEAD_BYTES
+        need_bytes = sum([len(record.value) for record in records.values()]) + len(records) * _RECORD_OVERHEAD_BYTES
         self._prepare(need_bytes, is_essential=not records)
+        slots = sorted(records)
+        sealed = [seal_slot(records[slot]) for slot in slots]
         change = _Change(
-            items=[(slot, record, slot_checksum(record)) for slot, record in sorted(records.items())],
+            slots=slots,
+            pairs=[pair for _checksum, pair in sealed],
             append_above=self._position.last_slot,
             promise=promise,
         )
-        position = self._advance(change.items, chosen_through)
+        position = self._advance(slots, [checksum for checksum, _pair in sealed], chosen_through)
         self._transact(change, position)
-        self.stored_count += len(change.items)
+        self.stored_count += len(slots)
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """See ``storage.LogStore``. What may go is chosen, so ``chosen_through`` is at least ``through`` afterwards.
@@ -309,7 +312,7 @@ class LmdbLogStore:
         if target == before and not self._has_slots_below_floor:
             return before
         self._prepare(slots_max * _RECORD_OVERHEAD_BYTES, is_essential=True)
-        position = self._advance([], max(self._position.chosen_through, target))
+        position = self._advance([], [], max(self._position.chosen_through, target))
         self._transact(_Change(drop_through=target, drop_slots_max=slots_max), position)
         return self._position.compacted_through
 
@@ -323,7 +326,7 @@ class LmdbLogStore:
         self._prepare(0, is_essential=True)
         self._membership_to_store = membership
         floor = max(through, self._position.compacted_through)
-        position = self._advance([], max(self._position.chosen_through, floor))
+        position = self._advance([], [], max(self._position.chosen_through, floor))
         self._has_slots_below_floor = True
         self._transact(_Change(), attrs.evolve(position, compacted_through=floor))
         while self._has_slots_below_floor:
@@ -333,11 +336,11 @@ class LmdbLogStore:
         """See ``storage.LogStore``."""
         self._membership_to_store = membership
 
-    def _advance(self, items: list[tuple[Slot, AcceptedSlot, int]], chosen_through: Slot) -> Position:
-        """The position after storing ``items``: their checksums enter the sum of the tail, chosen slots leave it."""
+    def _advance(self, slots: list[Slot], checksums: list[int], chosen_through: Slot) -> Position:
+        """The position after storing ``slots``: their checksums enter the sum of the tail, chosen slots leave it."""
         tail = self._tail
         tail_sum = self._position.tail_sum
-        for slot, _record, checksum in items:
+        for slot, checksum in zip(slots, checksums, strict=True):
             if slot > chosen_through:
                 tail_sum += checksum - tail.get(slot, 0)
                 tail[slot] = checksum
@@ -347,7 +350,7 @@ class LmdbLogStore:
         return attrs.evolve(
             self._position,
             chosen_through=chosen_through,
-            last_slot=max(self._position.last_slot, items[-1][0] if items else chosen_through),
+            last_slot=max(self._position.last_slot, slots[-1] if slots else chosen_through),
             tail_count=len(tail),
             tail_sum=tail_sum & _SUM_BITS,
         )
@@ -381,7 +384,7 @@ class LmdbLogStore:
 
     def _apply(self, transaction: lmdb.Transaction, change: _Change, position: Position) -> Position:
         """Everything one transaction writes; few calls, since each of them lets go of the interpreter."""
-        if change.items:
+        if change.pairs:
             self._put_slots(transaction, change)
         if change.drop_slots_max:
             position = self._drop_slots(transaction, change, position)
@@ -397,10 +400,9 @@ class LmdbLogStore:
 
     def _put_slots(self, transaction: lmdb.Transaction, change: _Change) -> None:
         """Slots above all others are appended, which fills their pages; others are put where they belong."""
-        pairs = [(slot_key(slot), encode_slot(record, checksum)) for slot, record, checksum in change.items]
-        new = sum(slot > change.append_above for slot, _record, _checksum in change.items)
+        new_from = bisect_right(change.slots, change.append_above)
         cursor = transaction.cursor(self._slots)
-        replacing, appended = pairs[: len(pairs) - new], pairs[len(pairs) - new :]
+        replacing, appended = change.pairs[:new_from], change.pairs[new_from:]
         if replacing:
             cursor.putmulti(replacing)
         if appended:
@@ -450,7 +452,8 @@ class LmdbLogStore:
 class _Change:
     """What one transaction does, beside the position."""
 
-    items: list[tuple[Slot, AcceptedSlot, int]] = attrs.Factory(list)
+    slots: list[Slot] = attrs.Factory(list)
+    pairs: list[tuple[bytes, bytes]] = attrs.Factory(list)
     append_above: Slot = BEFORE_LOG
     promise: Ballot | None = None
     drop_through: Slot = BEFORE_LOG

@@ -21,8 +21,10 @@ _PAUSE_S = 0.2
 def audit(*, endpoints: Endpoints = DEV_ENDPOINTS, timeout: Timeout = 10.0, json: AsJson = False) -> int:
     """Check every record on every replica, and compare the replicas that stand at one slot.
 
-    Only stale reads are used, so nothing else waits. A violation, or two replicas that differ, ends with exit code 1,
-    a replica that can't be reached with 3.
+    Only stale reads are used, so nothing else waits.
+
+    A violation, or two replicas that differ, ends with exit code 1, a replica that can't be reached with 3.
+
     On a shop that never rests replicas may stand at different slots: then each is checked and they are not compared.
     """
     outcome = anyio.run(audit_all, endpoints, timeout, backend="trio")

@@ -38,7 +38,7 @@ from replog.requests import Commands, OpenSession, SessionOpened
 from replog.sessions import SessionOptions
 from replog.state_store import LmdbStateStore
 from replog.storage import LogStore, StateStore
-from shop_sm import Shop
+from shop_sm import Shop, ShopClient
 from shop_sm.commands import AdjustStock, Command, PlaceOrder, PutProduct, RegisterCustomer, Wanted, encode_command
 from shop_sm.queries import OrderQuery, ProductQuery, Query, encode_query
 
@@ -231,18 +231,17 @@ def hundred_additions_us() -> float:
     return (time.process_time() - begun_s) * 100
 
 
-def measure_directory(folder: Path, products: int, stored_orders: int) -> dict[str, float]:
+def measure_directory(folder: Path, products: int, stored_orders: int, measured: int = 20_000) -> dict[str, float]:
     """The same over a replica's own data directory, and how long a real replica needs to lead on it."""
-    sys.setswitchinterval(NodeOptions().switch_interval_s)
     format_directory(folder / "n1", node=NodeId(1), cluster=bytes(16), membership=Membership(1, (NodeId(1),)))
     directory = open_directory(folder / "n1")
     replica, log = opened(directory)
     state_path = directory.state_path
-    costs = costs_of(replica, products, stored_orders, state_bytes=lambda: live_bytes(state_path))
+    costs = costs_of(replica, products, stored_orders, measured, lambda: live_bytes(state_path))
     replica.close()
     log.close()
     directory.close()
-    return {**costs, "restart_s": trio.run(restart_s, folder)}
+    return {**costs, "restart_s": trio.run(restart_s, folder, stored_orders + measured)}
 
 
 def live_bytes(state_path: Path) -> int:
@@ -258,11 +257,15 @@ def opened(directory: DataDirectory) -> tuple[Replica, LogStore]:
     return Replica(LmdbStateStore.open(directory.state_path), log), log
 
 
-async def restart_s(folder: Path) -> float:
+async def restart_s(folder: Path, order_count: int) -> float:
     """From the start of a replica's process until it leads and serves; Python's own start is in it."""
     begun_s = time.perf_counter()
-    async with local_cluster(replicas=1, state_machine="shop_sm:Shop", data_dir=folder):
-        return time.perf_counter() - begun_s
+    async with local_cluster(replicas=1, state_machine="shop_sm:Shop", data_dir=folder) as cluster:
+        seconds = time.perf_counter() - begun_s
+        async with cluster.client() as log:
+            totals = await ShopClient(log).totals()
+    assert sum(row.orders for row in totals.currencies) == order_count, totals
+    return seconds
 
 
 def main() -> None:
@@ -271,6 +274,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--store", choices=("memory", "lmdb"), default="memory")
     arguments = parser.parse_args()
+    sys.setswitchinterval(NodeOptions().switch_interval_s)
     if arguments.store == "memory":
         costs = measure(arguments.products, arguments.orders)
     else:

@@ -72,6 +72,8 @@ _PING_AFTER_TICKS = 3
 _HUNG_AFTER_TICKS = 6
 _REDIAL_FIRST_S = 0.005
 _REDIAL_MAX_S = 0.25
+_REDIRECTS_MAX = 2
+"""Followed at once; nodes that disagree about who leads are asked with a pause between."""
 _FAILED_LATELY_S = 0.5
 _LEADER_PATIENCE_S = 0.5
 _REFUSED_PAUSE_S = (0.01, 0.03)
@@ -385,6 +387,7 @@ class Client:
 
     async def _stay_connected(self) -> None:
         wait_s = _REDIAL_FIRST_S
+        redirects = 0
         while True:
             if not self._is_waiting:
                 await self._has_work.wait()
@@ -397,9 +400,11 @@ class Client:
                 self._problems.pop(address, None)
                 if await self._use(link, welcome, address):
                     wait_s = _REDIAL_FIRST_S
+                    redirects = 0
             self._link = None
             self.reconnects += 1
-            if not self._preferred:
+            redirects += 1
+            if not self._preferred or redirects > _REDIRECTS_MAX:
                 await anyio.sleep(wait_s * random.uniform(0.5, 1.0))
                 wait_s = min(wait_s * 2, _REDIAL_MAX_S)
 

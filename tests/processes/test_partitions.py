@@ -14,7 +14,7 @@ from .namespaces import Network, missing, namespace_cluster, run_inside
 
 pytestmark = [pytest.mark.processes, pytest.mark.network_namespace, pytest.mark.xdist_group("processes")]
 
-COMMANDS_DURING_CUT = 5_000
+COMMANDS_DURING_CUT = 3_000
 LEADER_CHANGES_MAX = 3
 
 BOTH_WAYS_LEADER_ONE = (("leader", "one"), ("one", "leader"))

@@ -26,6 +26,7 @@ def build_app() -> cyclopts.App:
         "throughput": _LOAD,
         "latency": _LOAD,
         "reads": _LOAD,
+        "steady": _LOAD,
         "failover": _FAULTS,
         "recovery": _FAULTS,
         "scale": _FAULTS,

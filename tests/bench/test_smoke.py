@@ -93,7 +93,22 @@ def test_what_is_inside_is_measured_without_a_cluster(command: str, tmp_path: Pa
     assert_reproducible(result, command)
     assert lines
     if command == "storage":
-        assert {line["store"] for line in lines if "store" in line} == {"replog log", "plain LMDB"}
+        assert {line["store"] for line in lines if "store" in line} == {
+            "replog log",
+            "plain LMDB, put",
+            "plain LMDB, putmulti",
+        }
+
+
+def test_a_steady_load_counts_elections_memory_and_commits(tmp_path: Path) -> None:
+    """The summary has what the samples showed, and the samples are kept."""
+    few = ("--minutes", "0.02", "--clients", "8", "--connections", "2", "--warmup", "0.2", "--rounds", "1")
+    (line,), result = measured(tmp_path, "steady", *few)
+    assert_reproducible(result, "steady")
+    assert line["commands"] > 0
+    assert line["commands_per_commit"] >= 1
+    assert line["leader_mib_last"] > 1
+    assert len(result["facts"]) == 12
 
 
 def test_recovery_times_every_kind_of_return(tmp_path: Path) -> None:

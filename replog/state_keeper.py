@@ -150,6 +150,12 @@ class StateKeeper:
         async with self._store_lock:
             self._image_used_at_s = trio.current_time()
             position = asked.position
+            if (
+                self._image is not None
+                and not asked.image
+                and self._image.applied_through < self._store.durable_through
+            ):
+                self._close_image()  # who begins may need what is above the open one
             if self._image is None:
                 self._image = await self._in_thread(self._store.open_image)
                 log.info("state_image_opened", target=node_name(asked.target), slot=self._image.applied_through)

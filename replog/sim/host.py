@@ -570,6 +570,8 @@ class Host:
 
     def _send_state(self, asked: SendState) -> None:
         """One image serves whoever asks, as in the node, until nobody has asked for a while."""
+        if self._image is not None and not asked.image and self._image.applied_through < self._store.durable_through:
+            self._image = self._store.open_image()  # who begins may need what is above the open one
         if self._image is None:
             self._image = self._store.open_image()
             self._later(IMAGE_IDLE_MAX_S, self._close_idle_image)

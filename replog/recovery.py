@@ -1,11 +1,13 @@
 """How the two stores of a node are brought to one position when it starts.
 
 The state may stand above the log's own ``chosen_through``, which is a hint written with the next transaction; and a
-crash can come between installing a received state and dropping the log below it. Both drivers, node and simulator,
-begin here.
+crash can come between installing a received state and dropping the log below it. It may stand below the log's first
+slot, too, if it was damaged and somebody removed it. Both drivers, node and simulator, begin here.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from .paxos.ballot import Slot
 from .paxos.effects import LogWrite
@@ -17,9 +19,13 @@ def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
     """What the log remembers, once its position is at least the state's.
 
     What the state machine applied was chosen, so the log may say so; where the log has a gap below it, the state came
-    from a peer and the log below it is of no use.
+    from a peer and the log below it is of no use. Where the log begins above the state, the last slot that is gone
+    counts as damaged: nothing but a peer's state goes over it.
     """
     recovered = log.recover()
+    if applied_through < recovered.compacted_through:
+        damaged = (recovered.compacted_through, *recovered.damaged_chosen)
+        return msgspec.structs.replace(recovered, damaged_chosen=damaged)
     if applied_through <= recovered.chosen_through:
         return recovered
     held = {record.slot for record in recovered.accepted}

@@ -249,6 +249,8 @@ class Learner:
         ]
 
     def _able(self, slot: Slot, ahead: list[NodeId]) -> list[NodeId]:
+        if slot <= self.compacted_through:
+            return []  # the state machine lacks what is gone from the log: only a state goes over that
         without = self._without.get(slot, ())
         return [peer for peer in ahead if self._peers[peer].compacted_through < slot and peer not in without]
 

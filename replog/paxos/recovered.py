@@ -19,6 +19,7 @@ class Recovered(msgspec.Struct, frozen=True):
     compacted_through: slots up to here are gone.
     accepted: the tail above ``chosen_through``, ascending; damaged records are not in it.
     damaged_chosen: slots at or below ``chosen_through`` whose records are damaged: repaired from peers (P10).
+        With ``compacted_through`` among them the state stands below the log, and a peer's state is fetched.
     damaged_reason: empty, or why this node must abstain: its promise or an unchosen acceptance is damaged (P9, P10).
     membership: the newest membership known chosen.
     """

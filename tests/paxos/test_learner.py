@@ -276,3 +276,21 @@ def test_only_slots_that_are_here_can_be_damaged(slot: int) -> None:
     role, _ = learner(recovered(chosen_through=9, compacted_through=5))
     role.on_slot_damaged(Slot(slot))
     assert role.damaged == set()
+
+
+def test_a_state_below_the_log_is_fetched_from_a_peer() -> None:
+    """The slots in between are gone here, and a peer that still has them would fill the log but not the state."""
+    start = recovered(chosen_through=60, compacted_through=40, damaged_chosen=(Slot(40),))
+    role, turn = learner(start)
+    role.on_peer_position(N2, Slot(60), Slot(0))
+    assert role.is_behind
+    role.catch_up(1.0, holds_next=False)
+    assert sent(turn) == [FetchState(b"", 0)]
+    role.on_state_piece(N2, piece(0, slot=30), 1.0)
+    assert turn.state_pieces == []  # it would still be below the log
+    role.catch_up(2.0, holds_next=False)
+    role.on_state_piece(N2, piece(0, slot=55, last=True), 2.0)
+    assert [stored.applied_through for stored in turn.state_pieces] == [55]
+    role.on_state_installed(Slot(55))
+    assert not role.is_behind
+    assert role.chosen_through == 60

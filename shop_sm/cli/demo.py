@@ -2,6 +2,9 @@
 
 It is a demonstration and a check in one: it ends with 0 only if every replica shows every order, to the cent, and all
 replicas show the same state. The gap is what a client sees: the longest time without an answered order around a kill.
+
+The load waits at each kill until the replica killed before is back, so that every kill meets a whole cluster that is
+under load; without that five thousand orders a second are done before a second kill. The wait is in no figure.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from replog.cli import AsJson, ExitCode, new_table, note, print_json, print_tabl
 from replog.errors import ConfigError, ReplogError, Unavailable
 
 from ..cdnow import Import, KnownTotals, totals_of
-from ..client import ShopClient
+from ..client import Consistency, LogClient, Reply, ShopClient
 from ..loading import OUTSTANDING, Loader, Progress
 from ..money import format_money
 from .load import read_import
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 REPLICAS = 3
 DOWN_S = 0.5
 """How long a killed leader stays away before it is started again."""
+ORDERS_PER_KILL = 1_000
+"""So many lie between two kills at least; fewer would all be under way at once, and a kill would meet no load."""
 _STATE_MACHINE = "shop_sm:Shop"
 _SETTLE_TIMEOUT_S = 20.0
 _TIMEOUT_S = 10.0
@@ -58,6 +63,9 @@ def demo(
     if kills < 0:
         raise ConfigError(f"--kills is {kills}; write 0 or more")
     imported = read_import(file)
+    kills_max = max(0, len(imported.purchases) // ORDERS_PER_KILL - 1)
+    if kills > kills_max:
+        raise ConfigError(f"--kills is {kills}; the orders of this file are enough for {kills_max}")
     outcome = trio.run(Demo(imported, kills).run, data_dir)
     if json:
         print_json(outcome.fields())
@@ -151,6 +159,29 @@ def _cells(totals: KnownTotals) -> tuple[str, str, str, str]:
     )
 
 
+class PacedLog:
+    """The log as the load sees it: while it is held nothing more is sent, and what is under way is still answered."""
+
+    def __init__(self, log: LogClient) -> None:
+        self._log = log
+        self._is_free = trio.Event()
+        self._is_free.set()
+
+    def hold(self) -> None:
+        if self._is_free.is_set():
+            self._is_free = trio.Event()
+
+    def release(self) -> None:
+        self._is_free.set()
+
+    async def submit(self, payload: bytes, *, timeout: float) -> Reply:  # noqa: ASYNC109 - as in LogClient
+        await self._is_free.wait()
+        return await self._log.submit(payload, timeout=timeout)
+
+    async def query(self, request: bytes, *, consistency: Consistency, timeout: float) -> bytes:  # noqa: ASYNC109 - too
+        return await self._log.query(request, consistency=consistency, timeout=timeout)
+
+
 class Demo:
     """One demonstration."""
 
@@ -158,13 +189,14 @@ class Demo:
         self._import = imported
         self._total = len(imported.purchases)
         self._kill_at = [self._total * number // (kills + 1) for number in range(1, kills + 1)]
+        self._next_kill_at: int | None = self._kill_at[0] if kills else None
         self._answered_at_s = 0.0
         self._worst_gap_s = 0.0
+        self._held_s = 0.0
         self._done = 0
         self._first_at_s = 0.0
         self._gaps_ms: list[float] = []
         self._leader = ""
-        self._has_moved = trio.Event()
 
     async def run(self, data_dir: Path | None) -> Outcome:
         """Raises ``Unavailable`` if the replicas do not come up, or do not come to rest at the end."""
@@ -174,18 +206,19 @@ class Demo:
             self._leader = await cluster.leader()
             note(f"{REPLICAS} replicas at {', '.join(cluster.endpoints)}; {self._leader} leads")
             begun_s = trio.current_time()
-            async with cluster.client(name="shop demo") as log, trio.open_nursery() as nursery:
-                nursery.start_soon(self._kill_leaders, cluster)
+            async with cluster.client(name="shop demo") as client, trio.open_nursery() as nursery:
+                log = PacedLog(client)
+                nursery.start_soon(self._kill_leaders, cluster, log)
                 with self._bar() as (bar, task):
                     loader = Loader(
                         ShopClient(log, timeout_s=_TIMEOUT_S),
                         self._import,
                         outstanding=OUTSTANDING,
-                        watch=lambda progress: self._watch(progress, bar, task),
+                        watch=lambda progress: self._watch(progress, log, bar, task),
                     )
                     await loader.load()
             seconds = trio.current_time() - begun_s
-            loading_s = self._answered_at_s - self._first_at_s
+            loading_s = self._answered_at_s - self._first_at_s - self._held_s
             shown = await self._settled(cluster)
         return Outcome(
             totals_of(self._import.purchases),
@@ -197,7 +230,7 @@ class Demo:
 
     # --- the load, as clients see it ---
 
-    def _watch(self, progress: Progress, bar: Bar, task: TaskID) -> None:
+    def _watch(self, progress: Progress, log: PacedLog, bar: Bar, task: TaskID) -> None:
         now_s = trio.current_time()
         if self._done:
             self._worst_gap_s = max(self._worst_gap_s, now_s - self._answered_at_s)
@@ -205,10 +238,10 @@ class Demo:
             self._first_at_s = now_s
         self._answered_at_s = now_s
         self._done = progress.done
-        if self._kill_at and self._done >= self._kill_at[0]:
-            self._has_moved.set()
+        if self._next_kill_at is not None and self._done >= self._next_kill_at:
+            log.hold()
         if progress.done % 64 == 0 or progress.done == progress.total:
-            rate = progress.done / max(now_s - self._first_at_s, 0.001)
+            rate = progress.done / max(now_s - self._first_at_s - self._held_s, 0.001)
             bar.update(task, completed=progress.done, rate=f"{rate:,.0f} orders/s", leader=f"{self._leader} leads")
 
     @contextmanager
@@ -222,32 +255,46 @@ class Demo:
             TextColumn("{task.fields[rate]}"),
             TextColumn("{task.fields[leader]}"),
         )
-        with Progress(*columns, console=stderr_console(), transient=True) as bar:
+        console = stderr_console()
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             yield bar, bar.add_task("orders", total=self._total, rate="", leader="")
 
     # --- the faults ---
 
-    async def _kill_leaders(self, cluster: LocalCluster) -> None:
-        while self._kill_at:
-            await self._has_moved.wait()
-            self._has_moved = trio.Event()
-            at = self._kill_at.pop(0)
-            await self._kill_leader(cluster, at)
+    async def _kill_leaders(self, cluster: LocalCluster, log: PacedLog) -> None:
+        for number, at in enumerate(self._kill_at, 1):
+            await self._wait_until_done(at)
+            await self._kill_leader(cluster, log, self._kill_at[number] if number < len(self._kill_at) else None)
 
-    async def _kill_leader(self, cluster: LocalCluster, at: int) -> None:
+    async def _kill_leader(self, cluster: LocalCluster, log: PacedLog, next_kill_at: int | None) -> None:
         """SIGKILL to whoever leads, and the longest silence until orders are answered again."""
         killed = await cluster.leader()
+        self._next_kill_at = next_kill_at
+        self._end_hold(log)
+        await self._wait_until_done(self._done + OUTSTANDING)
         self._worst_gap_s = 0.0
         done_before = self._done
         cluster.kill(killed)
-        while self._done <= done_before and self._done < self._total:  # noqa: ASYNC110 - any answer ends it
-            await trio.sleep(0.001)
         self._leader = await cluster.leader()
+        # At the next kill the load is held; orders were answered then, for more lie between two than are under way.
+        await self._wait_until_done(min(self._done + 1, next_kill_at or self._total))
         await trio.sleep(DOWN_S)
-        self._gaps_ms.append(round(self._worst_gap_s * 1000, 1))
-        note(f"killed {killed} at order {at:,}: {self._leader} took over, {self._gaps_ms[-1]:.0f} ms without an answer")
+        gap_ms = round(self._worst_gap_s * 1000, 1)
+        self._gaps_ms.append(gap_ms)
+        note(f"killed {killed} at order {done_before:,}: {self._leader} took over, {gap_ms:.0f} ms without an answer")
         await cluster.start(killed)
         note(f"started {killed} again on its directory")
+
+    def _end_hold(self, log: PacedLog) -> None:
+        """The silence so far was ours, and is no gap."""
+        now_s = trio.current_time()
+        self._held_s += now_s - self._answered_at_s
+        self._answered_at_s = now_s
+        log.release()
+
+    async def _wait_until_done(self, orders: int) -> None:
+        while self._done < min(orders, self._total):  # noqa: ASYNC110 - a millisecond late is early enough
+            await trio.sleep(0.001)
 
     # --- the end ---
 

@@ -55,7 +55,7 @@ class Election:
         self._unhappy_rounds = 0
         self._is_suspicious = False
         self._judged_round = 0
-        self._heard_round = 0
+        self._heard_round = -1
         self._stray_rounds = 0
 
     # --- rounds ---
@@ -142,12 +142,18 @@ class Election:
         if ballot.node != self._node:
             self.leader = None
             self.is_happy = False
+            self._heard_round = -1
             self.round_at_s = min(self.round_at_s, now_s + self._options.heartbeat_interval_s)
 
     def on_leader_heard(self, leader: NodeId) -> None:
         """A message came from the proposer of the promised ballot: that is who leads."""
         self.leader = leader
         self._heard_round = self.round
+
+    @property
+    def is_led(self) -> bool:
+        """Whether the proposer of the promised ballot was heard in this round or the one before."""
+        return self._heard_round >= max(0, self.round - 1)
 
     def on_leading(self) -> None:
         """This node has just led a quorum through phase 1: it reaches one."""
@@ -169,12 +175,17 @@ class Election:
         return self._unhappy_rounds >= self._options.election_rounds
 
     def should_rise(self) -> bool:
-        """A voter is stuck above the leader's ballot and nobody leads there: the leader takes a higher one."""
+        """A voter is stuck above the leader's ballot and nobody leads there: the leader takes a higher one.
+
+        Whoever leads there may be out of this node's hearing. The voter hears it and says so; else two who can't hear
+        each other would unseat each other for ever.
+        """
         return self._stray_rounds >= 2
 
     def _is_voter_astray(self, ballot: Ballot) -> bool:
         above = [reply for reply in self._replies.values() if reply.promise > ballot]
-        return any(reply.is_voting for reply in above) and not any(reply.is_leading for reply in above)
+        is_led = any(reply.is_leading or reply.is_led for reply in above)
+        return any(reply.is_voting for reply in above) and not is_led
 
     def can_take_over(self, chosen_through: Slot) -> bool:
         """Unhappy, nobody reached is happy, and a voting quorum is reached (EuroSys 2023, section 5.2).

@@ -47,6 +47,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     accepted_through: the highest slot it accepted, whatever the ballot.
     digest_slot, digest: the state machine's running digest at that slot, to compare (zero and empty: none).
     is_full: its disk takes no new commands, so it should not lead.
+    is_led: it has heard the proposer of ``promise`` lead, in this round or the one before.
     """
 
     round: int
@@ -61,6 +62,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     digest_slot: Slot = Slot(0)
     digest: bytes = b""
     is_full: bool = False
+    is_led: bool = False
 
 
 class Prepare(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):

@@ -313,6 +313,7 @@ class Replica:
                 self._divergence.own_slot,
                 self._divergence.own_digest,
                 self._is_full,
+                self._election.is_led,
             ),
         )
 

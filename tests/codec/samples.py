@@ -65,7 +65,7 @@ GREETINGS: list[Hello | Welcome] = [
 
 PEER_MESSAGES: list[Message] = [
     Heartbeat(3, BALLOT, Slot(70_000)),
-    HeartbeatReply(3, BALLOT, True, True, True, Slot(9), Slot(10), Slot(8), Slot(2), Slot(0), b"", False),
+    HeartbeatReply(3, BALLOT, True, True, True, Slot(9), Slot(10), Slot(8), Slot(2), Slot(0), b"", False, True),
     HeartbeatReply(4, BALLOT_ZERO, False, False, True, Slot(9), Slot(10), Slot(8), Slot(2), Slot(16), b"digest", True),
     Prepare(BALLOT, Slot(4)),
     Promise(BALLOT, Slot(4), Slot(1), 0, 2, (RECORD,)),

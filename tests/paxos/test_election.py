@@ -28,9 +28,20 @@ def reply(
     accepted: int = 0,
     chosen: int = 0,
     full: bool = False,
+    led: bool = False,
 ) -> HeartbeatReply:
     return HeartbeatReply(
-        role.round, promise, leading, happy, voting, Slot(chosen), Slot(accepted), Slot(0), Slot(0), is_full=full
+        role.round,
+        promise,
+        leading,
+        happy,
+        voting,
+        Slot(chosen),
+        Slot(accepted),
+        Slot(0),
+        Slot(0),
+        is_full=full,
+        is_led=led,
     )
 
 
@@ -117,6 +128,31 @@ def test_a_stray_voter_makes_the_leader_rise_not_fall() -> None:
     assert role.is_happy
     assert role.should_rise()
     assert role.highest_seen == ballot(99, 3)
+
+
+def test_a_leader_does_not_rise_against_one_it_does_not_hear() -> None:
+    """PITFALLS 21: a voter above its ballot that is led there follows somebody else; two such leaders would duel."""
+    role = election()
+    mine = ballot(6)
+    for _ in range(9):
+        round_with(role, {N2: {"promise": mine}, N3: {"promise": ballot(7, 3), "led": True}}, leading=mine)
+    assert not role.should_rise()
+
+
+def test_a_node_says_that_it_is_led_while_it_hears_the_leader_it_promised() -> None:
+    """For this round and the next; a promise to another ballot ends it."""
+    role = election()
+    assert not role.is_led
+    round_with(role, {})
+    role.on_leader_heard(N2)
+    assert role.is_led
+    round_with(role, {})
+    assert role.is_led
+    round_with(role, {})
+    assert not role.is_led
+    role.on_leader_heard(N2)
+    role.on_promised(ballot(9, 3), 0.0)
+    assert not role.is_led
 
 
 def test_a_closed_link_to_the_leader_starts_a_round_at_once() -> None:

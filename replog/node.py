@@ -118,6 +118,7 @@ class Node:
             now_s=self._began_s,
             time_ms=_wall_ms(),
         )
+        self.replica.on_applied(self.applier.applied_through, *self.applier.checkpoint())
         self.log_keeper = LogKeeper(log_store, config.node, self, is_threaded=is_write_threaded)
         self.desk = ClientDesk(self)
         self.keeper = StateKeeper(state_store, config.node, self)

@@ -1,6 +1,6 @@
 """Families of tests that need something of the machine must not all be skipped where the machine has it.
 
-With ``REPLOG_REQUIRE_FAULT_TESTS=1``, as ``.ci/run`` sets it, a run fails if every test of a family was skipped on a
+With ``REQUIRE_FAULT_TESTS=1``, as ``.ci/run`` sets it, a run fails if every test of a family was skipped on a
 machine with /dev/fuse, strace and root: there a skip hides a broken harness. Its hooks are imported by
 ``tests/conftest.py``.
 """
@@ -23,7 +23,7 @@ _skipped: Counter[str] = Counter()
 def is_required() -> bool:
     """Whether this run must show the faults."""
     has_what_it_takes = Path("/dev/fuse").exists() and shutil.which("strace") is not None and os.geteuid() == 0
-    return os.environ.get("REPLOG_REQUIRE_FAULT_TESTS") == "1" and has_what_it_takes
+    return os.environ.get("REQUIRE_FAULT_TESTS") == "1" and has_what_it_takes
 
 
 def skipped_families() -> list[str]:

@@ -24,6 +24,8 @@ from .load import DEADLINE_S, MACHINE, Load, check, has_said, load, said, settle
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
 STOP_LIMIT_S = 5.0
+QUESTION_LINKS = 16
+"""So many that one of them is read before the peers tell the leader that it leads no more."""
 
 
 async def follower_of(cluster: LocalCluster) -> str:
@@ -98,25 +100,32 @@ async def test_a_leader_that_was_stopped_never_answers_from_the_past(tmp_path: P
     async with local_cluster(state_machine=MACHINE, data_dir=tmp_path) as cluster:
         async with load(cluster) as the_load:
             leader = await cluster.leader()
-            link, _ = await dial(cluster.endpoint(leader), b"", "questions")
-            questions = Questions(link)
+            links = [(await dial(cluster.endpoint(leader), b"", "questions"))[0] for _ in range(QUESTION_LINKS)]
+            asking = [Questions(link) for link in links]
+
+            def ask() -> None:
+                for questions in asking:
+                    questions.ask(len(the_load.acknowledged))
+
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.drain_forever)
-                nursery.start_soon(questions.listen)
-                questions.ask(len(the_load.acknowledged))
+                for link, questions in zip(links, asking, strict=True):
+                    nursery.start_soon(link.drain_forever)
+                    nursery.start_soon(questions.listen)
+                ask()
                 with trio.fail_after(DEADLINE_S):
-                    while not questions.answered:  # noqa: ASYNC110 - another process
+                    while not all(questions.answered for questions in asking):  # noqa: ASYNC110 - another process
                         await trio.sleep(0.01)
                 cluster.kill(leader, signal.SIGSTOP)
                 for _ in range(20):
-                    questions.ask(len(the_load.acknowledged))
                     await the_load.goes_on(50)
+                    ask()
                 cluster.kill(leader, signal.SIGCONT)
                 for _ in range(20):
-                    questions.ask(len(the_load.acknowledged))
                     await the_load.goes_on(20)
+                    ask()
                 nursery.cancel_scope.cancel()
-            link.close()
+            for link in links:
+                link.close()
             assert await cluster.leader() != leader
         await check(cluster, the_load)
 

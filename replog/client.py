@@ -180,6 +180,7 @@ class Client:
         self._failed_at_s: dict[str, float] = {}
         self._has_work = anyio.Event()
         self._is_accepting = True
+        self._flushed_alone = False
         self._lost_leader_at_s = 0.0
         self._pause_until_s = 0.0
         self._last_refusal = ""
@@ -332,7 +333,10 @@ class Client:
                     f"takes {CALL_BYTES_MAX:,} bytes; submit them in several calls."
                 )
         self._session.add(call)
-        self._has_work.set()
+        if self._is_lone_caller:
+            self._flush()
+        else:
+            self._has_work.set()
         try:
             await self._parking.park(call)
         except BaseException:
@@ -481,14 +485,32 @@ class Client:
                 await anyio.sleep(max(pause_s, _WAIT_FOR_LINK_S))
                 continue
             self._has_work = anyio.Event()
-            messages: list[ClientMessage] = list(self._take_queries(is_stale=True))
-            if self._is_accepting:
-                messages += self._session.take_submissions()
-                messages += self._take_queries(is_stale=False)
-            if messages:
-                self._write(messages)
+            self._flush()
             if link.unsent_bytes > UNSENT_BYTES_MAX:
                 await link.wait_drained()
+
+    def _flush(self) -> None:
+        """One frame of everything that may leave."""
+        messages: list[ClientMessage] = list(self._take_queries(is_stale=True))
+        if self._is_accepting:
+            before = self._session.commands_in_flight
+            messages += self._session.take_submissions()
+            self._flushed_alone = self._session.commands_in_flight - before == 1
+            messages += self._take_queries(is_stale=False)
+        if messages:
+            self._write(messages)
+
+    @property
+    def _is_lone_caller(self) -> bool:
+        """Whether nobody is likely to join: then a command leaves at once, without waking the sending task."""
+        return (
+            self._flushed_alone
+            and self._is_accepting
+            and self._link is not None
+            and self._session.number > 0
+            and not self._session.commands_in_flight
+            and not self._pause_until_s
+        )
 
     def _take_queries(self, *, is_stale: bool) -> Iterator[Query]:
         if not self._reads_unsent:

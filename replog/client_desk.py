@@ -110,6 +110,10 @@ class ClientDesk:
     def links(self) -> Iterable[Link]:
         return self._sessions
 
+    @property
+    def has_one_client(self) -> bool:
+        return len(self._sessions) == 1
+
     def open(self, link: Link) -> None:
         self._sessions[link] = set()
 

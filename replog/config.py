@@ -65,6 +65,8 @@ class NodeOptions:
     """Slots under way to one follower of the log."""
     command_bytes_max: int = attrs.field(default=1 * MIB - 64 * KIB, validator=ge(1))
     """A larger command is refused before it is proposed."""
+    wait_for_commit_s_max: float = attrs.field(default=0.002, validator=ge(0.0))
+    """A follower whose disk commits faster than this waits for it; a slower one is left to a thread (0: always)."""
     switch_interval_s: float = attrs.field(default=0.0005, validator=gt(0.0))
     """How long a thread keeps the interpreter while another waits for it."""
     scrub_interval_s: float = attrs.field(default=1.0, validator=gt(0.0))

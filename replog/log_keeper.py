@@ -118,11 +118,21 @@ class LogKeeper:
 
     # --- writing ---
 
-    def write(self, ticket: int, write: LogWrite, send_after_write: list[Outbound]) -> None:
-        """Make a turn's write durable, then send what rests on it."""
+    def write(self, ticket: int, write: LogWrite, send_after_write: list[Outbound], *, may_wait: bool) -> None:
+        """Make a turn's write durable, then send what rests on it.
+
+        ``may_wait``: this node has nothing better to do than to wait for a fast disk, so the write need not change
+        threads; a follower's answer leaves the sooner.
+
+        Raises ``StorageError`` if a write made at once failed.
+        """
         if send_after_write:
             self._held.append((ticket, send_after_write))
-        self._writer.submit(ticket, write)
+        if may_wait and self._writer.write_here(write, is_fast_below_s=self._options.wait_for_commit_s_max):
+            self._send_held(ticket)
+            self._node.put(self._node.on_written, ticket)
+        else:
+            self._writer.submit(ticket, write)
 
     def _durable_here(self, ticket: int) -> None:
         self._node.put(self._settle, ticket)
@@ -141,11 +151,14 @@ class LogKeeper:
             self._node.fail(error)
 
     def _settle(self, ticket: int) -> None:
+        self._send_held(ticket)
+        self._node.on_written(ticket)
+
+    def _send_held(self, ticket: int) -> None:
         ready: list[Outbound] = []
         while self._held and self._held[0][0] <= ticket:
             ready += self._held.popleft()[1]
         self._node.send(ready)
-        self._node.on_written(ticket)
 
     def _failed(self, error: BaseException) -> None:
         if self._is_threaded:

@@ -30,7 +30,7 @@ from .link import Link
 from .log_keeper import DurableLog, LogKeeper
 from .node_report import report
 from .paxos.ballot import NodeId, Slot, node_name
-from .paxos.effects import Effects, Notice, NoticeKind, Refusal
+from .paxos.effects import Effects, LogWrite, Notice, NoticeKind, Refusal
 from .paxos.messages import AcceptedSlot, Message, Outbound, StatePiece
 from .paxos.replica import Replica
 from .recovery import reconcile
@@ -58,6 +58,7 @@ _WARNINGS = frozenset(
     {NoticeKind.STEPPED_DOWN, NoticeKind.ABSTAINED, NoticeKind.DISK_STALLED, NoticeKind.STATE_DIVERGED}
 )
 _BUSY_WORD_INTERVAL_S = 0.1
+SMALL_WRITE_BYTES = 512
 _ENVELOPE_BYTES = 64
 """What a submission may add to its payloads: session, numbers and lengths."""
 
@@ -246,7 +247,8 @@ class Node:
         """What the core asks for, in the order of its contract."""
         self.send(effects.send)
         if effects.write is not None:
-            self.log_keeper.write(effects.ticket, effects.write, effects.send_after_write)
+            may_wait = not self.replica.is_leading or _is_small(effects.write)
+            self.log_keeper.write(effects.ticket, effects.write, effects.send_after_write, may_wait=may_wait)
         for notice in effects.notices:
             self._on_notice(notice)
         if effects.release:
@@ -429,7 +431,15 @@ class Node:
         self.put(self.replica.on_link_opened, peer)
 
     def on_peer_messages(self, peer: NodeId, messages: list[Message]) -> None:
-        self.put(self._take_peer_messages, peer, messages)
+        """A peer waits for what comes of this, so the turn is taken at once; what clients send gathers."""
+        self._inbox.append((self._take_peer_messages, (peer, messages)))
+        self._turn_now()
+
+    def _turn_now(self) -> None:
+        try:
+            self.turn()
+        except BaseException as error:
+            self.fail(error)
 
     def _take_peer_messages(self, peer: NodeId, messages: list[Message]) -> None:
         on_message = self.replica.on_message
@@ -451,7 +461,11 @@ class Node:
             if type(message) is Submit:
                 self._inbox_submissions += 1
                 self._inbox_bytes += len(message.submission)
-        self.put(self._take_client_messages, link, messages)
+        self._inbox.append((self._take_client_messages, (link, messages)))
+        if self.desk.has_one_client:
+            self._turn_now()  # there is nobody to wait for
+        else:
+            self._wake()
 
     def _take_client_messages(self, link: Link, messages: list[ClientMessage]) -> None:
         for message in messages:
@@ -538,6 +552,11 @@ class Node:
     @property
     def uptime_s(self) -> float:
         return trio.current_time() - self._began_s
+
+
+def _is_small(write: LogWrite) -> bool:
+    """Whether a leader's write is about one command, so that nothing is gained by gathering more beside it."""
+    return len(write.slots) <= 1 and sum(len(record.value) for record in write.slots) <= SMALL_WRITE_BYTES
 
 
 def _wall_ms() -> int:

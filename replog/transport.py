@@ -224,12 +224,14 @@ class Transport:
         self._handler.on_peer_opened(peer)
 
         def take(frames: Sequence[tuple[Kind, bytes]]) -> None:
+            messages: list[Message] = []
             for kind, payload in frames:
                 if kind is Kind.WELCOME:
                     refusal = decode_payload(Kind.WELCOME, payload, Welcome).refusal
                     self._note("refused", node_name(peer), refusal, is_warning=True)
                     raise LinkClosed("the other end refused this node")
-                self._handler.on_peer_messages(peer, decode_payload(Kind.PEER, payload, list))
+                messages += decode_payload(Kind.PEER, payload, list)
+            self._handler.on_peer_messages(peer, messages)
 
         try:
             await self._read(link, node_name(peer), first, take, None)

@@ -125,6 +125,32 @@ def test_what_gathers_behind_a_slow_disk_becomes_one_transaction_and_one_word(lo
     assert sum(statistics.latency_us_log2) == 2
 
 
+def test_an_idle_writer_of_a_fast_disk_writes_on_the_callers_thread(log: GatedLog, owner: Owner) -> None:
+    """It is durable when the call returns, in order with what the thread wrote, and nobody is called back."""
+    owner.writer.submit(1, accept(1))
+    owner.wait_until(lambda: owner.durable == [1])
+    written = False
+    while not written:  # the thread may still be on its way to its next job
+        written = owner.writer.write_here(accept(2), is_fast_below_s=10.0)
+    assert log.calls == [("write", 1), ("write", 1)]
+    assert owner.durable == [1]
+    assert owner.writer.statistics().commits == 2
+
+
+def test_a_busy_writer_a_slow_disk_and_a_full_one_leave_the_write_to_the_thread(log: GatedLog, owner: Owner) -> None:
+    """Nothing is written out of turn, and nothing waits on the caller's thread."""
+    log.gate.clear()
+    owner.writer.submit(1, accept(1))
+    assert log.arrived.wait(WAIT_S)
+    assert not owner.writer.write_here(accept(2), is_fast_below_s=10.0)
+    log.gate.set()
+    owner.wait_until(lambda: owner.durable == [1])
+    assert not owner.writer.write_here(accept(2), is_fast_below_s=0.0)
+    log.is_full = True
+    assert not owner.writer.write_here(accept(2), is_fast_below_s=10.0)
+    assert log.calls == [("write", 1)]
+
+
 def test_a_failed_write_is_said_once_and_is_the_last(log: GatedLog, owner: Owner) -> None:
     """What was durable before it stays so; nothing submitted after it is written or acknowledged (P1)."""
     owner.writer.submit(1, accept(1))

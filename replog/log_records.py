@@ -162,7 +162,15 @@ def unseal(key: bytes, data: bytes | memoryview | None) -> bytes:
 
 
 def encode_position(position: Position) -> bytes:
-    return seal(POSITION_KEY, _POSITION.pack(*attrs.astuple(position)))
+    content = _POSITION.pack(
+        position.transaction,
+        position.chosen_through,
+        position.compacted_through,
+        position.last_slot,
+        position.tail_count,
+        position.tail_sum,
+    )
+    return seal(POSITION_KEY, content)
 
 
 def decode_position(data: bytes | memoryview | None) -> Position:

@@ -347,12 +347,14 @@ class LmdbLogStore:
         if chosen_through > self._position.chosen_through:
             for slot in [slot for slot in tail if slot <= chosen_through]:
                 tail_sum -= tail.pop(slot)
-        return attrs.evolve(
-            self._position,
-            chosen_through=chosen_through,
-            last_slot=max(self._position.last_slot, slots[-1] if slots else chosen_through),
-            tail_count=len(tail),
-            tail_sum=tail_sum & _SUM_BITS,
+        before = self._position
+        return Position(
+            before.transaction,
+            chosen_through,
+            before.compacted_through,
+            max(before.last_slot, slots[-1] if slots else chosen_through),
+            len(tail),
+            tail_sum & _SUM_BITS,
         )
 
     def _prepare(self, need_bytes: int, *, is_essential: bool) -> None:

@@ -10,7 +10,6 @@ import ctypes
 import json
 import os
 import signal as signals
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from .data_directory import IDENTITY_FILE, format_directory
 from .errors import ReplogError, Unavailable
 from .paxos.ballot import NodeId, node_name
 from .paxos.membership import Membership
+from .ports import free_ports
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -63,7 +63,7 @@ async def local_cluster(
         if data_dir is None:
             folder = tempfile.TemporaryDirectory(prefix="replog-", dir=_disk_folder(), ignore_cleanup_errors=True)
             data_dir = Path(stack.enter_context(folder))
-        ports = _free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
+        ports = free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
         members = {NodeId(number): f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
         cluster = LocalCluster(data_dir.resolve(), members, state_machine, settings)
         cluster._format()
@@ -271,18 +271,6 @@ def _disk_folder() -> str | None:
 def _die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent is gone, however that went."""
     _libc.prctl(_PR_SET_PDEATHSIG, signals.SIGKILL)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def _toml(values: Mapping[str, object]) -> str:

@@ -18,6 +18,7 @@ import pytest
 from replog.data_directory import format_directory
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
+from replog.ports import free_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -27,9 +28,7 @@ DEADLINE_S = 30
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """Settings of the only node of a cluster; its directory is not formatted."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     path = tmp_path / "replica.toml"
     path.write_text(f'data_dir = "data"\nstate_machine = "shop_sm:Shop"\nmembers = {{n1 = "127.0.0.1:{port}"}}\n')
     return path

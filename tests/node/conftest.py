@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
+
+from replog.ports import free_ports
 
 
 @pytest.fixture
 def unused_ports() -> list[int]:
     """Three ports nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(3)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    return free_ports(3)

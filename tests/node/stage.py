@@ -22,6 +22,7 @@ from replog.node import Node
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.membership import Membership
 from replog.paxos.options import Options
+from replog.ports import free_ports
 from replog.sessions import SessionOptions
 from replog.sim.disk import SimLogStore
 from replog.state_machine import StateMachine
@@ -213,7 +214,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """A cluster that lives as long as the block; its nodes end with it, and whatever a node raised is checked."""
     numbers = [NodeId(number) for number in range(1, count + 1)]
-    ports = {number: await _free_port() for number in numbers}
+    ports = dict(zip(numbers, free_ports(count), strict=True))
     addresses = {number: f"{ROOT_HOST}:{port}" for number, port in ports.items()}
     membership = Membership(version=1, voters=tuple(numbers))
     async with trio.open_nursery() as nursery:
@@ -247,10 +248,3 @@ async def stage(
             await member.crash()
         assert not any(unexpected), unexpected
         nursery.cancel_scope.cancel()
-
-
-async def _free_port() -> int:
-    (listener,) = await trio.open_tcp_listeners(0, host=ROOT_HOST)
-    async with listener:
-        port: int = listener.socket.getsockname()[1]
-        return port

@@ -11,13 +11,13 @@ import queue
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import lmdb
+from crc32c import crc32c
 
 from replog.data_directory import format_directory, open_directory
 from replog.log_room import LogLimits
@@ -65,9 +65,7 @@ class Writes:
     def next(self, records: int) -> LogWrite:
         first = self._next
         self._next += records
-        slots = tuple(
-            AcceptedSlot(Slot(number), BALLOT, zlib.crc32(_VALUE), _VALUE) for number in range(first, self._next)
-        )
+        slots = tuple(AcceptedSlot(Slot(number), BALLOT, crc32c(_VALUE), _VALUE) for number in range(first, self._next))
         return LogWrite(BALLOT if first == 1 else None, slots, Slot(first - 1))
 
 

@@ -23,7 +23,7 @@ from .paxos.membership import Membership
 from .paxos.messages import AcceptedSlot
 from .storage import Identity
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of everything in ``log/``; another version is refused, never guessed at."""
 
 IDENTITY_KEY: Final = b"identity"
@@ -32,17 +32,14 @@ POSITION_KEY: Final = b"position"
 PROMISE_KEY: Final = b"promise"
 SLOTS_NAME: Final = b"slots"
 
-_SLOT_KIND: Final = 1
+_SLOT_KIND: Final = b"\x01"
 _SLOT_KEY = struct.Struct(">Q")
-_SLOT_HEADER = struct.Struct(
-    ">BIQII"
-)  # kind, checksum of all the rest, ballot's round, ballot's node, crc of the value
-_SLOT_CHECKED = struct.Struct(">BQQII")  # kind, slot, round, node, crc of the value: what the checksum covers
+_BALLOT = struct.Struct(">QI")
 _POSITION = struct.Struct(">QQQQIQ")
 _PROMISE = struct.Struct(">QI")
 _CRC = struct.Struct(">I")
 
-SLOT_HEADER_BYTES: Final = _SLOT_HEADER.size
+SLOT_HEADER_BYTES: Final = _BALLOT.size + _CRC.size
 
 _T = TypeVar("_T")
 
@@ -60,26 +57,33 @@ def slot_of_key(key: bytes | memoryview) -> Slot:
 
 
 def slot_checksum(record: AcceptedSlot) -> int:
-    """Checksum of the acceptance: kind, slot, ballot and, through its crc, the value."""
-    checked = _SLOT_CHECKED.pack(_SLOT_KIND, record.slot, record.ballot.round, record.ballot.node, record.crc)
-    return int(crc32c(checked))
+    """Checksum of the acceptance: value, slot, kind and ballot, in this order.
 
-
-def encode_slot(record: AcceptedSlot, checksum: int) -> bytes:
-    """``checksum`` is ``slot_checksum(record)``, which the store needs as well."""
-    header = _SLOT_HEADER.pack(_SLOT_KIND, checksum, record.ballot.round, record.ballot.node, record.crc)
-    return header + record.value
-
-
-def seal_slot(record: AcceptedSlot) -> tuple[int, tuple[bytes, bytes]]:
-    """Checksum, and key and bytes as they are stored; ``slot_key`` and ``encode_slot`` in one go, for the write path.
-
-    What the checksum covers holds the key and all of the header but the checksum itself, so it is packed once.
+    The crc of the value came with it and is where this one starts, so the value is not gone through again.
     """
-    slot, ballot, crc, value = record.slot, record.ballot, record.crc, record.value
-    checked = _SLOT_CHECKED.pack(_SLOT_KIND, slot, ballot[0], ballot[1], crc)
-    checksum: int = crc32c(checked)
-    return checksum, (checked[1:9], b"".join((checked[:1], _CRC.pack(checksum), checked[9:], value)))
+    place = _SLOT_KEY.pack(record.slot) + _SLOT_KIND + _BALLOT.pack(*record.ballot)
+    return int(crc32c(place, record.crc))
+
+
+def seal_slots(records: list[AcceptedSlot]) -> tuple[list[int], list[tuple[bytes, bytes]]]:
+    """Their checksums, and their keys and bytes as they are stored.
+
+    The write path of every slot: what the records of one ballot have in common is made once.
+    """
+    checksums, pairs = [], []
+    pack_key, pack_crc = _SLOT_KEY.pack, _CRC.pack
+    ballot: Ballot | None = None
+    header = suffix = b""
+    for record in records:
+        if record.ballot is not ballot:
+            ballot = record.ballot
+            header = _BALLOT.pack(*ballot)
+            suffix = _SLOT_KIND + header
+        key = pack_key(record.slot)
+        checksum = crc32c(key + suffix, record.crc)
+        checksums.append(checksum)
+        pairs.append((key, b"".join((header, pack_crc(checksum), record.value))))
+    return checksums, pairs
 
 
 def check_slot(slot: Slot, data: bytes | memoryview) -> tuple[Ballot, int]:
@@ -87,15 +91,15 @@ def check_slot(slot: Slot, data: bytes | memoryview) -> tuple[Ballot, int]:
 
     Raises
     ------
-    Damaged: header or value fail their checksums, or the record belongs to another slot.
+    Damaged: ballot or value fail the checksum, or the record belongs to another slot.
     """
     if len(data) < SLOT_HEADER_BYTES:
         raise Damaged(f"slot {slot}: its record has {len(data)} bytes, fewer than a header; {REPAIR}")
-    kind, checksum, round_, node, crc = _SLOT_HEADER.unpack_from(data)
-    if kind != _SLOT_KIND or crc32c(_SLOT_CHECKED.pack(kind, slot, round_, node, crc)) != checksum:
-        raise Damaged(f"slot {slot}: its header fails its checksum; {REPAIR}")
-    if crc32c(data[SLOT_HEADER_BYTES:]) != crc:
-        raise Damaged(f"slot {slot}: its value fails its checksum; {REPAIR}")
+    header = bytes(data[: _BALLOT.size])
+    crc: int = crc32c(data[SLOT_HEADER_BYTES:])
+    if _CRC.unpack_from(data, _BALLOT.size)[0] != crc32c(slot_key(slot) + _SLOT_KIND + header, crc):
+        raise Damaged(f"slot {slot}: its record fails its checksum; {REPAIR}")
+    round_, node = _BALLOT.unpack(header)
     return Ballot(round_, NodeId(node)), crc
 
 
@@ -120,7 +124,7 @@ class Position:
     transaction: number of the LMDB transaction that wrote it: tells an old tree from the newest one.
     chosen_through, compacted_through: as in ``Recovered``.
     last_slot: the highest slot that ever had a record.
-    tail_count, tail_sum: how many records stand above ``chosen_through``, and the sum of their checksums (mod 2**64).
+    tail_count, tail_sum: how many records stand above ``chosen_through``, and the sum of their checksums.
         A record that vanished, or an older one that came back whole, changes them.
     """
 

@@ -11,7 +11,6 @@ way and compaction go on in the room that is left. Only when that is used up too
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from pathlib import Path
@@ -21,14 +20,14 @@ import attrs
 import lmdb
 from attrs.validators import ge, optional
 
+from .disk_blocks import take_blocks
 from .errors import StorageFull
 from .log_environment import whole_pages
 
 MIB: Final = 2**20
 PATH_BYTES: Final = 128 * 1024
 """Pages that any transaction rewrites on the way to its records, several times over."""
-_ALLOCATION_MIN: Final = 1 * MIB
-_ALLOCATION_MAX: Final = 64 * MIB
+_ALLOCATION_BYTES: Final = 1 * MIB
 
 
 @attrs.frozen(kw_only=True)
@@ -81,6 +80,7 @@ class Room:
 
         Raises
         ------
+        OSError: the disk failed while blocks were taken.
         StorageFull: there is no room; nothing was written, so the same write may be tried again later.
         """
         need_bytes += PATH_BYTES
@@ -153,12 +153,10 @@ class Room:
 
     def _allocate(self, missing_bytes: int) -> bool:
         """Take blocks for ``missing_bytes`` and more ahead of use; False if there are none."""
-        step = whole_pages(min(max(self._file_bytes // 8, _ALLOCATION_MIN), _ALLOCATION_MAX))
-        for wanted in (max(step, missing_bytes), missing_bytes):
+        for wanted in (max(_ALLOCATION_BYTES, whole_pages(missing_bytes)), whole_pages(missing_bytes)):
             if self._limits.bytes_max is not None and self._file_bytes + wanted > self._limits.bytes_max:
                 continue
-            with contextlib.suppress(OSError):
-                os.posix_fallocate(self._descriptor, self._file_bytes, wanted)
+            if take_blocks(self._descriptor, self._file_bytes, wanted, is_written=True):
                 self._file_bytes += wanted
                 self._spare_bytes += wanted
                 return True

@@ -14,8 +14,6 @@ from .log_records import Position, check_slot, decode_slot, slot_checksum, slot_
 from .paxos.ballot import Slot
 from .paxos.messages import AcceptedSlot
 
-_SUM_BITS = 2**64 - 1
-
 
 class LogScan:
     """One pass over all slots above the floor.
@@ -56,7 +54,7 @@ class LogScan:
         """Why the node must not vote, or empty."""
         if self.damaged_tail:
             return f"the acceptance of slot {self.damaged_tail[0]} is damaged and not known chosen"
-        tail_sum = sum(slot_checksum(record) for record in self.tail) & _SUM_BITS
+        tail_sum = sum(slot_checksum(record) for record in self.tail)
         if (len(self.tail), tail_sum) != (self._position.tail_count, self._position.tail_sum):
             return (
                 f"the {len(self.tail)} acceptances above slot {self._position.chosen_through} are not the "

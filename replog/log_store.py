@@ -43,13 +43,14 @@ from .log_records import (
     encode_membership,
     encode_position,
     encode_promise,
-    seal_slot,
+    seal_slots,
     slot_checksum,
     slot_key,
     slot_of_key,
 )
 from .log_room import LogLimits, Room
 from .log_scan import LogScan, damaged_slots
+from .log_tail import LogTail
 from .paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, Slot, node_name
 from .paxos.effects import LogWrite
 from .paxos.membership import Membership
@@ -57,7 +58,6 @@ from .paxos.messages import AcceptedSlot
 from .paxos.recovered import Recovered
 from .storage import Identity
 
-_SUM_BITS: Final = 2**64 - 1
 _DROP_SLOTS_MAX: Final = 1024
 _RECORD_OVERHEAD_BYTES: Final = 4096 + 64
 _READER_CHECK_COMMITS: Final = 4096
@@ -80,7 +80,7 @@ class LmdbLogStore:
         self._room = Room(env, slots, path / DATA_FILE, limits, self._map_lock)
         self._position = Position()
         self._promise = BALLOT_ZERO
-        self._tail: dict[Slot, int] = {}
+        self._tail = LogTail()
         self._membership_to_store: Membership | None = None
         self._distrust = ""
         self._is_distrust_stored = True
@@ -186,7 +186,8 @@ class LmdbLogStore:
             self._distrust_if(f"an acceptance at ballot {highest} stands above the promise {promise}")
         self._promise = max(promise, highest)
         self._position = position
-        self._tail = {record.slot: slot_checksum(record) for record in scan.tail}
+        self._tail = LogTail()
+        self._tail.store([record.slot for record in scan.tail], [slot_checksum(record) for record in scan.tail])
         self._has_slots_below_floor = scan.has_slots_below_floor
         self._is_recovered = True
         return Recovered(
@@ -276,28 +277,20 @@ class LmdbLogStore:
         StorageError: the outcome is unknown; nothing is written any more.
         StorageFull: there is no room; nothing was written, and the same write may be tried again later.
         """
-        records: dict[Slot, AcceptedSlot] = {}
         promise: Ballot | None = None
         chosen_through = self._position.chosen_through
-        floor = self._position.compacted_through
         for write in writes:
             if write.promise is not None:
                 promise = write.promise
-            records.update({record.slot: record for record in write.slots if record.slot > floor})
             if write.chosen_through is not None and write.chosen_through > chosen_through:
                 chosen_through = write.chosen_through
-        need_bytes = sum([len(record.value) for record in records.values()]) + len(records) * _RECORD_OVERHEAD_BYTES
+        records = _newest_above(self._position.compacted_through, writes)
+        need_bytes = sum([len(record.value) for record in records]) + len(records) * _RECORD_OVERHEAD_BYTES
         self._prepare(need_bytes, is_essential=not records)
-        slots = sorted(records)
-        sealed = [seal_slot(records[slot]) for slot in slots]
-        change = _Change(
-            slots=slots,
-            pairs=[pair for _checksum, pair in sealed],
-            append_above=self._position.last_slot,
-            promise=promise,
-        )
-        position = self._advance(slots, [checksum for checksum, _pair in sealed], chosen_through)
-        self._transact(change, position)
+        slots = [record.slot for record in records]
+        checksums, pairs = seal_slots(records)
+        change = _Change(slots=slots, pairs=pairs, append_above=self._position.last_slot, promise=promise)
+        self._transact(change, self._advance(slots, checksums, chosen_through))
         self.stored_count += len(slots)
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
@@ -338,23 +331,16 @@ class LmdbLogStore:
 
     def _advance(self, slots: list[Slot], checksums: list[int], chosen_through: Slot) -> Position:
         """The position after storing ``slots``: their checksums enter the sum of the tail, chosen slots leave it."""
-        tail = self._tail
-        tail_sum = self._position.tail_sum
-        for slot, checksum in zip(slots, checksums, strict=True):
-            if slot > chosen_through:
-                tail_sum += checksum - tail.get(slot, 0)
-                tail[slot] = checksum
-        if chosen_through > self._position.chosen_through:
-            for slot in [slot for slot in tail if slot <= chosen_through]:
-                tail_sum -= tail.pop(slot)
+        self._tail.store(slots, checksums)
+        self._tail.release(chosen_through)
         before = self._position
         return Position(
             before.transaction,
             chosen_through,
             before.compacted_through,
             max(before.last_slot, slots[-1] if slots else chosen_through),
-            len(tail),
-            tail_sum & _SUM_BITS,
+            self._tail.count,
+            self._tail.sum,
         )
 
     def _prepare(self, need_bytes: int, *, is_essential: bool) -> None:
@@ -460,6 +446,17 @@ class _Change:
     promise: Ballot | None = None
     drop_through: Slot = BEFORE_LOG
     drop_slots_max: int = 0
+
+
+def _newest_above(floor: Slot, writes: list[LogWrite]) -> list[AcceptedSlot]:
+    """The last record of every slot above ``floor``, in slot order; mostly they come that way."""
+    records = [record for write in writes for record in write.slots]
+    slots = [record.slot for record in records]
+    ascending = sorted(set(slots))
+    if slots == ascending and (not slots or slots[0] > floor):
+        return records
+    newest = dict(zip(slots, records, strict=True))
+    return [newest[slot] for slot in ascending[bisect_right(ascending, floor) :]]
 
 
 def _owner(identity: Identity) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import lmdb
 
+from .disk_blocks import take_blocks
 from .errors import StorageFull
 
 MIB: Final = 2**20
@@ -117,8 +118,7 @@ class StateRoom:
         """Take blocks for ``missing_bytes`` and more ahead of use; False if there are none."""
         step = min(max(self._file_bytes // 8, _ALLOCATION_MIN), _ALLOCATION_MAX)
         for wanted in (max(step, missing_bytes), missing_bytes):
-            with contextlib.suppress(OSError):
-                os.posix_fallocate(self._descriptor, self._file_bytes, wanted)
+            if take_blocks(self._descriptor, self._file_bytes, wanted, is_written=False):
                 self._file_bytes += wanted
                 return True
         return False

@@ -27,8 +27,7 @@ from replog.log_records import (
     decode_position,
     encode_position,
     encode_promise,
-    encode_slot,
-    slot_checksum,
+    seal_slots,
     slot_key,
 )
 from replog.log_store import LmdbLogStore
@@ -129,7 +128,7 @@ def test_an_older_acceptance_that_came_back_costs_the_vote(directory: Path) -> N
     """It is whole in itself, and yet not what was stored last."""
     newer = record_of(11)
     older = AcceptedSlot(newer.slot, Ballot(1, NodeId(2)), newer.crc, newer.value)
-    data = encode_slot(older, slot_checksum(older))
+    _checksums, [(_key, data)] = seal_slots([older])
     tamper(directory, lambda transaction, slots: transaction.put(slot_key(11), data, db=slots))
     assert "are not the 4 that were stored last" in recover(directory).damaged_reason
 

@@ -23,6 +23,7 @@ from replog.data_directory import LOG_FOLDER, format_directory, open_directory
 from replog.errors import StorageFull
 from replog.log_environment import DATA_FILE
 from replog.log_pages import PageReport, check_pages
+from replog.log_records import SLOT_HEADER_BYTES
 from replog.log_room import MIB, PATH_BYTES, LogLimits
 from replog.log_store import LmdbLogStore
 from replog.log_writer import LogWriter
@@ -64,7 +65,7 @@ def pages(store: LmdbLogStore) -> PageReport:
 
 def pages_for(slots: int, value_bytes: int) -> int:
     """Pages that ``slots`` appended records fill, with the branches above them."""
-    node_bytes = 8 + 8 + 21 + value_bytes
+    node_bytes = 8 + 8 + SLOT_HEADER_BYTES + value_bytes
     big_pages = 0
     if node_bytes > PAGE_BYTES // 2 - 10:
         big_pages = slots * -(-(16 + 21 + value_bytes) // PAGE_BYTES)
@@ -84,7 +85,7 @@ def file_bound(pages: int, value_bytes: int, group_slots: int) -> int:
     """With what is allocated ahead: one transaction's estimate and one step."""
     need_bytes = group_slots * (value_bytes + PAGE_BYTES + 64) + PATH_BYTES
     used_bytes = pages * PAGE_BYTES
-    return used_bytes + need_bytes + max(MIB, (used_bytes + need_bytes) // 7)
+    return used_bytes + need_bytes + MIB
 
 
 def run_through(store: LmdbLogStore, slots: int, *, tail: int, size: int, group: int, drop: int) -> int:

@@ -27,7 +27,7 @@ from .log_environment import whole_pages
 MIB: Final = 2**20
 PATH_BYTES: Final = 128 * 1024
 """Pages that any transaction rewrites on the way to its records, several times over."""
-_ALLOCATION_BYTES: Final = 1 * MIB
+_ALLOCATION_BYTES: Final = MIB // 4
 
 
 @attrs.frozen(kw_only=True)

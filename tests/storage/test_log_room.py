@@ -85,7 +85,7 @@ def file_bound(pages: int, value_bytes: int, group_slots: int) -> int:
     """With what is allocated ahead: one transaction's estimate and one step."""
     need_bytes = group_slots * (value_bytes + PAGE_BYTES + 64) + PATH_BYTES
     used_bytes = pages * PAGE_BYTES
-    return used_bytes + need_bytes + MIB
+    return used_bytes + need_bytes + MIB // 4
 
 
 def run_through(store: LmdbLogStore, slots: int, *, tail: int, size: int, group: int, drop: int) -> int:

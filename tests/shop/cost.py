@@ -3,7 +3,8 @@
 Not a test, because a test never asserts a time; the figures are kept in docs/SHOP.md. Everything runs through the
 real Applier, in slots of 64 commands, as in a replica. With ``--store lmdb`` it runs over a data directory as a
 replica has it: the state is flushed by a thread every quarter of a second, the log is written, and at the end a real
-replica is started on the directory and timed until it leads. The time of an apply is that of its own thread.
+replica is started on the directory and timed until it leads, then killed under load and timed again. The time of an
+apply is that of its own thread.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ import crc32c
 import msgspec
 import trio
 
+from replog import Client, LocalCluster, local_cluster
 from replog.applier import Applier
 from replog.config import NodeOptions
 from replog.data_directory import DataDirectory, format_directory, open_directory
-from replog.local_cluster import local_cluster
 from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
@@ -44,6 +45,7 @@ from shop_sm.queries import OrderQuery, ProductQuery, Query, encode_query
 
 SLOT_COMMANDS = 64
 LOG_SLOTS = 64
+ORDERS_AT_ONCE = 1_024
 BALLOT = Ballot(1, NodeId(1))
 START_MS = 1_700_000_000_000
 
@@ -241,7 +243,7 @@ def measure_directory(folder: Path, products: int, stored_orders: int, measured:
     replica.close()
     log.close()
     directory.close()
-    return {**costs, "restart_s": trio.run(restart_s, folder, stored_orders + measured)}
+    return {**costs, **trio.run(restarts, folder, stored_orders + measured, products)}
 
 
 def live_bytes(state_path: Path) -> int:
@@ -257,15 +259,36 @@ def opened(directory: DataDirectory) -> tuple[Replica, LogStore]:
     return Replica(LmdbStateStore.open(directory.state_path), log), log
 
 
-async def restart_s(folder: Path, order_count: int) -> float:
-    """From the start of a replica's process until it leads and serves; Python's own start is in it."""
+async def restarts(folder: Path, order_count: int, products: int) -> dict[str, float]:
+    """From the start of a replica's process until it leads and serves, in seconds; Python's own start is in it.
+
+    First on what was closed cleanly; then after kill -9 in the middle of orders.
+    """
     begun_s = time.perf_counter()
     async with local_cluster(replicas=1, state_machine="shop_sm:Shop", data_dir=folder) as cluster:
-        seconds = time.perf_counter() - begun_s
+        costs = {"restart_s": time.perf_counter() - begun_s}
         async with cluster.client() as log:
+            placed = await _place_until_killed(cluster, log, order_count, products)
+            begun_s = time.perf_counter()
+            await cluster.start("n1")
+            costs["restart_after_kill_s"] = time.perf_counter() - begun_s
             totals = await ShopClient(log).totals()
-    assert sum(row.orders for row in totals.currencies) == order_count, totals
-    return seconds
+    found = sum(row.orders for row in totals.currencies)
+    assert order_count + placed <= found <= order_count + placed + ORDERS_AT_ONCE, totals
+    return costs
+
+
+async def _place_until_killed(cluster: LocalCluster, log: Client, first: int, products: int) -> int:
+    """Place orders for two seconds, then kill the replica; returns how many were answered."""
+    rng, placed = random.Random(2), 0
+    until_s = time.perf_counter() + 2.0
+    while time.perf_counter() < until_s:
+        some = orders(first + placed, ORDERS_AT_ONCE, products, 1_000, rng)
+        await log.submit_many([encode_command(order) for order in some])
+        placed += ORDERS_AT_ONCE
+    cluster.kill("n1")
+    await cluster.wait_ended("n1")
+    return placed
 
 
 def main() -> None:

@@ -314,6 +314,11 @@ class Applier:
 
     # --- flush ---
 
+    @property
+    def unflushed_keys(self) -> int:
+        """Changed keys that no flush has set aside yet."""
+        return self._store.unflushed_keys
+
     def begin_flush(self) -> bool:
         """Set everything applied so far aside to be made durable; False while an earlier flush is under way."""
         if self._is_flushing:

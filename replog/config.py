@@ -47,6 +47,8 @@ class NodeOptions:
 
     flush_interval_s: float = attrs.field(default=0.25, validator=gt(0.0))
     """The applied state becomes durable this often, off the path of any answer."""
+    unflushed_keys_max: int = attrs.field(default=250_000, validator=ge(1))
+    """With so many changed keys in memory a flush begins at once, and applying waits until it has set them aside."""
     log_tail_slots: int = attrs.field(default=100_000, validator=ge(0))
     """Slots kept below the durable state, so that a peer that was away catches up slot by slot."""
     log_tail_bytes: int = attrs.field(default=1024 * MIB, validator=ge(1))

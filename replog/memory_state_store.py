@@ -132,6 +132,10 @@ class MemoryStateStore:
     def durable_through(self) -> Slot:
         return self._durable.applied_through
 
+    @property
+    def unflushed_keys(self) -> int:
+        return len(self._dirty_data) + len(self._dirty_records)
+
     def begin_flush(self, applied_through: Slot) -> bool:
         if self._flushing_through is not None:
             return False

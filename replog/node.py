@@ -308,13 +308,13 @@ class Node:
         if applier.applied_through >= goal or self._is_applying_paused or self._is_waiting_for_repair:
             return
         last = min(goal, applier.applied_through + self.options.apply_slots_max)
-        while applier.applied_through < last:
+        while applier.applied_through < last and not self.keeper.is_behind():
             record = self._next_to_apply(Slot(applier.applied_through + 1))
             if record is None:
                 return
             self.desk.on_outcomes(applier.apply(record.slot, record.value))
         self.replica.on_applied(applier.applied_through, *applier.checkpoint())
-        if applier.applied_through < goal:
+        if applier.applied_through < goal and not self.keeper.is_behind():
             self._wake()
 
     def _next_to_apply(self, slot: Slot) -> AcceptedSlot | None:
@@ -345,6 +345,10 @@ class Node:
 
     def on_install_skipped(self, applied_through: Slot) -> None:
         self.put(self.replica.on_state_installed, applied_through)
+
+    def on_flush_begun(self) -> None:
+        """What was changed is set aside: applying may have waited for that."""
+        self._wake()
 
     def on_flushed(self) -> None:
         """The state is durable further: the log may be shorter, unless a peer still needs it."""

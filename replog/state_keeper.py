@@ -35,6 +35,8 @@ class Keeper(Protocol):
 
     def send_piece(self, target: NodeId, piece: StatePiece) -> None: ...
 
+    def on_flush_begun(self) -> None: ...
+
     def on_flushed(self) -> None: ...
 
     def on_piece_stored(self, image: bytes, position: int) -> None: ...
@@ -63,6 +65,7 @@ class StateKeeper:
         self._has_asked = trio.Event()
         self._has_pieces = trio.Event()
         self._is_flush_unfinished = False
+        self._is_flush_due = trio.Event()
         self.is_full = False
         self.flushes = 0
         self.pieces_sent = 0
@@ -83,11 +86,25 @@ class StateKeeper:
 
     async def _flush_forever(self) -> None:
         while True:
-            await trio.sleep(self._options.flush_interval_s)
+            with trio.move_on_after(self._options.flush_interval_s):
+                await self._is_flush_due.wait()
+            self._is_flush_due = trio.Event()
             await self.flush()
             if self._image is not None and self._is_image_idle():
                 async with self._store_lock:
                     self._close_image()
+
+    def is_behind(self) -> bool:
+        """Whether applying must wait for a flush, which then begins as soon as it can.
+
+        It bounds what a restart applies again and what is held in memory: twice this many keys, with those that an
+        earlier flush is writing.
+        """
+        if self._node.applier.unflushed_keys < self._options.unflushed_keys_max:
+            return False
+        if not self.is_full:
+            self._is_flush_due.set()
+        return True
 
     async def flush(self) -> None:
         """Make what has been applied durable.
@@ -96,10 +113,10 @@ class StateKeeper:
         """
         async with self._store_lock:
             applier = self._node.applier
-            if not self._is_flush_unfinished and (
-                applier.applied_through == applier.durable_through or not applier.begin_flush()
-            ):
-                return
+            if not self._is_flush_unfinished:
+                if applier.applied_through == applier.durable_through or not applier.begin_flush():
+                    return
+                self._node.on_flush_begun()
             try:
                 await self._in_thread(applier.flush)
             except StorageFull as error:

@@ -179,6 +179,11 @@ class LmdbStateStore:
         """See ``storage.StateStore``."""
         return self._durable_through
 
+    @property
+    def unflushed_keys(self) -> int:
+        """See ``storage.StateStore``."""
+        return len(self._data.pairs) + len(self._records.pairs)
+
     def begin_flush(self, applied_through: Slot) -> bool:
         """See ``storage.StateStore``."""
         if self._flushing_through is not None:

@@ -114,6 +114,10 @@ class StateStore(Protocol):
     def durable_through(self) -> Slot:
         """``applied_through`` of the last completed flush."""
 
+    @property
+    def unflushed_keys(self) -> int:
+        """Changed keys that no flush has set aside yet; they are held in memory."""
+
     def begin_flush(self, applied_through: Slot) -> bool:
         """Set aside everything changed so far as the generation to flush. False if one is still under way."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -265,3 +266,32 @@ async def test_everything_is_there_after_all_crash_together(tmp_path: Path) -> N
                 await member.start()
         assert await client.query(b"a", timeout=DEADLINE_S) == b"30"
         await cluster.settled()
+
+
+async def test_applying_waits_for_a_flush_that_is_slower(tmp_path: Path) -> None:
+    """Changed keys in memory are bounded: a flush begins without waiting for its time, and applying waits for it."""
+    keys_max, commands = 8, 60
+    gate = threading.Event()
+    options = {"flush_interval_s": 60.0, "unflushed_keys_max": keys_max}
+    async with stage(tmp_path, node=options) as cluster, cluster.client() as client, trio.open_nursery() as nursery:
+        state = (await cluster.leader()).state
+        flush, answered = state.flush, 0
+
+        def flush_when_let() -> None:
+            assert gate.wait(DEADLINE_S)
+            flush()
+
+        async def submit() -> None:
+            nonlocal answered
+            for number in range(commands):
+                await client.submit(b"%d" % number)
+                answered += 1
+
+        state.flush = flush_when_let  # type: ignore[method-assign]
+        nursery.start_soon(submit)
+        await eventually(lambda: answered >= keys_max and state.unflushed_keys >= keys_max)
+        await trio.sleep(0.1)
+        assert state.unflushed_keys < 2 * keys_max
+        assert answered < commands
+        gate.set()
+        await eventually(lambda: answered == commands)

@@ -82,7 +82,10 @@ class Replica:
         begun_s = time.thread_time()
         outcomes = self.applier.apply(Slot(self.slot), value)
         self.spent_s += time.thread_time() - begun_s
-        if time.perf_counter() - self._flushed_at_s > NodeOptions().flush_interval_s:
+        if self.applier.unflushed_keys >= NodeOptions().unflushed_keys_max and self._flush is not None:
+            self._flush.result()
+            self._begin_flush()
+        elif time.perf_counter() - self._flushed_at_s > NodeOptions().flush_interval_s:
             self._begin_flush()
         return list(outcomes)
 

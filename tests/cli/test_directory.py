@@ -125,7 +125,7 @@ def test_inspect_shows_what_is_damaged_where_it_stands(replog: Replog, directory
     assert done.code == 0
     (line,) = [line for line in done.out.splitlines() if line.startswith("damaged ")]
     assert "26" in line
-    assert "its value fails its checksum" in line
+    assert "its record fails its checksum" in line
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify"])

@@ -65,7 +65,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(power_cut: Pow
 def test_a_power_cut_while_blocks_are_taken_ahead_loses_nothing(power_cut: PowerCut, quick_path: Path) -> None:
     """Zeros written ahead of use and lost again are beyond everything that is used."""
     formatted(power_cut)
-    power_cut.command(watch="/node", into=str(quick_path), count=40, stride=9)
+    power_cut.command(watch="/node", into=str(quick_path), count=40, stride=2)
     assert work(power_cut, 8).returncode == 0
     found = list(moments(power_cut, quick_path))
     for directory, said in found:

@@ -48,7 +48,7 @@ def report(node: Node) -> NodeStatus:
         checkpoint_digest=checkpoint_digest.hex(),
         is_voter=is_voter,
         is_voting=replica.is_voting,
-        is_storage_full=node.log_keeper.is_full or node.keeper.is_full,
+        is_storage_full=replica.is_storage_full,
         problem=replica.abstain_reason,
         log_bytes=node.log_store.file_bytes,
         state_bytes=node.state_store.file_bytes,

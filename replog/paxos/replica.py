@@ -107,6 +107,11 @@ class Replica:
     # --- questions ---
 
     @property
+    def is_storage_full(self) -> bool:
+        """Whether new commands are refused here for want of room; what ``on_storage_full`` said last."""
+        return self._is_full
+
+    @property
     def is_leading(self) -> bool:
         return self._proposer.is_leading
 

@@ -384,10 +384,10 @@ async def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
         for member in cluster.members:
             member.log.is_full = True
         await eventually(lambda: all(member.node.status().is_storage_full for member in cluster.members))
-        with pytest.raises(StorageFull, match="make room"):
+        with pytest.raises((StorageFull, OutcomeUnknown), match=r"make room|may be done"):
             await _submit_until_refused(client)
         async with cluster.client() as other:
-            with pytest.raises(StorageFull):
+            with pytest.raises(StorageFull, match="make room"):
                 await other.submit(b"new client", timeout=DEADLINE_S)
         assert await client.query(b"a") == b"1"
         for member in cluster.members:
@@ -397,9 +397,10 @@ async def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
 
 
 async def _submit_until_refused(client: Client) -> None:
+    """A command whose answer got lost as the full leader handed over may be done: it is asked again to its deadline."""
     with trio.fail_after(DEADLINE_S):
         while True:
-            await client.submit(b"again", timeout=DEADLINE_S)
+            await client.submit(b"again", timeout=1.0)
 
 
 async def test_a_leader_with_a_full_disk_hands_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -35,14 +36,21 @@ async def prepare(client: replog.Client, plan: LoadPlan) -> None:
     """Store what the work presupposes: every key that may be read, or a catalogue with stock and customers."""
     if plan.work in ("put", "submit_many"):
         return
-    payloads = iter(_shop() if plan.work == "order" else _all_keys(plan))
+    payloads = iter(_shop() if plan.work == "order" else _puts(plan))
     while chunk := list(itertools.islice(payloads, _CHUNK)):
         await client.submit_many(chunk, timeout=60.0)
 
 
-def _all_keys(plan: LoadPlan) -> Iterator[bytes]:
+@functools.cache
+def _puts(plan: LoadPlan) -> list[bytes]:
+    """One put for every key. All callers share them: a list each is a million references to walk at every collection."""
     value = b"v" * plan.value_bytes
-    return (encode_put(key_name(number), value) for number in range(plan.keys))
+    return [encode_put(key_name(number), value) for number in range(plan.keys)]
+
+
+@functools.cache
+def _keys(plan: LoadPlan) -> list[bytes]:
+    return [key_name(number) for number in range(plan.keys)]
 
 
 def _shop() -> Iterator[bytes]:
@@ -80,21 +88,17 @@ def caller(client: replog.Client, plan: LoadPlan, number: int) -> Call:
 
 
 def _put(client: replog.Client, plan: LoadPlan, chosen: random.Random) -> Call:
-    value, timeout = b"v" * plan.value_bytes, plan.deadline_s
-    payloads = [encode_put(key_name(number), value) for number in range(plan.keys)]
-    choice = chosen.choice
+    payloads, timeout, choice = _puts(plan), plan.deadline_s, chosen.choice
     return lambda: client.submit(choice(payloads), timeout=timeout)
 
 
 def _submit_many(client: replog.Client, plan: LoadPlan, chosen: random.Random) -> Call:
-    value, timeout = b"v" * plan.value_bytes, plan.deadline_s
-    payloads = [encode_put(key_name(chosen.randrange(plan.keys)), value) for _ in range(plan.batch)]
+    payloads, timeout = chosen.choices(_puts(plan), k=plan.batch), plan.deadline_s
     return lambda: client.submit_many(payloads, timeout=timeout)
 
 
 def _read(client: replog.Client, plan: LoadPlan, chosen: random.Random) -> Call:
-    keys = [key_name(number) for number in range(plan.keys)]
-    consistency, timeout, choice = plan.work, plan.deadline_s, chosen.choice
+    keys, consistency, timeout, choice = _keys(plan), plan.work, plan.deadline_s, chosen.choice
     if consistency == "stale":
         return lambda: client.query(choice(keys), consistency="stale", timeout=timeout)
     return lambda: client.query(choice(keys), timeout=timeout)

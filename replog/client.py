@@ -207,7 +207,10 @@ class Client:
         CommandFailed: the state machine raised; its writes were undone.
         """
         call = Call((payload,), anyio.current_time() + timeout)
-        await self._run(call)
+        self._begin(call)
+        await self._parking.park(call)
+        if call.error is not None:
+            raise call.error
         receipt = call.receipts[0]
         assert receipt is not None
         return receipt
@@ -220,7 +223,10 @@ class Client:
         if not payloads:
             return []
         call = Call(tuple(payloads), anyio.current_time() + timeout)
-        await self._run(call)
+        self._begin(call)
+        await self._parking.park(call)
+        if call.error is not None:
+            raise call.error
         return [receipt for receipt in call.receipts if receipt is not None]
 
     async def query(
@@ -322,7 +328,7 @@ class Client:
 
     # --- calls ---
 
-    async def _run(self, call: Call) -> None:
+    def _begin(self, call: Call) -> None:
         together_bytes = sum(map(len, call.payloads))
         if together_bytes > self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES:
             for payload in call.payloads:
@@ -337,13 +343,6 @@ class Client:
             self._flush()
         else:
             self._has_work.set()
-        try:
-            await self._parking.park(call)
-        except BaseException:
-            self._session.abandon(call)
-            raise
-        if call.error is not None:
-            raise call.error
 
     def _check_size(self, payload: bytes, what: str) -> None:
         limit = self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES
@@ -663,7 +662,7 @@ class Client:
         for call in list(self._session.calls()):
             if call.deadline_s <= now_s and not call.is_over:
                 call.error = self._overdue_error(call)
-                self._session.abandon(call)
+                call.is_over = True
                 self._parking.wake(call)
         asked: list[_Asked] = [*self._reads_sent.values(), *self._reads_unsent, *self._questions.values()]
         for read in asked:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
+from trio.lowlevel import Abort
 
 from .errors import (
     CommandFailed,
@@ -66,6 +67,11 @@ class Call(Parked):
         self.left = len(payloads)
         self.error: ReplogError | None = None
         self.is_over = False
+
+    def leave(self, raise_cancel: object = None) -> Abort:
+        """Nobody waits for this call any more. What was sent of it is still brought to its end."""
+        self.is_over = True
+        return super().leave(raise_cancel)
 
     @property
     def is_sent(self) -> bool:
@@ -118,10 +124,6 @@ class ClientSession:
             raise Overloaded(f"{self._waiting_commands} commands wait in this client; the newest was not taken")
         self._waiting.append(call)
         self._waiting_commands += len(call.payloads)
-
-    def abandon(self, call: Call) -> None:
-        """Nobody waits for this call any more. What was sent of it is still brought to its end."""
-        call.is_over = True
 
     # --- what to send ---
 

@@ -7,6 +7,7 @@ trio a parked task is rescheduled, on asyncio a future is set. An ``anyio.Event`
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 import sniffio
@@ -21,12 +22,20 @@ class Parked:
     def __init__(self) -> None:
         self.waiter: Any = None
 
+    def leave(self, _raise_cancel: object = None) -> trio.lowlevel.Abort:
+        """The waiting task was cancelled. In trio's form, so that no wait needs a closure of its own."""
+        self.waiter = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
 
 class Parking(Protocol):
     """One event loop's way of waiting."""
 
-    async def park(self, parked: Parked) -> None:
-        """Wait until ``wake(parked)``. A cancelled task stops waiting; a later wake finds nobody."""
+    def park(self, parked: Parked) -> Awaitable[None]:
+        """Wait until ``wake(parked)``. A cancelled task stops waiting; a later wake finds nobody.
+
+        To be awaited at once, by the task that called it.
+        """
 
     def wake(self, parked: Parked) -> None:
         """Let the waiting task go on, if one waits."""
@@ -35,14 +44,9 @@ class Parking(Protocol):
 class TrioParking:
     """See ``Parking``."""
 
-    async def park(self, parked: Parked) -> None:
+    def park(self, parked: Parked) -> Awaitable[None]:
         parked.waiter = trio.lowlevel.current_task()
-
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            parked.waiter = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        return trio.lowlevel.wait_task_rescheduled(parked.leave)
 
     def wake(self, parked: Parked) -> None:
         task, parked.waiter = parked.waiter, None
@@ -58,8 +62,9 @@ class AsyncioParking:
         parked.waiter = future
         try:
             await future
-        finally:
-            parked.waiter = None
+        except asyncio.CancelledError:
+            parked.leave()
+            raise
 
     def wake(self, parked: Parked) -> None:
         future, parked.waiter = parked.waiter, None

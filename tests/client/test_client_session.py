@@ -227,7 +227,7 @@ def test_replies_of_another_session_are_nobodys(opened: Bench) -> None:
 
 def test_an_abandoned_call_that_was_never_sent_is_dropped(opened: Bench) -> None:
     """It takes no number, so it can't leave a gap."""
-    opened.session.abandon(opened.call(b"a"))
+    opened.call(b"a").leave()
     opened.call(b"b")
     (message,) = opened.take()
     assert (commands(message).first_sequence, commands(message).payloads) == (2, [b"b"])
@@ -236,12 +236,12 @@ def test_an_abandoned_call_that_was_never_sent_is_dropped(opened: Bench) -> None
 
 def test_an_abandoned_call_that_was_sent_keeps_its_number(opened: Bench) -> None:
     """The log has no gaps: it is repeated like any other until it is answered."""
-    opened.session.abandon(opened.call(b"a"))
+    opened.call(b"a").leave()
     call = opened.call(b"b")
-    opened.session.abandon(call)
+    call.leave()
     call.is_over = False
     (message,) = opened.take()
-    opened.session.abandon(call)
+    call.leave()
     (again,) = opened.reconnect()
     assert commands(again).payloads == commands(message).payloads == [b"b"]
     opened.run()
@@ -441,7 +441,7 @@ def test_a_call_that_nobody_waits_for_is_not_moved(opened: Bench) -> None:
     """Refused and abandoned: it was definitely not done, and nobody wants it done."""
     call = opened.call(b"a")
     (message,) = opened.take()
-    opened.session.abandon(call)
+    call.leave()
     opened.refuse(message)
     opened.answer()
     opened.run()

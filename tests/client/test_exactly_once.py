@@ -79,7 +79,7 @@ class Story:
                 bench.order(self.limbo.pop(argument % len(self.limbo)))
                 bench.answers = type(bench.answers)(answers)  # nobody is connected where it was sent
             case "abandon" if self.calls:
-                bench.session.abandon(self.calls[argument % len(self.calls)])
+                self.calls[argument % len(self.calls)].leave()
             case "idle":
                 bench.time_ms += argument
 

@@ -22,7 +22,7 @@ from .pacer import Pacer
 from .plan import WORKS, LoadPlan
 from .work import Call, caller, prepare
 
-_WINDOW_CHECK_S = 0.005
+_WINDOW_CHECK_S = 0.05
 _FAILURE_PAUSE_S = 0.002
 
 

@@ -43,7 +43,7 @@ async def prepare(client: replog.Client, plan: LoadPlan) -> None:
 
 @functools.cache
 def _puts(plan: LoadPlan) -> list[bytes]:
-    """One put for every key. All callers share them: a list each is a million references to walk at every collection."""
+    """One put for every key, shared by all callers: with a list each, every collection walks a million references."""
     value = b"v" * plan.value_bytes
     return [encode_put(key_name(number), value) for number in range(plan.keys)]
 

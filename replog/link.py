@@ -13,6 +13,7 @@ This is the seam where TLS goes in: whoever makes links may make them over anoth
 from __future__ import annotations
 
 import socket
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -25,12 +26,22 @@ SEND_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES_MAX = 32 * 2**20
 
 
+class _Scratch(threading.local):
+    """Where the links of one thread receive; a large object for each receive would be mapped and unmapped each time."""
+
+    def __init__(self) -> None:
+        self.received = memoryview(bytearray(RECEIVE_BYTES))
+
+
+_scratch = _Scratch()
+
+
 class LinkClosed(Exception):
     """The other end is gone, or this one has closed the link."""
 
 
 class Link:
-    """A connected, non-blocking socket that carries frames; used by one task at a time for reading."""
+    """A connected, non-blocking socket that carries frames; read by one task at a time, of the thread that made it."""
 
     def __init__(
         self,
@@ -45,6 +56,7 @@ class Link:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         self._splitter = FrameSplitter(kinds, payload_bytes_max)
+        self._received = _scratch.received
         self._write_buffer_bytes_max = write_buffer_bytes_max
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
@@ -166,17 +178,17 @@ class Link:
                 raise LinkClosed("this end closed the link")
             try:
                 await anyio.wait_readable(self._sock)
-                chunk = self._sock.recv(RECEIVE_BYTES)
+                count = self._sock.recv_into(self._received)
             except BlockingIOError:
                 continue
             except anyio.ClosedResourceError as error:
                 raise LinkClosed("this end closed the link") from error
             except OSError as error:
                 raise LinkClosed(f"the link failed: {error}") from error
-            if not chunk:
+            if not count:
                 raise LinkClosed("the other end closed the link")
-            self.bytes_received += len(chunk)
-            return self._splitter.feed(chunk)
+            self.bytes_received += count
+            return self._splitter.feed(self._received[:count])
 
     def close(self) -> None:
         """Close at once; what was kept is lost."""

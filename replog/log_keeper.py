@@ -118,11 +118,13 @@ class LogKeeper:
 
     # --- writing ---
 
-    def write(self, ticket: int, write: LogWrite, send_after_write: list[Outbound], *, may_wait: bool) -> None:
+    def write(self, ticket: int, write: LogWrite, send_after_write: list[Outbound], *, may_wait: bool) -> bool:
         """Make a turn's write durable, then send what rests on it.
 
         ``may_wait``: this node has nothing better to do than to wait for a fast disk, so the write need not change
         threads; a follower's answer leaves the sooner.
+
+        Returns whether it is durable already; otherwise the node hears of it in ``on_written``.
 
         Raises ``StorageError`` if a write made at once failed.
         """
@@ -130,9 +132,9 @@ class LogKeeper:
             self._held.append((ticket, send_after_write))
         if may_wait and self._writer.write_here(write, is_fast_below_s=self._options.wait_for_commit_s_max):
             self._send_held(ticket)
-            self._node.put(self._node.on_written, ticket)
-        else:
-            self._writer.submit(ticket, write)
+            return True
+        self._writer.submit(ticket, write)
+        return False
 
     def _durable_here(self, ticket: int) -> None:
         self._node.put(self._settle, ticket)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import crc32c
@@ -50,6 +50,7 @@ from .state_keeper import StateKeeper
 from .state_machine import StateMachine
 from .status import NodeStatus, encode_status
 from .storage import StateStore
+from .thrift import Thrift
 from .transport import Transport
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ _WARNINGS = frozenset(
     {NoticeKind.STEPPED_DOWN, NoticeKind.ABSTAINED, NoticeKind.DISK_STALLED, NoticeKind.STATE_DIVERGED}
 )
 _BUSY_WORD_INTERVAL_S = 0.1
-SMALL_WRITE_BYTES = 512
+LONE_COMMAND_BYTES = 512
 _ENVELOPE_BYTES = 64
 """What a submission may add to its payloads: session, numbers and lengths."""
 
@@ -129,6 +130,12 @@ class Node:
             self,
             config.transport,
         )
+        self._thrift = Thrift(
+            (peer for peer in config.members if peer != self.node),
+            config.node.thrift_s,
+            self.transport.send,
+            lambda slot: slot <= self.replica.chosen_through,
+        )
         self._inbox: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._released: deque[AcceptedSlot] = deque()
         self._inbox_submissions = 0
@@ -175,6 +182,7 @@ class Node:
                 nursery.start_soon(self._take_turns)
                 nursery.start_soon(self._ring_forever)
                 nursery.start_soon(self._drop_idle_forever)
+                nursery.start_soon(self._thrift.run)
                 nursery.start_soon(self.log_keeper.run)
                 nursery.start_soon(self.keeper.run)
                 task_status.started()
@@ -226,16 +234,15 @@ class Node:
         return trio.lowlevel.Abort.SUCCEEDED
 
     def turn(self) -> None:
-        """Drain the inbox, step, do what is asked, answer."""
+        """Take all that waits, do what is asked, answer."""
         self._is_due = False
         self.turns += 1
-        replica = self.replica
-        replica.tick(trio.current_time(), _wall_ms())
-        inbox, self._inbox = self._inbox, []
-        self._inbox_submissions = self._inbox_bytes = 0
-        for event, arguments in inbox:
-            event(*arguments)
-        self._obey(replica.take_effects())
+        self.replica.tick(trio.current_time(), _wall_ms())
+        self._step()
+        if self._inbox:
+            self._step()  # a write was durable at once
+            if self._inbox:
+                self._wake()
         if self.desk.has_followers and self.desk.feed_followers(self.log_keeper.read_here):
             self._wake()
         self.desk.send()
@@ -243,12 +250,24 @@ class Node:
             self._room.set()
             self._room = None
 
+    def _step(self) -> None:
+        """Drain the inbox, step the core, do what it asks."""
+        inbox, self._inbox = self._inbox, []
+        self._inbox_submissions = self._inbox_bytes = 0
+        for event, arguments in inbox:
+            event(*arguments)
+        self._obey(self.replica.take_effects())
+
     def _obey(self, effects: Effects) -> None:
         """What the core asks for, in the order of its contract."""
-        self.send(effects.send)
-        if effects.write is not None:
-            may_wait = not self.replica.is_leading or _is_small(effects.write)
-            self.log_keeper.write(effects.ticket, effects.write, effects.send_after_write, may_wait=may_wait)
+        if effects.write is None:
+            self.send(effects.send)
+        else:
+            is_lone = self.replica.is_leading and _is_lone(effects.write)
+            self.send(effects.send, self._spared(effects.write) if is_lone else ())
+            may_wait = is_lone or not self.replica.is_leading
+            if self.log_keeper.write(effects.ticket, effects.write, effects.send_after_write, may_wait=may_wait):
+                self._inbox.append((self.on_written, (effects.ticket,)))
         for notice in effects.notices:
             self._on_notice(notice)
         if effects.release:
@@ -268,13 +287,22 @@ class Node:
             self.keeper.store(piece)
         self._set_alarm(effects.deadline_s)
 
-    def send(self, outbounds: Iterable[Outbound]) -> None:
-        """One frame a peer."""
+    def _spared(self, write: LogWrite) -> Collection[NodeId]:
+        """Whom a lone command need not reach at once."""
+        membership = self.replica.membership
+        reachable = self.transport.peers_connected.intersection(membership.voters)
+        return self._thrift.spare(write.slots[0].slot, reachable, membership.quorum_count - 1)
+
+    def send(self, outbounds: Iterable[Outbound], spared: Collection[NodeId] = ()) -> None:
+        """One frame a peer; those to ``spared`` peers a moment later."""
         messages: dict[NodeId, list[Message]] = {}
         for outbound in outbounds:
             messages.setdefault(outbound.target, []).append(outbound.message)
         for peer, batch in messages.items():
-            self.transport.send(peer, batch)
+            if peer in spared:
+                self._thrift.keep(peer, batch)
+            else:
+                self.transport.send(peer, self._thrift.with_kept(peer, batch))
 
     # --- what the log's keeper says ---
 
@@ -558,9 +586,9 @@ class Node:
         return trio.current_time() - self._began_s
 
 
-def _is_small(write: LogWrite) -> bool:
+def _is_lone(write: LogWrite) -> bool:
     """Whether a leader's write is about one command, so that nothing is gained by gathering more beside it."""
-    return len(write.slots) <= 1 and sum(len(record.value) for record in write.slots) <= SMALL_WRITE_BYTES
+    return write.promise is None and len(write.slots) == 1 and len(write.slots[0].value) <= LONE_COMMAND_BYTES
 
 
 def _wall_ms() -> int:

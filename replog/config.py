@@ -50,9 +50,10 @@ class NodeOptions:
     unflushed_keys_max: int = attrs.field(default=250_000, validator=ge(1))
     """With so many changed keys in memory a flush begins at once, and applying waits until it has set them aside."""
     log_tail_slots: int = attrs.field(default=100_000, validator=ge(0))
-    """Slots kept below the durable state, so that a peer that was away catches up slot by slot."""
+    """Slots kept below the durable state, so that a peer that was away catches up slot by slot. More stay while the
+    file has free pages enough: it never shrinks."""
     log_tail_bytes: int = attrs.field(default=1024 * MIB, validator=ge(1))
-    """About as many bytes of them: under load a slot holds hundreds of commands, and the tail gets shorter."""
+    """With more bytes in use the oldest go: under load a slot holds hundreds of commands, and the tail gets shorter."""
     inbox_submissions_max: int = attrs.field(default=65_536, validator=ge(1))
     """Submissions taken from clients and not yet handed to the core; beyond it clients are not read."""
     inbox_bytes_max: int = attrs.field(default=64 * MIB, validator=ge(1))

@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 SCRUB_SLOTS = 64
 """Verified at a time: the interpreter is held for well under a millisecond."""
 APPLY_BYTES = 2**20
-_PAGE_BYTES = 4096
 
 
 class DurableLog(LogStore, Protocol):
@@ -87,6 +86,8 @@ class LogKeeper:
             on_failure=self._failed,
             on_compacted=lambda through: self._soon(node.put, node.on_compacted, through),
             is_threaded=is_threaded,
+            tail_slots=options.log_tail_slots,
+            tail_bytes=options.log_tail_bytes,
         )
         self._held: deque[tuple[int, list[Outbound]]] = deque()
         self._slot_reads: deque[ReadSlots] = deque()
@@ -171,12 +172,6 @@ class LogKeeper:
     def statistics(self) -> WriterStatistics:
         return self._writer.statistics()
 
-    @property
-    def slot_bytes_mean(self) -> int:
-        """What a slot takes on disk, on average since the start, rounded up to whole pages."""
-        counts = self._writer.statistics()
-        return _PAGE_BYTES * (1 + counts.record_bytes // (counts.records or 1) // _PAGE_BYTES)
-
     # --- room ---
 
     @property
@@ -184,7 +179,7 @@ class LogKeeper:
         return self._writer.is_waiting_for_room or self._store.is_nearly_full()
 
     def compact(self, through: Slot) -> None:
-        """Drop slots up to ``through``, when writes leave room for it."""
+        """Slots up to ``through`` may go, but for the tail."""
         self._writer.request_compaction(through)
 
     async def install_floor(self, through: Slot, membership: Membership) -> None:

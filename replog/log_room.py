@@ -132,6 +132,11 @@ class Room:
         ahead = max(0, self._file_bytes - last_bytes)
         return outside + ahead + (last_bytes - self._live_bytes()) // 2
 
+    def used_and_free_bytes(self) -> tuple[int, int]:
+        """Pages in use, and pages that transactions may use again; from any thread."""
+        live_bytes = self._live_bytes()
+        return live_bytes, self._last_page_bytes() - live_bytes
+
     def close(self) -> None:
         os.close(self._descriptor)
 

@@ -48,7 +48,7 @@ from .log_records import (
     slot_key,
     slot_of_key,
 )
-from .log_room import LogLimits, Room
+from .log_room import MIB, LogLimits, Room
 from .log_scan import LogScan, damaged_slots
 from .log_tail import LogTail
 from .paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, Slot, node_name
@@ -59,6 +59,10 @@ from .paxos.recovered import Recovered
 from .storage import Identity
 
 _DROP_SLOTS_MAX: Final = 1024
+_DROP_BYTES: Final = 4 * MIB
+_LOOK_EVERY_SLOTS: Final = 16
+_FREE_BYTES_ENOUGH: Final = 16 * MIB
+"""More free pages than this only make LMDB search longer for neighbouring ones; so slots beyond the tail stay."""
 _RECORD_OVERHEAD_BYTES: Final = 4096 + 64
 _READER_CHECK_COMMITS: Final = 4096
 
@@ -293,8 +297,22 @@ class LmdbLogStore:
         self._transact(change, self._advance(slots, checksums, chosen_through))
         self.stored_count += len(slots)
 
+    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
+        """How far slots should go now, if those up to ``through`` may go.
+
+        With more than ``tail_bytes`` in use the oldest go, whatever their number. Beyond ``tail_slots`` they go as long
+        as there are few free pages: a file never shrinks, so what is free beyond that is of use only as a longer tail.
+        """
+        before = self._position.compacted_through
+        used_bytes, free_bytes = self._room.used_and_free_bytes()
+        if used_bytes > tail_bytes:
+            return max(before, through)
+        return max(before, Slot(through - tail_slots)) if free_bytes < _FREE_BYTES_ENOUGH else before
+
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """See ``storage.LogStore``. What may go is chosen, so ``chosen_through`` is at least ``through`` afterwards.
+
+        One call drops about 4 MiB at most, so that large slots do not hold up a write.
 
         Raises
         ------
@@ -400,8 +418,11 @@ class LmdbLogStore:
         """Delete a bounded number of slots from the lowest one on; the floor follows what is gone."""
         cursor = transaction.cursor(self._slots)
         is_there = cursor.first()
-        for _count in range(change.drop_slots_max):
+        bytes_enough = self._slot_bytes(transaction) - _DROP_BYTES
+        for count in range(change.drop_slots_max):
             if not is_there or slot_of_key(cursor.key()) > change.drop_through:
+                break
+            if count and count % _LOOK_EVERY_SLOTS == 0 and self._slot_bytes(transaction) <= bytes_enough:
                 break
             cursor.delete()
             is_there = bool(cursor.key())
@@ -410,6 +431,11 @@ class LmdbLogStore:
         self._has_slots_below_floor = is_left
         floor = Slot(first - 1) if first is not None and is_left else change.drop_through
         return attrs.evolve(position, compacted_through=max(position.compacted_through, floor))
+
+    def _slot_bytes(self, transaction: lmdb.Transaction) -> int:
+        """What the pages of the slots take."""
+        stat = transaction.stat(self._slots)
+        return int((stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"])
 
     def _fail(self, error: BaseException) -> StorageError:
         """The first failure is the last thing this store does."""

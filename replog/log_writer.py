@@ -31,12 +31,16 @@ from .paxos.membership import Membership
 GROUP_BYTES_MAX: Final = 64 * 2**20
 """A group is closed at this size, so that one transaction stays bounded."""
 HISTOGRAM_BUCKETS: Final = 32
+_STEP_BYTES: Final = 4 * 2**20
+"""After so many bytes, too, a step of compaction is due: large slots must not outrun it."""
 
 
 class WritableLog(Protocol):
     """What the writer needs of a ``storage.LogStore``."""
 
     def write(self, writes: list[LogWrite]) -> None: ...
+
+    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot: ...
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot: ...
 
@@ -105,6 +109,7 @@ class LogWriter:
         process must end.
     on_compacted: called on the writer's thread with the new ``compacted_through``.
     compaction_slots_max: slots dropped in one transaction.
+    tail_slots, tail_bytes: what is kept of the slots that may go, see ``LmdbLogStore.compaction_target``.
     room_retry_s: how long a group that found the disk full waits before it is tried again.
     """
 
@@ -117,6 +122,8 @@ class LogWriter:
         on_compacted: Callable[[Slot], None] = lambda _through: None,
         is_threaded: bool = True,
         compaction_slots_max: int = 256,
+        tail_slots: int = 0,
+        tail_bytes: int = 2**63,
         room_retry_s: float = 0.25,
     ) -> None:
         self._store = store
@@ -124,6 +131,8 @@ class LogWriter:
         self._on_failure = on_failure
         self._on_compacted = on_compacted
         self._compaction_slots_max = compaction_slots_max
+        self._tail_slots = tail_slots
+        self._tail_bytes = tail_bytes
         self._room_retry_s = room_retry_s
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._held: _Job | None = None
@@ -132,9 +141,10 @@ class LogWriter:
         self._has_failed = False
         self._submitted = self._finished = 0
         self._recent_s = 0.0
+        self._may_go_through = BEFORE_LOG
         self._compact_through = BEFORE_LOG
         self._compacted_through = BEFORE_LOG
-        self._records_since_compaction = 0
+        self._records_since_compaction = self._bytes_since_compaction = 0
         self._is_waiting_for_room = False
         self._commits = self._writes = self._records = self._record_bytes = 0
         self._compactions = self._waits_for_room = 0
@@ -166,14 +176,14 @@ class LogWriter:
         except StorageFull:
             return False
         self._count([write], time.perf_counter() - started_s)
-        if self._is_compaction_wanted and self._records_since_compaction >= self._compaction_slots_max:
+        if self._is_compaction_wanted and self._has_written_a_step:
             self._submit(_Wake(is_last=False))
         return True
 
     def request_compaction(self, through: Slot) -> None:
-        """Drop slots up to ``through``, a bounded number at a time, when writes leave room for it."""
-        if through > self._compact_through:
-            self._compact_through = through
+        """Slots up to ``through`` may go; what is beyond the tail goes step by step, when writes leave room for it."""
+        if through > self._may_go_through:
+            self._may_go_through = through
             self._submit(_Wake(is_last=False))
 
     def request_floor(self, through: Slot, membership: Membership, on_installed: Callable[[], None]) -> None:
@@ -245,6 +255,7 @@ class LogWriter:
             case _Wake():
                 if job.is_last:
                     return True
+                self._look_at_tail()
         while self._is_compaction_due():
             self._compact()
         return False
@@ -290,25 +301,38 @@ class LogWriter:
         if not self._is_waiting_for_room:
             self._is_waiting_for_room = True
             self._waits_for_room += 1
-        if self._compact_through > self._compacted_through:
+        self._look_at_tail()
+        if self._is_compaction_wanted:
             self._compact()
             return True
         return not self._closing.wait(self._room_retry_s)
 
     def _is_compaction_due(self) -> bool:
-        """When nothing waits, and under load once for as many slots as a step drops."""
+        """When nothing waits, and under load once for as much as a step drops."""
         if not self._is_compaction_wanted:
             return False
         is_idle = self._held is None and self._jobs.empty()
-        return is_idle or self._records_since_compaction >= self._compaction_slots_max
+        return is_idle or self._has_written_a_step
 
     @property
     def _is_compaction_wanted(self) -> bool:
         return self._compact_through > self._compacted_through
 
+    @property
+    def _has_written_a_step(self) -> bool:
+        return (
+            self._records_since_compaction >= self._compaction_slots_max or self._bytes_since_compaction >= _STEP_BYTES
+        )
+
+    def _look_at_tail(self) -> None:
+        self._compact_through = self._store.compaction_target(
+            self._may_go_through, tail_slots=self._tail_slots, tail_bytes=self._tail_bytes
+        )
+
     def _compact(self) -> None:
         self._compacted_through = self._store.compact(self._compact_through, slots_max=self._compaction_slots_max)
-        self._records_since_compaction = 0
+        self._look_at_tail()
+        self._records_since_compaction = self._bytes_since_compaction = 0
         self._compactions += 1
         self._on_compacted(self._compacted_through)
 
@@ -318,6 +342,8 @@ class LogWriter:
         self._writes += len(writes)
         self._records += len(records)
         self._records_since_compaction += len(records)
-        self._record_bytes += sum(len(record.value) for record in records)
+        record_bytes = sum([len(record.value) for record in records])
+        self._record_bytes += record_bytes
+        self._bytes_since_compaction += record_bytes
         self._recent_s += (seconds - self._recent_s) / 8
         self._latency_us_log2[min(int(seconds * 1e6).bit_length(), HISTOGRAM_BUCKETS - 1)] += 1

@@ -380,8 +380,7 @@ class Node:
 
     def on_flushed(self) -> None:
         """The state is durable further: the log may be shorter, unless a peer still needs it."""
-        tail = min(self.options.log_tail_slots, self.options.log_tail_bytes // self.log_keeper.slot_bytes_mean)
-        through = Slot(min(self.applier.durable_through, self.replica.chosen_through) - tail)
+        through = min(self.applier.durable_through, self.replica.chosen_through)
         if through > self._compacted_through and not self.keeper.is_sending:
             self.log_keeper.compact(through)
 

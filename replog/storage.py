@@ -60,6 +60,9 @@ class LogStore(Protocol):
     def install_floor(self, through: Slot, membership: Membership) -> None:
         """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor."""
 
+    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
+        """How far slots should go now, if those up to ``through`` may go and this much is kept of them."""
+
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``."""
 

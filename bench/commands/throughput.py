@@ -26,7 +26,7 @@ def throughput(
     value_bytes: Numbers = (175, 16, 1024, 16_384),
     replicas: Numbers = (3, 1, 5),
     batches: Numbers = (16, 256),
-    no_orders: bool = False,
+    orders: bool = True,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Keep a fixed number of commands under way and count the answers.
@@ -46,8 +46,8 @@ def throughput(
         Sizes of the cluster.
     batches
         Commands in one `submit_many`, from 4 callers over one connection.
-    no_orders
-        Leave out the shop's orders of three lines.
+    orders
+        Measure the shop's orders of three lines, too.
     """
     base = LoadPlan(
         seconds=options.seconds,
@@ -63,7 +63,7 @@ def throughput(
         *_sizes(usual, base, value_bytes[1:]),
         *_replicas(setups, base, replicas[1:]),
         *_batches(usual, base, batches),
-        *([] if no_orders else _orders(base, replicas[0], connections)),
+        *(_orders(base, replicas[0], connections) if orders else []),
     ]
     return measure_and_show(
         "throughput",

@@ -78,6 +78,9 @@ class SimLogStore:
         self.chosen_through = max(self.chosen_through, through)
         self.membership = membership
 
+    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
+        return max(self.compacted_through, Slot(through - tail_slots))
+
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         last = Slot(min(through, self.compacted_through + slots_max))
         for number in range(self.compacted_through + 1, last + 1):

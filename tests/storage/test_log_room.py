@@ -258,3 +258,56 @@ def _wait(changed: threading.Condition, is_so: Callable[[], bool]) -> None:
     with changed:
         while not changed.wait_for(is_so, timeout=0.01):
             assert time.monotonic() < deadline, "it did not happen in time"
+
+
+# --- how much of the log is kept ---
+
+
+def keep_tail(store: LmdbLogStore, through: int, *, tail_bytes: int, tail_slots: int = 10**9) -> int:
+    """Drop what should go now, as the writer does; returns the new ``compacted_through``."""
+    while True:
+        before = store.recover().compacted_through
+        target = store.compaction_target(Slot(through), tail_slots=tail_slots, tail_bytes=tail_bytes)
+        if target <= before:
+            return before
+        store.compact(target, slots_max=256)
+
+
+def test_beyond_the_tail_slots_go_only_while_free_pages_are_few(quick_path: Path) -> None:
+    """A file never shrinks, so with free pages enough more slots are kept."""
+    with opened(quick_path / "node", LogLimits()) as store:
+        for slot in range(1, 41):
+            store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
+        assert store.compaction_target(Slot(39), tail_slots=50, tail_bytes=2**63) == 0
+        assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=2**63) == 29
+        compacted = keep_tail(store, 39, tail_slots=10, tail_bytes=2**63)
+        assert 16 <= compacted <= 24  # 16 MiB are free, and it went 4 MiB at a time
+        assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=2**63) == compacted
+        assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=8 * MIB) == 39
+
+
+def test_a_step_drops_few_slots_if_they_are_large(quick_path: Path) -> None:
+    with opened(quick_path / "node", LogLimits()) as store:
+        for slot in range(1, 41):
+            store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
+        assert store.compact(Slot(39), slots_max=256) == 16
+        assert [found.slot for found in store.read(Slot(17), Slot(18), slots_max=2, bytes_max=4 * MIB)] == [17, 18]
+        assert store.compact(Slot(39), slots_max=256) == 32
+        assert store.compact(Slot(39), slots_max=256) == 39
+
+
+def test_a_log_of_slots_of_changing_size_keeps_to_its_bytes(quick_path: Path) -> None:
+    """Short ones, then long ones, again and again: what goes is as many bytes as came, and the file stops growing."""
+    tail_bytes = 24 * MIB
+    sizes = [250] * 2_000 + [13_000] * 1_000 + [50_000] * 300 + [MIB] * 40 + [5_000] * 1_000
+    file_bytes: list[int] = []
+    with opened(quick_path / "node", LogLimits()) as store:
+        for lap in range(6):
+            for slot, size in enumerate(sizes, lap * len(sizes) + 1):
+                store.write([LogWrite(None, (record(slot, size),), Slot(slot - 1))])
+                if slot % 16 == 0:
+                    keep_tail(store, slot - 1, tail_bytes=tail_bytes)
+            file_bytes.append(store.file_bytes)
+        assert pages(store).live_pages * PAGE_BYTES <= tail_bytes + MIB
+    assert file_bytes[-1] <= 3 * tail_bytes
+    assert file_bytes[-1] <= file_bytes[-3] + MIB

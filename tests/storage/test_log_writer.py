@@ -280,3 +280,51 @@ def test_reads_go_on_beside_the_writer(quick_path: Path) -> None:
         store.close()
         held.close()
     assert not owner.failures
+
+
+class NeverIdle(GatedLog):
+    """While one write is under way the next one comes."""
+
+    def __init__(self, last: int, size: int) -> None:
+        super().__init__()
+        self.last = last
+        self.value = bytes(size)
+        self.next = 1
+        self.submit: Callable[[int, LogWrite], None] = lambda _ticket, _write: None
+
+    def write(self, writes: list[LogWrite]) -> None:
+        super().write(writes)
+        self.go_on()
+
+    def go_on(self) -> None:
+        slot, self.next = self.next, self.next + 1
+        if slot <= self.last:
+            record = AcceptedSlot(Slot(slot), BALLOT, 0, self.value)
+            self.submit(slot, LogWrite(None, (record,), Slot(slot - 1)))
+
+
+@pytest.mark.parametrize(("size", "is_outrun"), [(2**20, False), (2**10, True)])
+def test_large_slots_do_not_outrun_compaction(size: int, *, is_outrun: bool) -> None:
+    """Under load a step is due after 4 MiB, however few slots that were; short ones can wait for more of them."""
+    log = NeverIdle(20, size)
+    owner = Owner(log, compaction_slots_max=1_000)
+    log.submit = owner.writer.submit
+    owner.writer.request_compaction(Slot(8))
+    log.go_on()
+    owner.writer.start()
+    owner.wait_until(lambda: 20 in owner.durable and owner.compacted[-1:] == [8])
+    owner.writer.close()
+    calls = [call for call, _number in log.calls]
+    assert (calls.index("compact") == 20) is is_outrun
+
+
+def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
+    owner = Owner(log, tail_slots=5)
+    owner.writer.start()
+    for slot in range(1, 21):
+        owner.writer.submit(slot, accept(slot, chosen_through=slot))
+    owner.wait_until(lambda: 20 in owner.durable)
+    owner.writer.request_compaction(Slot(16))
+    owner.wait_until(lambda: owner.compacted[-1:] == [11])
+    owner.writer.close()
+    assert log.compacted_through == 11

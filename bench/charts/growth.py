@@ -81,6 +81,7 @@ def _recovery(result: Result, theme: Theme) -> Figure:
     axes.set_xlim(sizes[0] / 1.3, sizes[-1] * (sizes[-1] / sizes[0] * 2.2) ** 0.5)
     axes.set_ylim(min(seen) / 1.7, max(seen) * 1.7)
     plain_log_ticks(axes, which="x")
+    axes.set_xticks(sizes)
     plain_log_ticks(axes, which="y", unit=" s")
     axes.set_xlabel("commands, each on a key of its own")
     figure.draw_without_rendering()

@@ -156,12 +156,18 @@ def _caption_share(caption: str, height: float) -> float:
     return (0.2 + 0.17 * (caption.count("\n") + 1)) / height
 
 
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:.6g}"
+
+
 def plain_log_ticks(axes: Axes, *, which: str, unit: str = "") -> None:
     """A logarithmic axis with 1, 10, 100 written out, and 2 and 5 between them where there is room."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     lowest, highest = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest / lowest < _SHORT_AXIS else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:,.6g}{unit}"))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _position: (f"{value:,.0f}" if value >= 1 else f"{value:.6g}") + unit)
+    )
     axis.set_minor_formatter(FuncFormatter(lambda _value, _position: ""))
 
 

@@ -17,7 +17,7 @@ import trio
 from .config import NodeOptions
 from .errors import Damaged
 from .log_writer import LogWriter, WriterStatistics
-from .paxos.ballot import NodeId, Slot
+from .paxos.ballot import BEFORE_LOG, NodeId, Slot
 from .paxos.effects import LogWrite, ReadSlots
 from .paxos.membership import Membership
 from .paxos.messages import AcceptedSlot, Outbound
@@ -198,6 +198,8 @@ class LogKeeper:
                 log.warning("storage_full" if is_full else "storage_has_room")
                 self._node.put(self._node.on_storage_full, is_full)
             was_full = is_full
+            if is_full:
+                self.compact(BEFORE_LOG)  # nothing more may go than before, but what was kept beyond the tail goes now
 
     # --- reading ---
 

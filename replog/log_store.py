@@ -301,13 +301,16 @@ class LmdbLogStore:
         """How far slots should go now, if those up to ``through`` may go.
 
         With more than ``tail_bytes`` in use the oldest go, whatever their number. Beyond ``tail_slots`` they go as long
-        as there are few free pages: a file never shrinks, so what is free beyond that is of use only as a longer tail.
+        as there are few free pages, or little room outside the file: a file never shrinks, so what is free beyond that
+        is of use only as a longer tail.
         """
         before = self._position.compacted_through
         used_bytes, free_bytes = self._room.used_and_free_bytes()
         if used_bytes > tail_bytes:
             return max(before, through)
-        return max(before, Slot(through - tail_slots)) if free_bytes < _FREE_BYTES_ENOUGH else before
+        if free_bytes < _FREE_BYTES_ENOUGH or self.is_nearly_full():
+            return max(before, Slot(through - tail_slots))
+        return before
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """See ``storage.LogStore``. What may go is chosen, so ``chosen_through`` is at least ``through`` afterwards.

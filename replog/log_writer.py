@@ -182,9 +182,8 @@ class LogWriter:
 
     def request_compaction(self, through: Slot) -> None:
         """Slots up to ``through`` may go; what is beyond the tail goes step by step, when writes leave room for it."""
-        if through > self._may_go_through:
-            self._may_go_through = through
-            self._submit(_Wake(is_last=False))
+        self._may_go_through = max(self._may_go_through, through)
+        self._submit(_Wake(is_last=False))
 
     def request_floor(self, through: Slot, membership: Membership, on_installed: Callable[[], None]) -> None:
         """``LogStore.install_floor`` in its turn between writes; then ``on_installed`` on the writer's thread."""

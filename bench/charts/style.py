@@ -165,9 +165,7 @@ def plain_log_ticks(axes: Axes, *, which: str, unit: str = "") -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     lowest, highest = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest / lowest < _SHORT_AXIS else (1,)))
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _position: (f"{value:,.0f}" if value >= 1 else f"{value:.6g}") + unit)
-    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _position: _plain(value) + unit))
     axis.set_minor_formatter(FuncFormatter(lambda _value, _position: ""))
 
 

@@ -286,6 +286,19 @@ def test_beyond_the_tail_slots_go_only_while_free_pages_are_few(quick_path: Path
         assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=8 * MIB) == 39
 
 
+def test_slots_beyond_the_tail_go_when_there_is_no_other_room(quick_path: Path) -> None:
+    """Free pages enough for LMDB may be less than the reserve: keeping slots would refuse commands for ever."""
+    with opened(quick_path / "node", LogLimits()) as store:
+        for slot in range(1, 41):
+            store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
+        compacted = keep_tail(store, 39, tail_slots=10, tail_bytes=2**63)
+    with opened(quick_path / "node", LogLimits(bytes_max=40 * MIB, reserve_bytes=10 * MIB)) as store:
+        assert compacted < 29
+        assert store.is_nearly_full()
+        assert keep_tail(store, 39, tail_slots=10, tail_bytes=2**63) > compacted
+        assert not store.is_nearly_full()
+
+
 def test_a_step_drops_few_slots_if_they_are_large(quick_path: Path) -> None:
     with opened(quick_path / "node", LogLimits()) as store:
         for slot in range(1, 41):

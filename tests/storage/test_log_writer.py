@@ -328,3 +328,21 @@ def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
     owner.wait_until(lambda: owner.compacted[-1:] == [11])
     owner.writer.close()
     assert log.compacted_through == 11
+
+
+def test_the_tail_is_looked_at_again_when_asked(log: GatedLog) -> None:
+    """A log that became nearly full lets go of what it kept beyond its tail, though nothing new may go."""
+    owner = Owner(log, tail_slots=10)
+    owner.writer.start()
+    for slot in range(1, 21):
+        owner.writer.submit(slot, accept(slot, chosen_through=slot))
+    owner.wait_until(lambda: 20 in owner.durable)
+    keep, log.compaction_target = log.compaction_target, lambda *_args, **_tail: log.compacted_through  # type: ignore[method-assign]
+    owner.writer.request_compaction(Slot(16))
+    owner.writer.submit(21, accept(21))
+    owner.wait_until(lambda: 21 in owner.durable)
+    assert owner.compacted == []
+    log.compaction_target = keep  # type: ignore[method-assign]
+    owner.writer.request_compaction(Slot(0))
+    owner.wait_until(lambda: owner.compacted[-1:] == [6])
+    owner.writer.close()

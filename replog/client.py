@@ -77,6 +77,7 @@ _REDIRECTS_MAX = 2
 _FAILED_LATELY_S = 0.5
 _LEADER_PATIENCE_S = 0.5
 _REFUSED_PAUSE_S = (0.01, 0.03)
+_TRANSFER_RETRY_S = 0.02
 _WAIT_FOR_LINK_S = 0.002
 _QUERY_BYTES = 2**16
 """Reads that wait together travel in messages of about this size."""
@@ -310,21 +311,28 @@ class Client:
     async def transfer_leadership(self, target: str = "", *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
         """Ask the leader to hand over to ``target`` (``n2``; empty: to the most up to date).
 
+        Waits until there is a leader and it reaches the target, but no longer than ``timeout`` (seconds). The target
+        leads a moment later. If it leads already, that is a success.
+
         Raises
         ------
         Refused: the leader says no, and why.
         Unavailable: no leader answered in time.
+        ValueError: ``target`` is no node's name.
         """
-        node = NodeId(int(target.removeprefix("n") or 0))
+        digits = target.removeprefix("n")
+        if target and not digits.isdecimal():
+            raise ValueError(f"{target!r} is no node; write n1, n2, ...")
+        node = NodeId(int(digits or 0))
         deadline_s = anyio.current_time() + timeout
         while True:
             left_s = deadline_s - anyio.current_time()
             answer = await self._ask(TransferRequest(self._take_id(), node), TransferAnswer, left_s)
             if answer.is_accepted:
                 return
-            if not answer.leader_address or answer.leader_address == self._address:
+            if not answer.may_pass or anyio.current_time() + _TRANSFER_RETRY_S > deadline_s:
                 raise Refused(f"leadership was not handed over: {answer.reason}")
-            self._go_to(answer.leader_address)
+            await anyio.sleep(_TRANSFER_RETRY_S)
 
     # --- calls ---
 
@@ -469,7 +477,9 @@ class Client:
         for read in self._reads_sent.values():
             self._reads_unsent.append(read)
         self._reads_sent.clear()
-        messages: list[ClientMessage] = [question.message for question in self._questions.values()]
+        messages: list[ClientMessage] = [
+            question.message for question in self._questions.values() if question.answer is None
+        ]
         messages += self._session.resend()
         if messages:
             self._write(messages)

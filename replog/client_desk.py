@@ -162,7 +162,7 @@ class ClientDesk:
         if refusal is None:
             self._route(link, message)
         elif refusal is Refusal.NOT_LEADER:
-            self._say_not_leader(link)
+            self.say_not_leader(link)
         else:
             first_sequence = _first_sequence(message.submission)
             self.say(link, Refused(message.session, first_sequence, refusal.value, REASONS[refusal]))
@@ -192,7 +192,7 @@ class ClientDesk:
 
     # --- leadership ---
 
-    def _say_not_leader(self, link: Link) -> None:
+    def say_not_leader(self, link: Link) -> None:
         """Once a turn, however many submissions it sent."""
         self._told_not_leader.add(link)
         if not any(type(message) is NotLeader for message in self._out.get(link, ())):
@@ -202,7 +202,7 @@ class ClientDesk:
         """Whoever sent something here has to look for its answer elsewhere."""
         for link, sessions in self._sessions.items():
             if sessions or link in self._nonces.values():
-                self._say_not_leader(link)
+                self.say_not_leader(link)
 
     def on_leader_changed(self) -> None:
         """Tell those that were sent away where to go, now that it is known; the new leader itself names itself."""
@@ -224,7 +224,7 @@ class ClientDesk:
         link, message = self._reads.pop(read_id)
         self.say(link, QueryRefused(message.first_id, len(message.requests), refusal.value, REASONS[refusal]))
         if refusal is Refusal.NOT_LEADER:
-            self._say_not_leader(link)
+            self.say_not_leader(link)
 
     def on_reads_confirmed(self, reads: Iterable[ReadReady]) -> None:
         self._reads_waiting.extend(reads)

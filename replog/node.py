@@ -530,10 +530,13 @@ class Node:
             self.desk.refuse_read(read_id, refusal)
 
     def _transfer(self, link: Link, message: TransferRequest) -> None:
+        if not self.replica.is_leading:
+            self.desk.say_not_leader(link)
+            return
         target = NodeId(message.target) if message.target else None
-        reason = self.replica.transfer_leadership(target)
-        address = self.leader_address()[1] if reason is not None and not self.replica.is_leading else ""
-        self.desk.say(link, TransferAnswer(message.request, reason is None, reason or "", address))
+        refusal = None if target == self.replica.node else self.replica.transfer_leadership(target)
+        reason, may_pass = (refusal.reason, refusal.may_pass) if refusal else ("", False)
+        self.desk.say(link, TransferAnswer(message.request, refusal is None, reason, may_pass))
 
     async def _drop_idle_forever(self) -> None:
         """A client that says nothing for long may be gone without a word; it connects again when it has something."""

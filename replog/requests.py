@@ -206,12 +206,15 @@ class Status(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=49):
 
 
 class TransferAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=50):
-    """Whether a hand-over was begun, and if not, why; ``leader_address`` (empty: unknown) is who could do it."""
+    """A leader's answer: whether a hand-over was begun, and if not, why. Who does not lead says ``NotLeader``.
+
+    With ``may_pass`` the reason may be gone in a moment, so that asking again makes sense.
+    """
 
     request: int
     is_accepted: bool
     reason: str
-    leader_address: str = ""
+    may_pass: bool = False
 
 
 class Pong(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=51):

@@ -17,12 +17,12 @@ import trio
 
 from replog.addresses import split_address
 from replog.codec import FrameError, FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
-from replog.requests import ClientMessage, Status, TransferAnswer
+from replog.requests import ClientMessage, NodeMessage
 
 ANSWER_BYTES_MAX = 8 * 2**20
 _NAME = "replog command"
 
-Reply = TypeVar("Reply", Status, TransferAnswer)
+Reply = TypeVar("Reply", bound=NodeMessage)
 
 
 @attrs.frozen(kw_only=True)
@@ -42,8 +42,11 @@ class Answer(Generic[Reply]):
     problem: str
 
 
-async def ask(address: str, question: ClientMessage, wanted: type[Reply], *, timeout_s: float) -> Answer[Reply]:
-    """Ask the node at ``address`` one question. Never raises for what the network or the node does."""
+async def ask(address: str, question: ClientMessage, *wanted: type[Reply], timeout_s: float) -> Answer[Reply]:
+    """Ask the node at ``address`` one question; the first message of a wanted kind is the answer.
+
+    Never raises for what the network or the node does.
+    """
     line = _Line(address)
     reply: Reply | None = None
     problem = ""
@@ -101,7 +104,7 @@ class _Line:
         """Whether the machine took the connection; a process that hangs lets it."""
         return self._stream is not None
 
-    async def ask(self, question: ClientMessage, wanted: type[Reply]) -> Reply | None:
+    async def ask(self, question: ClientMessage, wanted: tuple[type[Reply], ...]) -> Reply | None:
         """The reply, or None if the node refused the connection."""
         self._stream = await trio.open_tcp_stream(self._host, self._port)
         await self._stream.send_all(encode_frame(Kind.HELLO, Hello(b"", 0, b"", _NAME)))

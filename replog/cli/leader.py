@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .cluster_report import ClusterReport, MemberReport
 
 LOOK_INTERVAL_S = 0.02
+ANSWER_S = 1.0
+"""A node that is asked gets this long, also just before the time is over: an answer beats not knowing."""
 
 
 def transfer(
@@ -89,24 +91,34 @@ def _target_number(report: ClusterReport, target: str | None) -> int:
 
 
 async def _hand_over(report: ClusterReport, leader: MemberReport, target: int, timeout_s: float) -> None:
-    """Ask the leader; once more whoever it says leads instead. Raises if it is refused."""
+    """Ask the leader, or whoever leads by then, in its place. Raises if it is refused."""
+    import trio
+
     from replog.paxos.ballot import NodeId
-    from replog.requests import TransferAnswer, TransferRequest
+    from replog.requests import NotLeader, TransferAnswer, TransferRequest
 
     from .asking import ask
 
-    address = leader.address
-    for _ in range(2):
-        answer = await ask(address, TransferRequest(1, NodeId(target)), TransferAnswer, timeout_s=timeout_s)
-        reply = answer.reply
-        if reply is None:
-            raise OutcomeUnknown(f"{leader.node} at {address} was asked to hand over: {answer.problem}.")
-        if reply.is_accepted:
-            return
-        if not reply.leader_address or reply.leader_address == address:
-            raise Refused(f"{leader.node} does not hand over: {reply.reason}.")
-        address = reply.leader_address
-    raise Unavailable("leadership moved while it was asked for; try again.")
+    name, address = leader.node, leader.address
+    refused: Refused | None = None
+    deadline_s = trio.current_time() + timeout_s
+    while trio.current_time() < deadline_s:
+        patience_s = max(deadline_s - trio.current_time(), ANSWER_S)
+        answer = await ask(address, TransferRequest(1, NodeId(target)), TransferAnswer, NotLeader, timeout_s=patience_s)
+        match answer.reply:
+            case TransferAnswer(is_accepted=True):
+                return
+            case TransferAnswer(reason=reason, may_pass=may_pass):
+                refused = Refused(f"{name} does not hand over: {reason}.")
+                if not may_pass:
+                    break
+            case NotLeader(leader=number, address=hint):
+                if hint:
+                    name, address = _name(number), hint
+            case _:
+                raise OutcomeUnknown(f"{name} at {address} was asked to hand over: {answer.problem}.")
+        await trio.sleep(LOOK_INTERVAL_S)
+    raise refused or Unavailable(f"leadership moved while it was asked for, and {name} does not lead; try again.")
 
 
 async def _wait_for_leader(report: ClusterReport, old: MemberReport, target: str, deadline_s: float) -> MemberReport:

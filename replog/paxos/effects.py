@@ -75,6 +75,13 @@ class Refusal(enum.Enum):
     STORAGE_FULL = "storage_full"
 
 
+class NoHandOver(msgspec.Struct, frozen=True, gc=False):
+    """Why leadership is not handed over; ``may_pass``: the next heartbeats may change that."""
+
+    reason: str
+    may_pass: bool = False
+
+
 class NoticeKind(enum.Enum):
     """Things a person or the driver wants to know; none of them is needed for safety."""
 

@@ -71,8 +71,12 @@ class Election:
             if member != self._node:
                 self._turn.send(member, heartbeat)
 
+    def note_ballot(self, ballot: Ballot) -> None:
+        """A ballot of this node's own has to be above every one it has seen."""
+        self.highest_seen = max(self.highest_seen, ballot)
+
     def on_reply(self, sender: NodeId, message: HeartbeatReply) -> None:
-        self.highest_seen = max(self.highest_seen, message.promise)
+        self.note_ballot(message.promise)
         self._last_replies[sender] = message
         if message.round == self.round:
             self._replies[sender] = message
@@ -137,7 +141,7 @@ class Election:
 
     def on_promised(self, ballot: Ballot, now_s: float) -> None:
         """The own acceptor promised somebody's ballot: give that candidate its time."""
-        self.highest_seen = max(self.highest_seen, ballot)
+        self.note_ballot(ballot)
         self._calm_down()
         if ballot.node != self._node:
             self.leader = None
@@ -209,22 +213,22 @@ class Election:
             return
         own = (accepted_through, self._node)
         ahead = sum(
-            reply.is_voting and not reply.is_full and (reply.accepted_through, node) > own
-            for node, reply in self._fresh_replies().items()
+            self.is_able(node) and (reply.accepted_through, node) > own for node, reply in self._fresh_replies().items()
         )
         self.take_over_at_s = now_s + ahead * self._options.patience_max_s * self._random.uniform(0.5, 1.0)
 
     def best_successor(self) -> NodeId | None:
         """The reachable voter with the longest log that could lead."""
-        able = [
-            node
-            for node, reply in self._fresh_replies().items()
-            if reply.is_voting and not reply.is_full and self.membership.is_voter(node)
-        ]
+        able = [node for node in self._fresh_replies() if self.is_able(node) and self.membership.is_voter(node)]
         return max(able, key=lambda node: (self._last_replies[node].accepted_through, node), default=None)
 
     def is_reachable(self, node: NodeId) -> bool:
         return node in self._fresh_replies()
+
+    def is_able(self, node: NodeId) -> bool:
+        """Whether it could lead, by what it last said of itself."""
+        reply = self._last_replies[node]
+        return reply.is_voting and not reply.is_full
 
     def _fresh_replies(self) -> dict[NodeId, HeartbeatReply]:
         """What was heard in this round or the one before."""

@@ -18,7 +18,7 @@ import msgspec
 from .acceptor import Acceptor
 from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from .divergence import Divergence
-from .effects import Effects, NoticeKind, ReadSlots, SendState
+from .effects import Effects, NoHandOver, NoticeKind, ReadSlots, SendState
 from .effects import Refusal as Refusal
 from .election import Election
 from .learner import Learner
@@ -281,7 +281,9 @@ class Replica:
             case StatePiece():
                 self._learner.on_state_piece(sender, message, self._now_s)
             case TransferLeadership():
-                if message.ballot == self._acceptor.promise and self._can_lead:
+                is_late = message.ballot < self._election.highest_seen
+                self._election.note_ballot(message.ballot)
+                if self._can_lead and not is_late:
                     self._take_over()
             case _:
                 assert_never(message)
@@ -352,7 +354,7 @@ class Replica:
         self._election.on_promised(promise, self._now_s)
 
     def _on_nack(self, sender: NodeId, message: Nack) -> None:
-        self._election.highest_seen = max(self._election.highest_seen, message.promise)
+        self._election.note_ballot(message.promise)
         before = self._proposer.role
         self._proposer.on_nack(sender, message)
         if before is not Role.FOLLOWING and self._proposer.role is Role.FOLLOWING:
@@ -398,19 +400,23 @@ class Replica:
             return Refusal.NOT_LEADER
         return self._reads.read(read_id)
 
-    def transfer_leadership(self, target: NodeId | None) -> str | None:
-        """Hand over to ``target`` (None: the most up to date); returns None, or the reason it is refused."""
+    def transfer_leadership(self, target: NodeId | None) -> NoHandOver | None:
+        """Hand over to ``target`` (None: the most up to date); returns None, or why it is refused."""
         if not self._proposer.is_leading:
-            return f"n{self.node} does not lead"
+            return NoHandOver(f"n{self.node} does not lead")
+        if len(self.membership.voters) == 1:
+            return NoHandOver("this cluster has no other voter")
         successor = self._election.best_successor() if target is None else target
         if successor is None:
-            return "no other voter is reachable and able to lead"
+            return NoHandOver("no other voter is reachable and able to lead", may_pass=True)
         if successor == self.node:
-            return f"n{self.node} leads already"
+            return NoHandOver(f"n{self.node} leads already")
         if not self.membership.is_voter(successor):
-            return f"n{successor} is not a voter of this cluster"
+            return NoHandOver(f"n{successor} is not a voter of this cluster")
         if not self._election.is_reachable(successor):
-            return f"n{successor} has not answered lately"
+            return NoHandOver(f"n{successor} has not answered lately", may_pass=True)
+        if not self._election.is_able(successor):
+            return NoHandOver(f"n{successor} can't lead: its disk is full or not trusted yet", may_pass=True)
         self._turn.send(successor, TransferLeadership(self._proposer.ballot))
         return None
 

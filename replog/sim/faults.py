@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ..paxos.ballot import NodeId, node_name
+from ..paxos.effects import NoHandOver
 from ..paxos.membership import Membership
 from .disk import SimLogStore
 from .host import DiskWeather, Host
@@ -127,7 +128,7 @@ class Faults:
             host.put(lambda replica: self._transfer(replica.transfer_leadership))
         return bool(leading)
 
-    def _transfer(self, transfer: Callable[[NodeId | None], str | None]) -> None:
+    def _transfer(self, transfer: Callable[[NodeId | None], NoHandOver | None]) -> None:
         transfer(None)
 
     # --- links ---

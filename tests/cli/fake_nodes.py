@@ -19,6 +19,7 @@ from replog.requests import (
     Follow,
     LogEntry,
     NodeMessage,
+    NotLeader,
     Status,
     StatusRequest,
     TransferAnswer,
@@ -44,7 +45,7 @@ class FakeNode:
         self.mood = "answers"
         self.members: dict[NodeId, str] = {}
         self.status: dict[str, Any] = {}
-        self.on_transfer: Callable[[TransferRequest], TransferAnswer] | None = None
+        self.on_transfer: Callable[[TransferRequest], TransferAnswer | NotLeader] | None = None
         self.questions: list[ClientMessage] = []
         node = self
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from replog.requests import TransferAnswer, TransferRequest
+from replog.paxos.ballot import NodeId
+from replog.requests import NotLeader, TransferAnswer, TransferRequest
 
 from .conftest import Replog
 from .fake_nodes import FakeNode, fake_cluster
@@ -21,9 +22,9 @@ def hand_over_to(nodes: Sequence[FakeNode], new: int) -> None:
     nodes[0].on_transfer = on_transfer
 
 
-def refuse(nodes: Sequence[FakeNode], reason: str, address: str = "") -> None:
+def refuse(nodes: Sequence[FakeNode], reason: str, *, may_pass: bool = False) -> None:
     """Node 1 says no."""
-    nodes[0].on_transfer = lambda request: TransferAnswer(request.request, False, reason, address)
+    nodes[0].on_transfer = lambda request: TransferAnswer(request.request, False, reason, may_pass)
 
 
 def asked(node: FakeNode) -> list[TransferRequest]:
@@ -60,16 +61,45 @@ def test_who_leads_already_is_not_asked(replog: Replog) -> None:
 def test_a_refusal_comes_with_its_reason(replog: Replog) -> None:
     """Definitely not done: code 4."""
     with fake_cluster(3) as nodes:
-        refuse(nodes, "n2 is not connected")
+        refuse(nodes, "n2 is not a voter of this cluster")
         done = replog("leader", "transfer", "n2", "--endpoints", nodes[0].address)
+        assert len(asked(nodes[0])) == 1
     assert done.code == 4
-    assert "n1 does not hand over: n2 is not connected." in done.err
+    assert "n1 does not hand over: n2 is not a voter of this cluster." in done.err
+
+
+def test_what_may_pass_is_waited_for(replog: Replog) -> None:
+    """A target that answered no heartbeat lately may do so in a moment."""
+    with fake_cluster(3) as nodes:
+
+        def on_transfer(request: TransferRequest) -> TransferAnswer:
+            if len(asked(nodes[0])) == 3:
+                hand_over_to(nodes, 2)
+            return TransferAnswer(request.request, False, "n2 has not answered lately", True)
+
+        nodes[0].on_transfer = on_transfer
+        done = replog("leader", "transfer", "n2", "--endpoints", nodes[0].address)
+    assert (done.code, done.out) == (0, "n2 leads at ballot 18.n2 (before: n1 at 17.n1)\n")
+
+
+def test_what_does_not_pass_in_time_is_a_refusal(replog: Replog) -> None:
+    """With the last reason there was."""
+    with fake_cluster(3) as nodes:
+        refuse(nodes, "n2 has not answered lately", may_pass=True)
+        done = replog("leader", "transfer", "n2", "--endpoints", nodes[0].address, "--timeout", "0.3")
+        assert len(asked(nodes[0])) > 1
+    assert done.code == 4
+    assert "n1 does not hand over: n2 has not answered lately." in done.err
 
 
 def test_who_leads_no_more_names_the_one_to_ask(replog: Replog) -> None:
-    """Leadership may move between looking and asking."""
+    """Leadership may move between looking and asking; the one asked may not know at once who leads."""
     with fake_cluster(3) as nodes:
-        refuse(nodes, "this node does not lead", nodes[1].address)
+
+        def send_away(_request: TransferRequest) -> NotLeader:
+            return NotLeader(NodeId(2), nodes[1].address) if len(asked(nodes[0])) > 2 else NotLeader(NodeId(0), "")
+
+        nodes[0].on_transfer = send_away
 
         def on_transfer(request: TransferRequest) -> TransferAnswer:
             nodes[0].status = {"role": "follower"}
@@ -79,6 +109,15 @@ def test_who_leads_no_more_names_the_one_to_ask(replog: Replog) -> None:
         nodes[1].on_transfer = on_transfer
         done = replog("leader", "transfer", "n3", "--endpoints", nodes[0].address)
     assert (done.code, done.out) == (0, "n3 leads at ballot 19.n3 (before: n1 at 17.n1)\n")
+
+
+def test_when_nobody_comes_to_lead_nothing_was_done(replog: Replog) -> None:
+    """The time is over before anybody took the request: code 3, try again."""
+    with fake_cluster(3) as nodes:
+        nodes[0].on_transfer = lambda _request: NotLeader(NodeId(0), "")
+        done = replog("leader", "transfer", "n3", "--endpoints", nodes[0].address, "--timeout", "0.3")
+    assert done.code == 3
+    assert "leadership moved while it was asked for, and n1 does not lead; try again." in done.err
 
 
 def test_a_name_that_is_no_voter_is_the_persons_mistake(replog: Replog) -> None:

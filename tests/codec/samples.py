@@ -103,7 +103,7 @@ NODE_MESSAGES: list[NodeMessage] = [
     QueryRefused(7, 2, "not_leader", "this node does not lead"),
     Entries([LogEntry(Slot(5), b"value")], Slot(0)),
     Status(11, b"{}"),
-    TransferAnswer(12, False, "it does not lead", "10.0.0.2:7101"),
+    TransferAnswer(12, False, "n2 has not answered lately", True),
     Pong(13),
 ]
 

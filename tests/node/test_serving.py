@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -267,8 +268,33 @@ async def test_leadership_is_handed_over_on_demand(tmp_path: Path) -> None:
             await asker.transfer_leadership(f"n{target.number}")
         await eventually(lambda: target.node.replica.is_leading)
         assert (await client.submit(b"a", timeout=DEADLINE_S)).reply == b"1"
-        with pytest.raises(Refused, match="not handed over"):
+        with pytest.raises(Refused, match="not handed over: n9 is not a voter"):
             await client.transfer_leadership("n9")
+        with pytest.raises(ValueError, match="'two' is no node"):
+            await client.transfer_leadership("two")
+
+
+async def test_a_hand_over_waits_for_a_leader_and_its_target(tmp_path: Path) -> None:
+    """Asked of a node that is alone, it is done when two more have come, the target last."""
+    async with stage(tmp_path, starts=False) as cluster, cluster.client(1) as client, trio.open_nursery() as nursery:
+        await cluster[1].start()
+        nursery.start_soon(partial(client.transfer_leadership, "n3", timeout=DEADLINE_S))
+        await client.status()
+        await client.status()  # so the request sent before it was answered, too
+        await cluster[2].start()
+        await cluster.leader()
+        await cluster[3].start()
+        await eventually(lambda: cluster[3].node.replica.is_leading)
+
+
+async def test_a_target_that_stays_away_is_refused_in_the_end(tmp_path: Path) -> None:
+    """With the leader's reason; it leads on."""
+    async with stage(tmp_path) as cluster, cluster.client() as client:
+        (target, _other) = await cluster.followers()
+        await target.crash()
+        with pytest.raises(Refused, match=f"n{target.number} has not answered lately"):
+            await client.transfer_leadership(f"n{target.number}", timeout=0.5)
+        assert (await client.submit(b"a", timeout=DEADLINE_S)).reply == b"1"
 
 
 async def test_clients_go_on_through_changes_of_leader(tmp_path: Path) -> None:

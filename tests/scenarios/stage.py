@@ -290,7 +290,7 @@ class Stage:
         host = self._host(words[0])
         assert host.replica is not None
         refusal = host.replica.transfer_leadership(target)
-        self._said += [f"refused: {refusal}"] if refusal else []
+        self._said += [f"refused: {refusal.reason}"] if refusal else []
         host.put(lambda replica: None)
 
     # --- links ---

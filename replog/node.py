@@ -188,12 +188,13 @@ class Node:
                 task_status.started()
 
     async def _leave(self) -> None:
-        """Hand over leadership, so that clients wait for a message instead of a timeout; then flush."""
+        """Hand over, so that clients are told where to go instead of waiting; then flush, to replay nothing."""
         if self.replica.transfer_leadership(None) is None:
             self._wake()
             with trio.move_on_after(self.options.stop_timeout_s / 4):
-                while self.replica.is_leading:  # noqa: ASYNC110 - a stop is not worth an event in every turn
+                while self.replica.leader in (None, self.replica.node):  # noqa: ASYNC110 - not worth an event a turn
                     await trio.sleep(0.005)
+        self.set_applying(is_paused=True)
         await self.keeper.flush()
         log.info("stopped", applied_through=self.applier.applied_through)
 

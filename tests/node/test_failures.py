@@ -27,6 +27,11 @@ def broken(*_arguments: object, **_named: object) -> NoReturn:
     raise Broken("on purpose")
 
 
+def broken_in(task: str, call: Callable[[], None]) -> Callable[[], None]:
+    """``call``, broken for the task of that name alone: in trio's own tasks an error is the end of everything."""
+    return lambda: broken() if trio.lowlevel.current_task().name.endswith(task) else call()
+
+
 def within(error: BaseException | None) -> list[BaseException]:
     """What is inside the groups that nurseries make."""
     if isinstance(error, BaseExceptionGroup):
@@ -36,7 +41,7 @@ def within(error: BaseException | None) -> list[BaseException]:
 
 TASKS: dict[str, Callable[[Member], Any]] = {
     "turns": lambda member: setattr(member.node, "turn", broken),
-    "alarm": lambda member: setattr(member.node, "_wake", broken),
+    "alarm": lambda member: setattr(member.node, "_wake", broken_in("_ring_forever", member.node._wake)),
     "idle clients": lambda member: setattr(member.node.desk, "idle_links", broken),
     "a client's link": lambda member: setattr(member.node, "on_client_messages", broken),
     "a peer's link": lambda member: setattr(member.node, "on_peer_messages", broken),

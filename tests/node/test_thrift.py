@@ -46,13 +46,14 @@ class Wire:
 
 
 @pytest.fixture
-async def wire(nursery: trio.Nursery, autojump_clock: MockClock) -> Wire:
+async def wire(nursery: trio.Nursery) -> Wire:
+    """Tests ask for ``autojump_clock`` themselves: pytest-trio overlooks a clock that only a fixture asks for."""
     made = Wire()
     nursery.start_soon(made.thrift.run)
     return made
 
 
-async def test_the_others_get_everything_a_moment_later_in_one_frame(wire: Wire) -> None:
+async def test_the_others_get_everything_a_moment_later_in_one_frame(wire: Wire, autojump_clock: MockClock) -> None:
     assert wire.propose(1) == {2}
     wire.chosen_through = 1
     await trio.sleep(KEEP_S / 2)
@@ -66,7 +67,7 @@ async def test_the_others_get_everything_a_moment_later_in_one_frame(wire: Wire)
     assert wire.sent[1:] == [(3, [message(3)])]
 
 
-async def test_nothing_overtakes_what_was_kept(wire: Wire) -> None:
+async def test_nothing_overtakes_what_was_kept(wire: Wire, autojump_clock: MockClock) -> None:
     wire.propose(1)
     assert wire.thrift.with_kept(NodeId(3), [message(7)]) == [message(1), message(7)]
     assert wire.thrift.with_kept(NodeId(3), [message(8)]) == [message(8)]
@@ -75,7 +76,7 @@ async def test_nothing_overtakes_what_was_kept(wire: Wire) -> None:
     assert wire.sent == []
 
 
-async def test_after_a_slow_answer_all_are_asked_and_then_others_first(wire: Wire) -> None:
+async def test_after_a_slow_answer_all_are_asked_and_then_others_first(wire: Wire, autojump_clock: MockClock) -> None:
     wire.propose(1)
     await trio.sleep(2 * KEEP_S)
     assert wire.sent == [(3, [message(1)])]
@@ -85,7 +86,9 @@ async def test_after_a_slow_answer_all_are_asked_and_then_others_first(wire: Wir
 
 
 @pytest.mark.parametrize("reachable", [frozenset({NodeId(2)}), frozenset({NodeId(3)}), frozenset[NodeId]()])
-async def test_whoever_is_needed_is_asked_at_once(wire: Wire, reachable: frozenset[NodeId]) -> None:
+async def test_whoever_is_needed_is_asked_at_once(
+    wire: Wire, autojump_clock: MockClock, reachable: frozenset[NodeId]
+) -> None:
     assert wire.propose(1, reachable) == reachable
 
 

@@ -110,7 +110,7 @@ def said(cluster: LocalCluster, name: str) -> list[dict[str, Any]]:
 
 
 async def has_said(cluster: LocalCluster, name: str, event: str, text: str) -> None:
-    """Wait until a node has logged this event with this text in its reason."""
+    """Wait until a node has logged this event with this text in it."""
     with trio.move_on_after(DEADLINE_S):
         while not _has_said(cluster, name, event, text):  # noqa: ASYNC110 - as above
             await trio.sleep(0.05)
@@ -119,4 +119,4 @@ async def has_said(cluster: LocalCluster, name: str, event: str, text: str) -> N
 
 
 def _has_said(cluster: LocalCluster, name: str, event: str, text: str) -> bool:
-    return any(line["event"] == event and text in str(line.get("reason")) for line in said(cluster, name))
+    return any(line["event"] == event and text in str(line) for line in said(cluster, name))

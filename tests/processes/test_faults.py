@@ -170,6 +170,8 @@ async def test_a_directory_that_was_formatted_anew_is_refused(tmp_path: Path) ->
     async with local_cluster(state_machine=MACHINE, data_dir=tmp_path) as cluster:
         async with load(cluster) as the_load:
             victim = "n3"
+            for other in ("n1", "n2"):  # each knows the incarnation that it met first
+                await has_said(cluster, other, "peer_connected", victim)
             await cluster.stop(victim)
             reformat(cluster, victim, bytes.fromhex((tmp_path / "cluster-id").read_text()))
             await cluster.start(victim)

@@ -437,3 +437,17 @@ async def test_a_leader_with_a_full_disk_hands_over(tmp_path: Path) -> None:
         leader.log.is_full = True
         await eventually(lambda: not leader.node.replica.is_leading)
         assert (await client.submit(b"a", timeout=DEADLINE_S)).reply == b"2"
+
+
+async def test_a_full_disk_lets_go_of_slots_that_were_kept_beyond_the_tail(tmp_path: Path) -> None:
+    """The log keeps them while there is room; once there is none they go, though no command comes that would ask."""
+    async with stage(tmp_path) as cluster, cluster.client() as client:
+        (keeper, *_) = await cluster.followers()
+        log = keeper.log
+        keeper.log.compaction_target = lambda through, **_tail: through if log.is_full else log.compacted_through
+        last = await client.submit(b"a")
+        await cluster.settled()
+        await eventually(lambda: keeper.state.durable_through >= last.slot)
+        assert log.compacted_through == 0
+        log.is_full = True
+        await eventually(lambda: log.compacted_through >= last.slot)

@@ -151,8 +151,12 @@ class Room:
         return (int(pages) + 2) * self._page_size
 
     def _refresh(self) -> int:
-        """Learn how much of the allocated file is in use; returns that."""
+        """Learn how much of the allocated file is in use; returns that.
+
+        LMDB may have gone beyond what was estimated: zeros ahead of use must begin where the file really ends.
+        """
         used_bytes = self._last_page_bytes()
+        self._file_bytes = max(self._file_bytes, os.fstat(self._descriptor).st_size, used_bytes)
         self._spare_bytes = self._file_bytes - used_bytes
         return used_bytes
 

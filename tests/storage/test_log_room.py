@@ -324,3 +324,21 @@ def test_a_log_of_slots_of_changing_size_keeps_to_its_bytes(quick_path: Path) ->
         assert pages(store).live_pages * PAGE_BYTES <= tail_bytes + MIB
     assert file_bytes[-1] <= 3 * tail_bytes
     assert file_bytes[-1] <= file_bytes[-3] + MIB
+
+
+def test_what_was_written_beyond_the_estimate_is_not_overwritten(
+    quick_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However wrong an estimate is, blocks are taken ahead from the true end of the file on."""
+    with opened(quick_path / "node", LogLimits()) as store:
+        with monkeypatch.context() as patch:
+            prepare = store._room.prepare
+            patch.setattr(
+                store._room, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
+            )
+            for slot in range(1, 9):
+                store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
+        for slot in range(9, 12):
+            store.write([LogWrite(None, (record(slot, MIB // 2),), Slot(slot - 1))])
+        assert pages(store).entries > 0
+        assert [found.slot for found in store.read(Slot(1), Slot(11), slots_max=20, bytes_max=2**30)] == [*range(1, 12)]

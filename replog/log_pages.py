@@ -20,7 +20,7 @@ from typing import Final
 import attrs
 
 from .errors import Damaged
-from .log_records import POSITION_KEY, SLOTS_NAME, decode_position
+from .log_records import POSITION_KEY, SLOT_KEY_BYTES, SLOTS_NAME, decode_position
 
 _MAGIC: Final = 0xBEEFC0DE
 _DATA_VERSION: Final = 1
@@ -123,7 +123,7 @@ LOG_LAYOUT: Final = Layout(
     trees=(SLOTS_NAME,),
     position_key=POSITION_KEY,
     transaction_of=lambda data: decode_position(data).transaction,
-    key_bytes=8,
+    key_bytes=SLOT_KEY_BYTES,
     is_older_ours=True,
 )
 

@@ -23,7 +23,7 @@ from .paxos.membership import Membership
 from .paxos.messages import AcceptedSlot
 from .storage import Identity
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Of everything in ``log/``; another version is refused, never guessed at."""
 
 IDENTITY_KEY: Final = b"identity"
@@ -33,13 +33,18 @@ PROMISE_KEY: Final = b"promise"
 SLOTS_NAME: Final = b"slots"
 
 _SLOT_KIND: Final = b"\x01"
-_SLOT_KEY = struct.Struct(">Q")
+_SLOT = struct.Struct(">Q")
+_PIECE_KEY = struct.Struct(">QH")
 _BALLOT = struct.Struct(">QI")
 _POSITION = struct.Struct(">QQQQIQ")
 _PROMISE = struct.Struct(">QI")
 _CRC = struct.Struct(">I")
 
 SLOT_HEADER_BYTES: Final = _BALLOT.size + _CRC.size
+SLOT_KEY_BYTES: Final = _PIECE_KEY.size
+PIECE_BYTES: Final = 2020
+"""Two pieces fill a page. A larger record would lie in neighbouring pages, which LMDB has to search for."""
+_FIRST_PIECE_BYTES: Final = PIECE_BYTES - SLOT_HEADER_BYTES
 
 _T = TypeVar("_T")
 
@@ -48,12 +53,12 @@ _T = TypeVar("_T")
 
 
 def slot_key(slot: int) -> bytes:
-    """Big-endian, so that LMDB's byte order is slot order."""
-    return _SLOT_KEY.pack(slot)
+    """Key of the first piece of a slot's record; big-endian, so that LMDB's byte order is slot order."""
+    return _PIECE_KEY.pack(slot, 0)
 
 
 def slot_of_key(key: bytes | memoryview) -> Slot:
-    return Slot(_SLOT_KEY.unpack(key)[0])
+    return Slot(_SLOT.unpack_from(key)[0])
 
 
 def slot_checksum(record: AcceptedSlot) -> int:
@@ -61,17 +66,18 @@ def slot_checksum(record: AcceptedSlot) -> int:
 
     The crc of the value came with it and is where this one starts, so the value is not gone through again.
     """
-    place = _SLOT_KEY.pack(record.slot) + _SLOT_KIND + _BALLOT.pack(*record.ballot)
+    place = _SLOT.pack(record.slot) + _SLOT_KIND + _BALLOT.pack(*record.ballot)
     return int(crc32c(place, record.crc))
 
 
 def seal_slots(records: list[AcceptedSlot]) -> tuple[list[int], list[tuple[bytes, bytes]]]:
-    """Their checksums, and their keys and bytes as they are stored.
+    """Their checksums, and the keys and bytes of their pieces as they are stored.
 
     The write path of every slot: what the records of one ballot have in common is made once.
     """
-    checksums, pairs = [], []
-    pack_key, pack_crc = _SLOT_KEY.pack, _CRC.pack
+    checksums: list[int] = []
+    pairs: list[tuple[bytes, bytes]] = []
+    pack_slot, pack_key, pack_crc = _SLOT.pack, _PIECE_KEY.pack, _CRC.pack
     ballot: Ballot | None = None
     header = suffix = b""
     for record in records:
@@ -79,10 +85,15 @@ def seal_slots(records: list[AcceptedSlot]) -> tuple[list[int], list[tuple[bytes
             ballot = record.ballot
             header = _BALLOT.pack(*ballot)
             suffix = _SLOT_KIND + header
-        key = pack_key(record.slot)
-        checksum = crc32c(key + suffix, record.crc)
+        slot, value = record.slot, record.value
+        checksum = crc32c(pack_slot(slot) + suffix, record.crc)
         checksums.append(checksum)
-        pairs.append((key, b"".join((header, pack_crc(checksum), record.value))))
+        pairs.append((pack_key(slot, 0), b"".join((header, pack_crc(checksum), value[:_FIRST_PIECE_BYTES]))))
+        if len(value) > _FIRST_PIECE_BYTES:
+            starts = range(_FIRST_PIECE_BYTES, len(value), PIECE_BYTES)
+            pairs += [
+                (pack_key(slot, piece), value[start : start + PIECE_BYTES]) for piece, start in enumerate(starts, 1)
+            ]
     return checksums, pairs
 
 
@@ -97,7 +108,7 @@ def check_slot(slot: Slot, data: bytes | memoryview) -> tuple[Ballot, int]:
         raise Damaged(f"slot {slot}: its record has {len(data)} bytes, fewer than a header; {REPAIR}")
     header = bytes(data[: _BALLOT.size])
     crc: int = crc32c(data[SLOT_HEADER_BYTES:])
-    if _CRC.unpack_from(data, _BALLOT.size)[0] != crc32c(slot_key(slot) + _SLOT_KIND + header, crc):
+    if _CRC.unpack_from(data, _BALLOT.size)[0] != crc32c(_SLOT.pack(slot) + _SLOT_KIND + header, crc):
         raise Damaged(f"slot {slot}: its record fails its checksum; {REPAIR}")
     round_, node = _BALLOT.unpack(header)
     return Ballot(round_, NodeId(node)), crc

@@ -172,7 +172,7 @@ class Room:
         return False
 
     def _has_free_pages(self, need_bytes: int) -> bool:
-        """Whether pages that compaction freed will do; twice the need, since large records want neighbouring pages."""
+        """Whether pages that compaction freed will do; twice the need, since those freed last must rest."""
         return self._last_page_bytes() - self._live_bytes() + self._spare_bytes >= 2 * need_bytes
 
     def _limit_text(self) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import Damaged
-from .log_records import Position, check_slot, decode_slot, slot_checksum, slot_key, slot_of_key
+from .log_pieces import slots_backwards, slots_from
+from .log_records import Position, check_slot, decode_slot, slot_checksum
 from .paxos.ballot import Slot
 from .paxos.messages import AcceptedSlot
 
@@ -35,8 +36,7 @@ class LogScan:
     def run(self, cursor: Any) -> None:
         """``cursor`` stands nowhere yet, over the slots, with buffers."""
         missing_below = self._position.chosen_through + 1
-        for key, data in cursor.iterprev():
-            slot = slot_of_key(key)
+        for slot, data in slots_backwards(cursor):
             if slot <= self._position.compacted_through:
                 self.has_slots_below_floor = True
                 break
@@ -62,13 +62,13 @@ class LogScan:
             )
         return ""
 
-    def _judge_tail(self, slot: Slot, data: memoryview) -> None:
+    def _judge_tail(self, slot: Slot, data: bytes | memoryview) -> None:
         try:
             self.tail.append(decode_slot(slot, data))
         except Damaged:
             self.damaged_tail.append(slot)
 
-    def _judge_chosen(self, slot: Slot, data: memoryview, missing_below: int) -> None:
+    def _judge_chosen(self, slot: Slot, data: bytes | memoryview, missing_below: int) -> None:
         if slot + 1 < missing_below:
             self._miss(slot + 1, missing_below)
         if self._bytes_left <= 0:
@@ -87,14 +87,14 @@ def damaged_slots(cursor: Any, first: Slot, last: Slot) -> list[Slot]:
     """Which of the chosen slots ``first..last`` are damaged or missing."""
     damaged: list[Slot] = []
     expected = first
-    is_there = cursor.set_range(slot_key(first))
-    while is_there and (slot := slot_of_key(cursor.key())) <= last:
+    for slot, data in slots_from(cursor, first):
+        if slot > last:
+            break
         damaged.extend(Slot(number) for number in range(expected, slot))
         expected = Slot(slot + 1)
         try:
-            check_slot(slot, cursor.value())
+            check_slot(slot, data)
         except Damaged:
             damaged.append(slot)
-        is_there = cursor.next()
     damaged.extend(Slot(number) for number in range(expected, last + 1))
     return damaged

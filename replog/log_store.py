@@ -15,7 +15,7 @@ it could not write, so a second attempt would succeed and prove nothing.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ import lmdb
 
 from .errors import Damaged, StorageError
 from .log_environment import DATA_FILE, NEVER_FRESH, check_file, finish_commit, open_environment
+from .log_pieces import slots_from
 from .log_records import (
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
@@ -60,10 +61,10 @@ from .storage import Identity
 
 _DROP_SLOTS_MAX: Final = 1024
 _DROP_BYTES: Final = 4 * MIB
-_LOOK_EVERY_SLOTS: Final = 16
 _FREE_BYTES_ENOUGH: Final = 16 * MIB
-"""More free pages than this only make LMDB search longer for neighbouring ones; so slots beyond the tail stay."""
+"""More free pages than this are of use only as a longer tail, so slots beyond the tail stay."""
 _RECORD_OVERHEAD_BYTES: Final = 4096 + 64
+"""Of a record's last page and of the way to it; what its other pieces leave of their pages is a 64th at most."""
 _READER_CHECK_COMMITS: Final = 4096
 
 
@@ -235,11 +236,10 @@ class LmdbLogStore:
         last = min(through, from_slot + slots_max - 1)
         size = 0
         with self._map_lock, self._env.begin(buffers=True) as transaction:
-            cursor = transaction.cursor(self._slots)
             expected = from_slot
-            is_there = cursor.set_key(slot_key(from_slot))
-            while is_there and expected <= last and slot_of_key(cursor.key()) == expected:
-                data = cursor.value()
+            for slot, data in slots_from(transaction.cursor(self._slots), from_slot):
+                if slot != expected or slot > last:
+                    break
                 size += len(data) - SLOT_HEADER_BYTES
                 if found and size > bytes_max:
                     return found
@@ -250,7 +250,6 @@ class LmdbLogStore:
                         raise
                     return found
                 expected = Slot(expected + 1)
-                is_there = cursor.next()
         if not found and from_slot <= min(through, position.chosen_through):
             raise Damaged(f"slot {from_slot}: its record is missing though the slot is known chosen; {REPAIR}")
         return found
@@ -289,7 +288,7 @@ class LmdbLogStore:
             if write.chosen_through is not None and write.chosen_through > chosen_through:
                 chosen_through = write.chosen_through
         records = _newest_above(self._position.compacted_through, writes)
-        need_bytes = sum([len(record.value) for record in records]) + len(records) * _RECORD_OVERHEAD_BYTES
+        need_bytes = sum([len(record.value) for record in records]) * 65 // 64 + len(records) * _RECORD_OVERHEAD_BYTES
         self._prepare(need_bytes, is_essential=not records)
         slots = [record.slot for record in records]
         checksums, pairs = seal_slots(records)
@@ -408,11 +407,16 @@ class LmdbLogStore:
         return position
 
     def _put_slots(self, transaction: lmdb.Transaction, change: _Change) -> None:
-        """Slots above all others are appended, which fills their pages; others are put where they belong."""
-        new_from = bisect_right(change.slots, change.append_above)
+        """Slots above all others are appended, which fills their pages; others are put where they belong.
+
+        What stood there goes first: it may have had more pieces.
+        """
+        new_from = bisect_left(change.pairs, (slot_key(change.append_above + 1),))
         cursor = transaction.cursor(self._slots)
         replacing, appended = change.pairs[:new_from], change.pairs[new_from:]
         if replacing:
+            for slot in change.slots[: bisect_right(change.slots, change.append_above)]:
+                _delete_slot(cursor, slot)
             cursor.putmulti(replacing)
         if appended:
             cursor.putmulti(appended, append=True)
@@ -420,25 +424,19 @@ class LmdbLogStore:
     def _drop_slots(self, transaction: lmdb.Transaction, change: _Change, position: Position) -> Position:
         """Delete a bounded number of slots from the lowest one on; the floor follows what is gone."""
         cursor = transaction.cursor(self._slots)
-        is_there = cursor.first()
-        bytes_enough = self._slot_bytes(transaction) - _DROP_BYTES
-        for count in range(change.drop_slots_max):
-            if not is_there or slot_of_key(cursor.key()) > change.drop_through:
+        cursor.first()
+        dropped_bytes = 0
+        for _count in range(change.drop_slots_max):
+            if not cursor.key() or (slot := slot_of_key(cursor.key())) > change.drop_through:
                 break
-            if count and count % _LOOK_EVERY_SLOTS == 0 and self._slot_bytes(transaction) <= bytes_enough:
+            dropped_bytes += _delete_slot(cursor, slot)
+            if dropped_bytes >= _DROP_BYTES:
                 break
-            cursor.delete()
-            is_there = bool(cursor.key())
-        first = slot_of_key(cursor.key()) if is_there else None
+        first = slot_of_key(cursor.key()) if cursor.key() else None
         is_left = first is not None and first <= change.drop_through
         self._has_slots_below_floor = is_left
         floor = Slot(first - 1) if first is not None and is_left else change.drop_through
         return attrs.evolve(position, compacted_through=max(position.compacted_through, floor))
-
-    def _slot_bytes(self, transaction: lmdb.Transaction) -> int:
-        """What the pages of the slots take."""
-        stat = transaction.stat(self._slots)
-        return int((stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"])
 
     def _fail(self, error: BaseException) -> StorageError:
         """The first failure is the last thing this store does."""
@@ -475,6 +473,17 @@ class _Change:
     promise: Ballot | None = None
     drop_through: Slot = BEFORE_LOG
     drop_slots_max: int = 0
+
+
+def _delete_slot(cursor: Any, slot: Slot) -> int:
+    """Delete every piece of a slot; the cursor then stands on the next one. Returns their bytes."""
+    size = 0
+    is_there = cursor.set_range(slot_key(slot))
+    while is_there and slot_of_key(cursor.key()) == slot:
+        size += len(cursor.value())
+        cursor.delete()
+        is_there = bool(cursor.key())
+    return size
 
 
 def _newest_above(floor: Slot, writes: list[LogWrite]) -> list[AcceptedSlot]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import Damaged
 from .log_environment import NEVER_FRESH
 from .log_pages import LOG_LAYOUT, PageReport
+from .log_pieces import slots_from
 from .log_records import (
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
@@ -21,7 +22,6 @@ from .log_records import (
     decode_position,
     decode_promise,
     decode_slot,
-    slot_key,
     slot_of_key,
 )
 from .log_scan import LogScan
@@ -65,13 +65,13 @@ class LogView:
     def slots(self, first: int, below: int) -> Iterator[tuple[Slot, AcceptedSlot | Damaged]]:
         """Every record of ``first <= slot < below``, or what is wrong with it, ascending."""
         cursor = self._transaction.cursor(self._slots)
-        is_there = cursor.set_range(slot_key(first))
-        while is_there and (slot := slot_of_key(cursor.key())) < below:
+        for slot, data in slots_from(cursor, first):
+            if slot >= below:
+                return
             try:
-                yield slot, decode_slot(slot, cursor.value())
+                yield slot, decode_slot(slot, data)
             except Damaged as error:
                 yield slot, error
-            is_there = cursor.next()
 
     def scan(self) -> LogScan:
         """Every record above the floor, verified to its last byte."""

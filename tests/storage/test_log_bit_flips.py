@@ -39,8 +39,8 @@ PARTS = 4
 
 
 def record(slot: int) -> AcceptedSlot:
-    """Records that fill two leaves, and one that has a page of its own."""
-    value = bytes([slot]) * (2100 if slot == BIG_SLOT else 310)
+    """Records that fill two leaves, and one that lies in three pieces on others."""
+    value = bytes([slot]) * (4300 if slot == BIG_SLOT else 310)
     return AcceptedSlot(Slot(slot), Ballot(slot, NodeId(2)), crc32c(value), value)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,11 @@ def record(slot: int, ballot: Ballot = BALLOT, text: str = "") -> AcceptedSlot:
     return AcceptedSlot(Slot(slot), ballot, crc32c(value), value)
 
 
+def sized(slot: int, size: int, ballot: Ballot = BALLOT) -> AcceptedSlot:
+    value = random.Random(slot).randbytes(size)
+    return AcceptedSlot(Slot(slot), ballot, crc32c(value), value)
+
+
 def accept(*slots: int, chosen_through: int | None = None) -> LogWrite:
     chosen = None if chosen_through is None else Slot(chosen_through)
     return LogWrite(None, tuple(record(slot) for slot in slots), chosen)
@@ -167,6 +173,32 @@ def test_a_later_transaction_replaces_an_acceptance(disk: Disk) -> None:
     store.write([LogWrite(BALLOT, (record(1), record(2), record(3)), None)])
     store.write([LogWrite(newer, (record(2, newer, "newer"),), None)])
     assert again(disk).accepted == (record(1), record(2, newer, "newer"), record(3))
+
+
+@pytest.mark.parametrize("size", [0, 2003, 2004, 2005, 4024, 4025, 1_000_000])
+def test_a_value_of_any_size_comes_back(disk: Disk, size: int) -> None:
+    """Between short ones, read, recovered, and dropped again."""
+    store, _recovered = opened(disk)
+    large = sized(2, size)
+    store.write([LogWrite(BALLOT, (record(1), large, record(3)), None)])
+    assert store.read(Slot(2), Slot(3), slots_max=2, bytes_max=2**21) == [large, record(3)]
+    assert again(disk).accepted == (record(1), large, record(3))
+    store, _recovered = opened(disk)
+    store.write([LogWrite(None, (), Slot(3))])
+    assert store.compact(Slot(2), slots_max=100) == 2
+    assert read(store, 3, 3) == [3]
+
+
+@pytest.mark.parametrize(("before", "after"), [(9_000, 3_000), (3_000, 9_000), (9_000, 10)])
+def test_a_replaced_acceptance_leaves_nothing_of_the_one_before(disk: Disk, before: int, after: int) -> None:
+    """Whichever of the two is larger."""
+    store, _recovered = opened(disk)
+    newer = Ballot(6, NodeId(3))
+    store.write([LogWrite(BALLOT, (record(1), sized(2, before), record(3)), None)])
+    replacement = sized(2, after, newer)
+    store.write([LogWrite(newer, (replacement,), None)])
+    assert again(disk).accepted == (record(1), replacement, record(3))
+    assert again(disk).damaged_reason == ""
 
 
 def test_the_chosen_position_never_goes_back(disk: Disk) -> None:

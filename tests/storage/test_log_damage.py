@@ -6,6 +6,7 @@ is sound and only the records' own checks can find it.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from crc32c import crc32c
 
 from replog.data_directory import LOG_FOLDER, open_directory
 from replog.errors import Damaged
@@ -148,6 +150,30 @@ def test_a_chosen_slot_that_vanished_costs_nothing_but_a_question_to_the_peers(d
     recovered = recover(directory)
     assert recovered.damaged_chosen == (4,)
     assert recovered.damaged_reason == ""
+
+
+@pytest.mark.parametrize("piece", range(5))
+@pytest.mark.parametrize("slot", [4, 11])
+def test_a_piece_that_vanished_or_stands_elsewhere_damages_its_slot(directory: Path, slot: int, piece: int) -> None:
+    """A large record is stored in pieces, and its checksum goes over all of them, in order."""
+    value = bytes(range(256)) * 40
+    _checksums, pieces = seal_slots([AcceptedSlot(Slot(slot), Ballot(9, NodeId(3)), crc32c(value), value)])
+    with opened(directory) as store:
+        store.recover()
+        store.write([LogWrite(None, (AcceptedSlot(Slot(slot), Ballot(9, NodeId(3)), crc32c(value), value),), None)])
+    assert recover(directory).damaged_reason == ""
+    assert [key for key, _data in pieces] == [struct.pack(">QH", slot, number) for number in range(6)]
+    key = pieces[piece][0]
+    tamper(directory, lambda transaction, slots: transaction.delete(key, db=slots))
+    assert _is_damaged(recover(directory), slot)
+    tamper(directory, lambda transaction, slots: transaction.put(key, pieces[piece + 1][1], db=slots))
+    assert _is_damaged(recover(directory), slot)
+    tamper(directory, lambda transaction, slots: transaction.put(key, pieces[piece][1], db=slots))
+    assert not _is_damaged(recover(directory), slot)
+
+
+def _is_damaged(recovered: Recovered, slot: int) -> bool:
+    return slot in recovered.damaged_chosen if slot <= recovered.chosen_through else bool(recovered.damaged_reason)
 
 
 def test_a_vote_once_lost_stays_lost(directory: Path) -> None:

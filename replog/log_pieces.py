@@ -6,38 +6,32 @@ another belongs makes the record fail it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .log_records import slot_key, slot_of_key
 from .paxos.ballot import Slot
 
-
-def slots_from(cursor: Any, first: int) -> Iterator[tuple[Slot, bytes | memoryview]]:
-    """Every slot from ``first`` on with its record, ascending; a record of one piece is not copied."""
-    is_there = cursor.set_range(slot_key(first))
-    while is_there:
-        slot, data = slot_of_key(cursor.key()), cursor.value()
-        is_there = cursor.next()
-        if is_there and slot_of_key(cursor.key()) == slot:
-            pieces = [data]
-            while is_there and slot_of_key(cursor.key()) == slot:
-                pieces.append(cursor.value())
-                is_there = cursor.next()
-            data = b"".join(pieces)
-        yield slot, data
+Record = bytes | memoryview
+"""A record of one piece is a view of its page, valid as long as the cursor's transaction."""
 
 
-def slots_backwards(cursor: Any) -> Iterator[tuple[Slot, bytes | memoryview]]:
+def slots_from(cursor: Any, first: int) -> Iterator[tuple[Slot, Record]]:
+    """Every slot from ``first`` on with its record, ascending."""
+    for slot, pieces in _pieces(cursor, cursor.set_range(slot_key(first)), cursor.next):
+        yield slot, pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def slots_backwards(cursor: Any) -> Iterator[tuple[Slot, Record]]:
     """Every slot with its record, from the highest one down."""
-    is_there = cursor.last()
+    for slot, pieces in _pieces(cursor, cursor.last(), cursor.prev):
+        yield slot, pieces[0] if len(pieces) == 1 else b"".join(reversed(pieces))
+
+
+def _pieces(cursor: Any, is_there: bool, step: Callable[[], bool]) -> Iterator[tuple[Slot, list[memoryview]]]:
+    """Every slot with its pieces, in the order in which the steps come to them."""
     while is_there:
-        slot, data = slot_of_key(cursor.key()), cursor.value()
-        is_there = cursor.prev()
-        if is_there and slot_of_key(cursor.key()) == slot:
-            pieces = [data]
-            while is_there and slot_of_key(cursor.key()) == slot:
-                pieces.append(cursor.value())
-                is_there = cursor.prev()
-            data = b"".join(reversed(pieces))
-        yield slot, data
+        slot, pieces = slot_of_key(cursor.key()), [cursor.value()]
+        while (is_there := step()) and slot_of_key(cursor.key()) == slot:
+            pieces.append(cursor.value())
+        yield slot, pieces

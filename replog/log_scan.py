@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import Damaged
-from .log_pieces import slots_backwards, slots_from
+from .log_pieces import Record, slots_backwards, slots_from
 from .log_records import Position, check_slot, decode_slot, slot_checksum
 from .paxos.ballot import Slot
 from .paxos.messages import AcceptedSlot
@@ -62,13 +62,13 @@ class LogScan:
             )
         return ""
 
-    def _judge_tail(self, slot: Slot, data: bytes | memoryview) -> None:
+    def _judge_tail(self, slot: Slot, data: Record) -> None:
         try:
             self.tail.append(decode_slot(slot, data))
         except Damaged:
             self.damaged_tail.append(slot)
 
-    def _judge_chosen(self, slot: Slot, data: bytes | memoryview, missing_below: int) -> None:
+    def _judge_chosen(self, slot: Slot, data: Record, missing_below: int) -> None:
         if slot + 1 < missing_below:
             self._miss(slot + 1, missing_below)
         if self._bytes_left <= 0:

@@ -174,6 +174,13 @@ def test_a_hand_over_that_can_not_work_is_refused_with_its_reason() -> None:
     assert refused(following, None, "does not lead")
     assert refused(leading, old, "leads already")
     assert refused(leading, N4, "not a voter")
+    leading.on_message(
+        other,
+        HeartbeatReply(
+            99, leading.promise, False, True, True, Slot(1), Slot(1), Slot(1), Slot(0), is_full=True, is_led=True
+        ),
+    )
+    assert refused(leading, other, "its disk is full", may_pass=True)
     leading.on_link_closed(other)
     assert refused(leading, other, "not answered", may_pass=True)
     for node in THREE.voters:

@@ -323,7 +323,7 @@ def test_a_log_of_slots_of_changing_size_keeps_to_its_bytes(quick_path: Path) ->
                     keep_tail(store, slot - 1, tail_bytes=tail_bytes)
             file_bytes.append(store.file_bytes)
         assert pages(store).live_pages * PAGE_BYTES <= tail_bytes + MIB
-    assert file_bytes[-1] <= 3 * tail_bytes
+    assert file_bytes[-1] <= 2 * tail_bytes
     assert file_bytes[-1] <= file_bytes[-3] + MIB
 
 

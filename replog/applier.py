@@ -3,19 +3,23 @@
 It owns the position in the log, the log time, the sessions and the running digest, and stores them with the state
 machine's data in one flush, so they can't disagree (P7, PITFALLS 25). It does not know how a slot came to be chosen.
 
-An exception out of ``apply`` is a reply like any other: the command's writes are dropped and its text goes back, the
-same on every replica. Only what is this process's own trouble (no memory, a failing disk) is passed on.
+An exception out of ``apply``, whichever it is, is a reply like any other: the command's writes are dropped and its
+text goes back. Only what is this process's own trouble is passed on: a store that could not be read, or memory that is
+gone for everybody. Then a slot is half applied in memory, and the Applier refuses everything that would make that last.
+
+What ``apply`` answers must come from the log alone. So it always has the same stack below it (``fixed_stack``),
+warnings never raise, and the text of an exception, which may name an address or follow a library's version, decides
+nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import overload
 
 import msgspec
 
-from .errors import StorageError
+from .errors import StorageError, error_text
+from .fixed_stack import call_on_fixed_stack, is_raising_warnings, warnings_never_raised
 from .paxos.ballot import BEFORE_LOG, Slot
 from .paxos.values import Batch, decode_value
 from .requests import (
@@ -29,10 +33,10 @@ from .requests import (
     Submission,
 )
 from .sessions import Kept, Session, SessionOptions, Sessions
-from .state_machine import Command, StateMachine
+from .state_access import Reader, StagedState
+from .state_machine import WRITES_BYTES_MAX, Command, StateMachine
 from .storage import StateStore
 
-KEY_BYTES_MAX = 500
 _META = b"meta"
 _SESSION = b"session/"
 
@@ -53,115 +57,6 @@ class _Meta(msgspec.Struct, array_like=True):
 
 
 _meta_decoder = msgspec.msgpack.Decoder(_Meta)
-
-
-class Reader:
-    """A StateView over a store."""
-
-    __slots__ = ("_store",)
-
-    def __init__(self, store: StateStore) -> None:
-        self._store = store
-
-    @overload
-    def get(self, key: bytes) -> bytes | None: ...
-
-    @overload
-    def get(self, key: bytes, default: bytes) -> bytes: ...
-
-    def get(self, key: bytes, default: bytes | None = None) -> bytes | None:
-        value = self._store.get(key)
-        return default if value is None else value
-
-    def scan(
-        self,
-        prefix: bytes = b"",
-        *,
-        start: bytes | None = None,
-        stop: bytes | None = None,
-        is_reverse: bool = False,
-    ) -> Iterator[tuple[bytes, bytes]]:
-        first, last = scan_range(prefix, start, stop)
-        return self._store.scan(first, last, is_reverse=is_reverse)
-
-
-class StagedState:
-    """A State whose writes wait until their command has succeeded."""
-
-    __slots__ = ("_store", "staged")
-
-    def __init__(self, store: StateStore) -> None:
-        self._store = store
-        self.staged: dict[bytes, bytes | None] = {}
-
-    @overload
-    def get(self, key: bytes) -> bytes | None: ...
-
-    @overload
-    def get(self, key: bytes, default: bytes) -> bytes: ...
-
-    def get(self, key: bytes, default: bytes | None = None) -> bytes | None:
-        value = self.staged[key] if key in self.staged else self._store.get(key)
-        return default if value is None else value
-
-    def put(self, key: bytes, value: bytes) -> None:
-        if not 0 < len(key) <= KEY_BYTES_MAX:
-            raise ValueError(f"a key has 1 to {KEY_BYTES_MAX} bytes, not {len(key)}")
-        self.staged[key] = value
-
-    def delete(self, key: bytes) -> None:
-        self.staged[key] = None
-
-    def scan(
-        self,
-        prefix: bytes = b"",
-        *,
-        start: bytes | None = None,
-        stop: bytes | None = None,
-        is_reverse: bool = False,
-    ) -> Iterator[tuple[bytes, bytes]]:
-        first, last = scan_range(prefix, start, stop)
-        stored = self._store.scan(first, last, is_reverse=is_reverse)
-        if not self.staged:
-            return stored
-        own = {key: value for key, value in self.staged.items() if key >= first and (last is None or key < last)}
-        return _merge(stored, own, is_reverse=is_reverse)
-
-
-def scan_range(prefix: bytes, start: bytes | None, stop: bytes | None) -> tuple[bytes, bytes | None]:
-    """The half-open key range that a scan's arguments mean together."""
-    last = _after_prefix(prefix)
-    if stop is not None and (last is None or stop < last):
-        last = stop
-    return max(prefix, start or b""), last
-
-
-def _after_prefix(prefix: bytes) -> bytes | None:
-    """The first key that is above every key under ``prefix``; None if there is none."""
-    trimmed = prefix.rstrip(b"\xff")
-    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
-
-
-def _merge(
-    stored: Iterator[tuple[bytes, bytes]], own: dict[bytes, bytes | None], *, is_reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    """Stored pairs with ``own`` laid over them, in key order."""
-    keys = sorted(own, reverse=not is_reverse)
-    for key, value in stored:
-        while keys and (keys[-1] > key if is_reverse else keys[-1] < key):
-            ahead = keys.pop()
-            if (staged := own[ahead]) is not None:
-                yield ahead, staged
-        if keys and keys[-1] == key:
-            keys.pop()
-            if (staged := own[key]) is not None:
-                yield key, staged
-        else:
-            yield key, value
-    while keys:
-        ahead = keys.pop()
-        if (staged := own[ahead]) is not None:
-            yield ahead, staged
 
 
 class Applier:
@@ -189,15 +84,37 @@ class Applier:
         self.commands_repeated = 0
         self.submissions_malformed = 0
         self._is_flushing = False
+        self._failure: BaseException | None = None
 
     # --- slots ---
 
     def apply(self, slot: Slot, value: bytes) -> list[Outcome]:
         """Run one chosen slot; returns what to tell whom, in order.
 
-        Raises ``StorageError`` if the store failed; the slot is then half applied in memory and the process must end.
+        Raises
+        ------
+        StorageError, MemoryError: the store failed, or the process has no memory left. The slot is then half applied in
+            memory: the process must end, and nothing is applied, answered or made durable here any more.
         """
+        self._refuse_after_failure()
         assert slot == self.applied_through + 1, (slot, self.applied_through)  # P7
+        try:
+            if is_raising_warnings():
+                with warnings_never_raised():
+                    return call_on_fixed_stack(self._apply, slot, value)
+            return call_on_fixed_stack(self._apply, slot, value)
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _refuse_after_failure(self) -> None:
+        if self._failure is not None:
+            raise StorageError(
+                f"slot {self.applied_through + 1} is half applied in memory since applying it failed "
+                f"({self._failure}); this process must end, and applies it again from the log when it starts"
+            ) from self._failure
+
+    def _apply(self, slot: Slot, value: bytes) -> list[Outcome]:
         decoded = decode_value(value)
         outcomes: list[Outcome] = []
         if isinstance(decoded, Batch):
@@ -262,7 +179,7 @@ class Applier:
 
     def _run(self, session: Session, payloads: list[bytes], slot: Slot, first_offset: int) -> Replies:
         """The hot loop: everything that is done per command is done here."""
-        apply, state, staged = self._machine.apply, self._state, self._state.staged
+        apply, state, staged = self._machine.apply, self._state, self._state.begin()
         store_put, store_delete, log_write = self._store.put, self._store.delete, self._writes.append
         number, time_ms = session.number, self.log_time_ms
         replies: list[bytes] = []
@@ -273,28 +190,62 @@ class Applier:
                 reply = apply(state, Command(payload, slot, offset, number, time_ms))
                 if type(reply) is not bytes:
                     raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
-            except (MemoryError, StorageError):
-                raise
-            except Exception as error:
-                reply = f"{type(error).__name__}: {error}".encode()
-                failed.append(len(replies))
-            else:
-                for key, value in staged.items():
-                    log_write((key, value))
-                    if value is None:
-                        store_delete(key)
-                    else:
-                        store_put(key, value)
+            except BaseException as error:
+                staged.clear()
+                reply, failure = self._judge(error, Command(payload, slot, offset, number, time_ms))
+                if failure is not None:
+                    staged.clear()
+                    reply = error_text(failure)
+                    failed.append(len(replies))
+            for key, value in staged.items():
+                log_write((key, value))
+                if value is None:
+                    store_delete(key)
+                else:
+                    store_put(key, value)
             staged.clear()
+            if state.is_untidy:
+                state.forget()
             replies.append(reply)
             offset += 1
+        state.end()
+        if state.failure is not None:
+            raise state.failure  # whatever the state machine made of it: its answer rests on a failed read
         first_sequence = session.last_sequence + 1
         session.keep(Kept(first_sequence, slot, first_offset, replies, failed), self._options.replies_kept_max)
         self.commands_applied += len(replies)
         self.commands_failed += len(failed)
         return Replies(number, first_sequence, slot, first_offset, replies, failed)
 
+    def _judge(self, error: BaseException, command: Command) -> tuple[bytes, BaseException | None]:
+        """What a command that raised comes to: its reply, or the error that is its reply.
+
+        A lack of memory may have been the moment's: then the command succeeds when it is run again, as it does on the
+        other replicas; if it asks for more than there is, it fails again, as it does there.
+
+        Raises ``error`` if the process itself has no memory left, which is no fault of the command.
+        """
+        if not isinstance(error, MemoryError):
+            return b"", error
+        self._state.forget()
+        try:
+            bytearray(WRITES_BYTES_MAX)
+        except MemoryError:
+            raise error from None
+        try:
+            reply = self._machine.apply(self._state, command)
+            if type(reply) is not bytes:
+                raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
+        except BaseException as again:
+            return b"", again
+        return reply, None
+
     # --- reads ---
+
+    @property
+    def misuse(self) -> str:
+        """Empty, or the first call of the state machine that no state takes: a mistake in its code."""
+        return self._state.misuse or self._view.misuse
 
     def query(self, request: bytes) -> bytes:
         """Answer a read from the state as it stands; what the state machine raises goes to the asker."""
@@ -320,7 +271,11 @@ class Applier:
         return self._store.unflushed_keys
 
     def begin_flush(self) -> bool:
-        """Set everything applied so far aside to be made durable; False while an earlier flush is under way."""
+        """Set everything applied so far aside to be made durable; False while an earlier flush is under way.
+
+        Raises ``StorageError`` if a slot is half applied: no part of it may become durable.
+        """
+        self._refuse_after_failure()
         if self._is_flushing:
             return False
         for number, data in self._sessions.take_changes():

@@ -59,19 +59,23 @@ class Kind(enum.IntEnum):
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
-    """Who dials. ``node`` 0 is a client; a client may leave ``cluster`` empty and takes the one it meets."""
+    """Who dials. ``node`` 0 is a client; a client may leave ``cluster`` empty and takes the one it meets.
+
+    ``terms``: what a node runs the log under (``machine_terms``); a client has none.
+    """
 
     cluster: bytes
     node: int
     incarnation: bytes
     name: str = ""
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True):
     """Who answers; with a ``refusal`` the link is closed right after.
 
     ``members`` are (node, advertised address) of the whole cluster. ``submission_bytes_max`` is what a client may
-    send in one submission (0: it was not said).
+    send in one submission (0: it was not said). ``terms`` as in ``Hello``.
     """
 
     cluster: bytes
@@ -80,6 +84,7 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True):
     refusal: str = ""
     members: tuple[tuple[int, str], ...] = ()
     submission_bytes_max: int = 0
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -84,3 +84,15 @@ class StateDiverged(ReplogError):
     """This replica's state differs from a quorum's at the same slot: the state machine is not deterministic."""
 
     exit_code = 1
+
+
+ERROR_TEXT_BYTES_MAX = 1_000
+
+
+def error_text(error: BaseException) -> bytes:
+    """An exception of somebody else's code as a short UTF-8 text, whatever it is and whatever its ``__str__`` does."""
+    try:
+        words = f"{type(error).__name__}: {error}"
+    except BaseException:
+        words = f"{type(error).__name__}, which can't be printed"
+    return words[:ERROR_TEXT_BYTES_MAX].encode(errors="backslashreplace")[:ERROR_TEXT_BYTES_MAX]

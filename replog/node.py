@@ -28,6 +28,7 @@ from .config import ReplicaConfig
 from .errors import StateDiverged
 from .link import Link
 from .log_keeper import DurableLog, LogKeeper
+from .machine_terms import difference, machine_terms
 from .node_report import report
 from .paxos.ballot import NodeId, Slot, node_name
 from .paxos.effects import Effects, LogWrite, Notice, NoticeKind, Refusal
@@ -109,6 +110,7 @@ class Node:
         self.log_store = log_store
         self.state_store = state_store
         self._admission = admission
+        self._terms = machine_terms(config.sessions)
         recovered = reconcile(log_store, self.applier.applied_through)
         self._began_s = trio.current_time()
         self.replica = Replica(
@@ -125,7 +127,7 @@ class Node:
         self.desk = ClientDesk(self)
         self.keeper = StateKeeper(state_store, config.node, self)
         self.transport = Transport(
-            Hello(identity.cluster, self.node, identity.incarnation),
+            Hello(identity.cluster, self.node, identity.incarnation, terms=self._terms),
             {peer: _host_port(address) for peer, address in config.members.items() if peer != self.node},
             self,
             config.transport,
@@ -446,6 +448,12 @@ class Node:
         peer = NodeId(hello.node)
         if peer == self.node or peer not in self.replica.membership.members:
             return f"{node_name(peer)} is not another member of this cluster"
+        differs = difference(self._terms, hello.terms)
+        if differs:
+            return (
+                f"{node_name(peer)} and {node_name(self.node)} would make different states of one log: {differs}; run "
+                "the same release, the same Python and the same [sessions] on all members"
+            )
         return self._admission.refusal_of(peer, hello.incarnation)
 
     def welcome(self, refusal: str) -> Welcome:
@@ -456,6 +464,7 @@ class Node:
             refusal,
             tuple(self.config.members.items()),
             min(self.options.command_bytes_max + _ENVELOPE_BYTES, self.config.paxos.batch_bytes_max),
+            self._terms,
         )
 
     def on_peer_opened(self, peer: NodeId) -> None:

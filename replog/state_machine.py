@@ -10,6 +10,15 @@ import msgspec
 
 from .paxos.ballot import Slot
 
+KEY_BYTES_MAX = 500
+"""A key has 1 to this many bytes."""
+VALUE_BYTES_MAX = 16 * 2**20
+"""A value has at most this many bytes."""
+WRITES_MAX = 65_536
+"""Keys that one command puts or deletes."""
+WRITES_BYTES_MAX = 64 * 2**20
+"""All values above 1 KiB that one command puts, together."""
+
 
 class Command(msgspec.Struct, frozen=True, gc=False):
     """One command as ``apply`` sees it.
@@ -30,13 +39,17 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 class StateView(Protocol):
-    """Reading an ordered map of bytes. Keys are 1 to 500 bytes."""
+    """Reading an ordered map of bytes. Keys are 1 to 500 bytes, and bytes exactly: no str, bytearray or memoryview.
+
+    Each call raises ``TypeError`` or ``ValueError`` for what is no key, the same over every store.
+    """
 
     @overload
     def get(self, key: bytes) -> bytes | None: ...
 
     @overload
-    def get(self, key: bytes, default: bytes) -> bytes: ...
+    def get(self, key: bytes, default: bytes) -> bytes:
+        """The value of ``key``, or ``default`` (None if left out) where there is none."""
 
     def scan(
         self,
@@ -46,15 +59,29 @@ class StateView(Protocol):
         stop: bytes | None = None,
         is_reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Pairs in key order: those under ``prefix``, or those with ``start <= key < stop``."""
+        """Pairs in key order: those under ``prefix``, or those with ``start <= key < stop``.
+
+        What its command writes after the call is not in it, and it ends with its command.
+        """
 
 
 class State(StateView, Protocol):
-    """The map a state machine keeps everything in. What it keeps elsewhere is lost and diverges."""
+    """The map a state machine keeps everything in. What it keeps elsewhere is lost and diverges.
 
-    def put(self, key: bytes, value: bytes) -> None: ...
+    It works inside the ``apply`` that it was given to: kept for later it raises ``RuntimeError``.
+    """
 
-    def delete(self, key: bytes) -> None: ...
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write a value of at most 16 MiB; one command writes at most 65,536 keys and 64 MiB.
+
+        Raises
+        ------
+        TypeError: ``key`` or ``value`` is not exactly ``bytes``.
+        ValueError: one of them, or all that the command writes, is too much.
+        """
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key, whether it is there or not. Raises what ``put`` raises for a key."""
 
 
 class StateMachine(abc.ABC):
@@ -62,7 +89,12 @@ class StateMachine(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, state: State, command: Command) -> bytes:
-        """Run one command. An exception is a reply too: the same on every replica, with its writes undone."""
+        """Run one command; returns its reply, of at most 8 MiB.
+
+        An exception, whichever it is, is a reply too: the command failed, on every replica, with its writes undone.
+        What it answers may depend on ``state`` and ``command`` alone (``docs/PROTOCOL.md``, "What a state machine may
+        depend on").
+        """
 
     @abc.abstractmethod
     def query(self, view: StateView, request: bytes) -> bytes:

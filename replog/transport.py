@@ -167,7 +167,7 @@ class Transport:
     def _refusal_of(self, peer: NodeId, welcome: Welcome) -> str:
         if welcome.node != peer:
             return f"{node_name(NodeId(welcome.node))} answers at the address of {node_name(peer)}"
-        return self._handler.admit(Hello(welcome.cluster, welcome.node, welcome.incarnation))
+        return self._handler.admit(Hello(welcome.cluster, welcome.node, welcome.incarnation, terms=welcome.terms))
 
     async def _accept_forever(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
         while True:

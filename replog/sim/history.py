@@ -33,6 +33,7 @@ class Acknowledged:
     place: Place
     reply: bytes
     is_failed: bool
+    """Then ``reply`` is the error's text, which is for people and need not be the same everywhere."""
 
 
 @attrs.define(eq=False)
@@ -122,7 +123,8 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
         for outcome in applier.apply(slot, value):
             if isinstance(outcome, Replies) and outcome.slot == slot:
                 for position, reply in enumerate(outcome.replies):
-                    replies[slot, outcome.first_offset + position] = (reply, position in outcome.failed)
+                    is_failed = position in outcome.failed
+                    replies[slot, outcome.first_offset + position] = (b"" if is_failed else reply, is_failed)
         digest, _ = protocol.digests.get(slot, (applier.digest, None))
         if digest != applier.digest:
             found.append(Violation("equal digest", f"the replay of the log differs after slot {slot}"))
@@ -140,7 +142,7 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
             f"{replies.get(operation.place, 'nothing')!r}",
         )
         for operation in history.acknowledged
-        if replies.get(operation.place) != (operation.reply, operation.is_failed)
+        if replies.get(operation.place) != (b"" if operation.is_failed else operation.reply, operation.is_failed)
     ]
     places: dict[tuple[int, int], Place] = {}
     for operation in history.acknowledged:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import attrs
 import crc32c
 
-from ..applier import Applier
+from ..applier import Applier, Outcome
 from ..errors import Damaged, StorageError
 from ..memory_state_store import MemoryImage, MemoryStateStore
 from ..paxos.ballot import Ballot, NodeId, Slot, node_name
@@ -37,10 +37,11 @@ from ..requests import (
     Submit,
 )
 from ..sessions import SessionOptions
-from .checkers import ProtocolChecker
+from ..state_machine import StateMachine
+from .checkers import ProtocolChecker, Violation, ViolationFound
 from .disk import SimLogStore
 from .network import Network
-from .workload import Workload
+from .workload import Unsteady, Workload
 from .world import World
 
 
@@ -52,6 +53,12 @@ class Clients(Protocol):
 
 IMAGE_IDLE_MAX_S = 0.5
 """How long a state image is kept that nobody asks for."""
+STACK_DEPTH_MAX = 60
+"""How much deeper one replica may be in its stack than another when it applies the same slot."""
+
+
+def _from_deeper(levels: int, call: Callable[..., Any], *arguments: Any) -> Any:
+    return _from_deeper(levels - 1, call, *arguments) if levels else call(*arguments)
 
 
 @attrs.define(kw_only=True)
@@ -83,6 +90,8 @@ class HostOptions:
     log_tail_slots: int = 50
     state_piece_bytes: int = 4096
     turn_delay_s: float = 0.0
+    memory_lack_rate: float = 0.0
+    """Commands that raise MemoryError the first time a replica runs them."""
 
 
 class Host:
@@ -109,6 +118,7 @@ class Host:
         self.count: Counter[str] = Counter()
         """Faults that struck here by themselves, by kind."""
         self.commands_applied = 0
+        self.commands_failed = 0
         self.elections = 0
         self._weather = DiskWeather()
         self._world = world
@@ -118,8 +128,15 @@ class Host:
         self._workload = workload
         self._options = options
         self._random = world.stream(f"host {self.node}")
+        self._stack = world.stream(f"stack {self.node}")
         self._store = MemoryStateStore()
-        self._applier = Applier(workload.machine(), self._store, options.sessions)
+        self._applier = Applier(self._machine(), self._store, options.sessions)
+
+    def _machine(self) -> StateMachine:
+        """A fresh machine, with or without a process that is short of memory now and then."""
+        rate = self._options.memory_lack_rate
+        self._unsteady = Unsteady(self._workload.machine(), self._stack, rate) if rate else None
+        return self._unsteady or self._workload.machine()
 
     # --- life and death ---
 
@@ -153,7 +170,7 @@ class Host:
         self.life += 1
         self.is_paused = False
         self._store.crash()
-        self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
+        self._applier = Applier(self._machine(), self._store, self._options.sessions)
         try:
             recovered = reconcile(self.disk, self._applier.applied_through)
         except StorageError:
@@ -460,9 +477,16 @@ class Host:
         self.put(lambda replica: replica.on_slot_damaged(slot))
 
     def _apply_slot(self, slot: Slot, value: bytes) -> None:
-        before = self._applier.commands_applied
-        outcomes = self._applier.apply(slot, value)
+        before, failed_before = self._applier.commands_applied, self._applier.commands_failed
+        depth = int(self._stack.random() * STACK_DEPTH_MAX)
+        outcomes: list[Outcome] = _from_deeper(depth, self._applier.apply, slot, value)
+        if self._applier.misuse:
+            raise ViolationFound(Violation("state machine", f"apply uses its state wrongly: {self._applier.misuse}"))
+        if self._unsteady is not None and self._unsteady.moments:
+            self.count["memory_lack"] += self._unsteady.moments
+            self._unsteady.moments = 0
         self.commands_applied += self._applier.commands_applied - before
+        self.commands_failed += self._applier.commands_failed - failed_before
         self._checker.on_applied(self.node, slot, self._applier.digest)
         for outcome in outcomes:
             if isinstance(outcome, SessionOpened):
@@ -604,7 +628,7 @@ class Host:
             return
         self._image = None
         self._store.finish_install(piece.applied_through)
-        self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
+        self._applier = Applier(self._machine(), self._store, self._options.sessions)
         self._world.say(f"-- {node_name(self.node)} installed the state at slot {piece.applied_through}")
         self.disk.install_floor(piece.applied_through, self.replica.membership)
         self.put(lambda replica: replica.on_state_installed(piece.applied_through))

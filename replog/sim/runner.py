@@ -15,7 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from ..errors import ConfigError
-from ..paxos.ballot import NodeId
+from ..paxos.ballot import NodeId, Slot
 from ..paxos.membership import Membership
 from ..paxos.options import Options
 from ..sessions import SessionOptions
@@ -33,6 +33,8 @@ PROGRESS_STEPS_MAX = 200_000
 """Events within which the same has to happen: a cluster that only spins makes no progress."""
 PROGRESS_LIMIT_S = 20.0
 """Virtual time in which every operation has to end once the faults have."""
+REPLAYED_ELSEWHERE_EVERY = 8
+"""One seed in so many has its log replayed under other hash seeds."""
 
 
 class SeedResult(msgspec.Struct):
@@ -44,6 +46,7 @@ class SeedResult(msgspec.Struct):
     elections: int
     slots_chosen: int
     commands_applied: int
+    commands_failed: int
     reads_linearizable: int
     reads_stale: int
     operations: int
@@ -59,6 +62,7 @@ class SimulationReport(msgspec.Struct):
     elections: int
     slots_chosen: int
     commands_applied: int
+    commands_failed: int
     reads_linearizable: int
     reads_stale: int
     operations: int
@@ -70,8 +74,18 @@ class SimulationReport(msgspec.Struct):
 class Simulation:
     """One seed's cluster: what is drawn, built, run and judged."""
 
-    def __init__(self, seed: int, *, replicas: int | None, workload: Workload, steps: int, trace: Trace | None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        replicas: int | None,
+        workload: Workload,
+        steps: int,
+        trace: Trace | None,
+        state_machine: str | None = None,
+    ) -> None:
         self.world = World(seed, trace)
+        self._state_machine = state_machine
         self._steps = steps
         draw = self.world.stream("swarm")
         count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
@@ -101,6 +115,7 @@ class Simulation:
             log_tail_slots=draw.choice((0, 2, 20, 1000)),
             state_piece_bytes=draw.choice((64, 4096)),
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
+            memory_lack_rate=self.world.stream("memory").choice((0.0, 0.0, 0.02)),
         )
         weather = Weather(
             loss=draw.choice((0.0, 0.0, 0.01, 0.1)),
@@ -188,6 +203,19 @@ class Simulation:
         found = judge(self.history, self.checker, self.workload, self.session_options)
         if found:
             raise ViolationFound(found[0])
+        if self.world.seed % REPLAYED_ELSEWHERE_EVERY == 0:
+            self._replay_elsewhere()
+
+    def _replay_elsewhere(self) -> None:
+        """The same log in other processes, whose sets are in other orders."""
+        from .elsewhere import digests_elsewhere  # is a program too, so it must not be imported by its package
+
+        values = [self.checker.chosen[Slot(slot)] for slot in range(1, self.checker.chosen_through + 1)]
+        for hash_seed, digests in digests_elsewhere(self._state_machine, self.session_options, values):
+            for slot, digest in enumerate(digests, 1):
+                if digest != self.checker.digests.get(Slot(slot), (digest, None))[0]:
+                    where = f"a replay under PYTHONHASHSEED={hash_seed} differs after slot {slot}"
+                    raise ViolationFound(Violation("equal digest", f"{where}: does apply iterate over a set?"))
 
     def result(self, violation: Violation | None) -> SeedResult:
         faults = self.faults.count + self.network.count
@@ -203,6 +231,7 @@ class Simulation:
             elections=sum(host.elections for host in self.hosts.values()),
             slots_chosen=self.checker.chosen_through,
             commands_applied=sum(host.commands_applied for host in self.hosts.values()),
+            commands_failed=sum(host.commands_failed for host in self.hosts.values()),
             reads_linearizable=sum(client.reads_linearizable for client in self.group.clients),
             reads_stale=sum(client.reads_stale for client in self.group.clients),
             operations=sum(client.answered for client in self.group.clients),
@@ -228,7 +257,14 @@ def run_seed(
     steps: events before the faults end.
     trace: called with every line of the story.
     """
-    simulation = Simulation(seed, replicas=replicas, workload=load_workload(state_machine), steps=steps, trace=trace)
+    simulation = Simulation(
+        seed,
+        replicas=replicas,
+        workload=load_workload(state_machine),
+        steps=steps,
+        trace=trace,
+        state_machine=state_machine,
+    )
     try:
         simulation.run()
     except ViolationFound as found:
@@ -270,7 +306,7 @@ def run_seeds(
         raise ConfigError("there is no seed in that range; write --seeds A:B with A below B")
     load_workload(state_machine)
     began_s = time.monotonic()
-    report = SimulationReport(0, 0, {}, 0, 0, 0, 0, 0, 0, [], 0.0)
+    report = SimulationReport(0, 0, {}, 0, 0, 0, 0, 0, 0, 0, [], 0.0)
     faults: Counter[str] = Counter()
     tasks = [(seed, replicas, state_machine, steps) for seed in seeds]
     count = processes or os.cpu_count() or 1
@@ -284,6 +320,7 @@ def run_seeds(
             report.elections += result.elections
             report.slots_chosen += result.slots_chosen
             report.commands_applied += result.commands_applied
+            report.commands_failed += result.commands_failed
             report.reads_linearizable += result.reads_linearizable
             report.reads_stale += result.reads_stale
             report.operations += result.operations

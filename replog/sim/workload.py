@@ -8,11 +8,13 @@ has to survive.
 from __future__ import annotations
 
 import importlib
+import json
 import random as random_module
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..errors import ConfigError
+from ..fixed_stack import FRAMES
 from ..state_machine import Command, State, StateMachine, StateView
 
 
@@ -38,6 +40,10 @@ class Register(StateMachine):
         if command.payload.startswith(b"!"):
             state.put(b"spoiled", command.payload)
             raise ValueError("a command that raises leaves nothing behind")
+        if command.payload.startswith(b"?"):
+            return self._exit(state)
+        if command.payload.startswith(b"["):
+            return self._nested(state, command.payload)
         name, _, value = command.payload.partition(b"=")
         before = state.get(name, b"") or b""
         count = int(state.get(b"count/" + name, b"0") or b"0") + 1
@@ -46,6 +52,20 @@ class Register(StateMachine):
         if count % 7 == 0:
             state.delete(name)
         return b"%s %d @%d" % (before, count, command.time_ms)
+
+    def _exit(self, state: State) -> bytes:
+        state.put(b"spoiled", b"by one that exits")
+        raise SystemExit(7)
+
+    def _nested(self, state: State, payload: bytes) -> bytes:
+        """JSON about as deep as a stack allows: whether it is too deep must be the same everywhere, also if caught."""
+        try:
+            json.loads(payload.partition(b"/")[0])
+        except RecursionError:
+            state.put(b"deepest/refused", payload[-8:])
+            return b"too deep"
+        state.put(b"deepest/parsed", payload[-8:])
+        return b"parsed"
 
     def query(self, view: StateView, request: bytes) -> bytes:
         return b";".join(b"%s=%s" % pair for pair in view.scan(request))
@@ -56,7 +76,7 @@ class Register(StateMachine):
 
 
 class RegisterWorkload:
-    """The default: a few registers, unique values, now and then a command that raises."""
+    """The default: a few registers, unique values, now and then a command that raises, exits or uses up its stack."""
 
     name = "register"
 
@@ -64,12 +84,49 @@ class RegisterWorkload:
         return Register()
 
     def command(self, random: random_module.Random, client: int, number: int) -> bytes:
-        if random.random() < 0.02:
+        kind = random.random()
+        if kind < 0.02:
             return b"!%d.%d" % (client, number)
+        if kind < 0.03:
+            return b"?%d.%d" % (client, number)
+        if kind < 0.04:
+            depth = FRAMES - random.randrange(40)
+            return b"[" * depth + b"]" * depth + b"/%d.%d" % (client, number)
         return b"r%d=%d.%d" % (random.randrange(5), client, number)
 
     def query(self, random: random_module.Random, client: int) -> bytes:
         return b"r%d" % random.randrange(5) if random.random() < 0.7 else b"count/"
+
+
+class Unsteady(StateMachine):
+    """A machine in a process that has no memory for a moment now and then, which must not show in what it answers.
+
+    Parameters
+    ----------
+    rate: of commands that meet such a moment; the next try never does.
+    """
+
+    def __init__(self, machine: StateMachine, random: random_module.Random, rate: float) -> None:
+        self._machine = machine
+        self._random = random
+        self._rate = rate
+        self._is_again = False
+        self.moments = 0
+
+    def apply(self, state: State, command: Command) -> bytes:
+        if not self._is_again and self._random.random() < self._rate:
+            self._is_again = True
+            self.moments += 1
+            state.put(b"spoiled", b"before the memory was gone")
+            raise MemoryError("a moment without memory")
+        self._is_again = False
+        return self._machine.apply(state, command)
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        return self._machine.query(view, request)
+
+    def violations(self, view: StateView) -> Iterable[str]:
+        return self._machine.violations(view)
 
 
 class BytesWorkload:

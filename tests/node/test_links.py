@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 from replog.codec import HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
 from replog.dialing import connected_socket
 from replog.link import Link, LinkClosed
+from replog.machine_terms import machine_terms
 from replog.paxos.ballot import NodeId
 from replog.requests import Commands, Follow, OpenSession, Ping, Pong, Query, SessionOpened, Submit, TransferRequest
+from replog.sessions import SessionOptions
 
 from .stage import CLUSTER, DEADLINE_S, Member, MemoryLog, eventually, stage
 
@@ -250,9 +252,12 @@ async def test_a_reader_that_does_not_read_costs_nobody_else_anything(tmp_path: 
 # --- peers ---
 
 
+TERMS = machine_terms(SessionOptions())
+
+
 def hello_of(member: Member, **changes: object) -> Hello:
     identity = member.log.identity
-    hello = Hello(identity.cluster, identity.node, identity.incarnation)
+    hello = Hello(identity.cluster, identity.node, identity.incarnation, terms=TERMS)
     return Hello(**{**{field: getattr(hello, field) for field in hello.__struct_fields__}, **changes})  # type: ignore[arg-type]
 
 
@@ -265,6 +270,10 @@ def hello_of(member: Member, **changes: object) -> Hello:
         ({"node": -1}, "not another member"),
         ({"incarnation": b"another life...."}, "n2 has another incarnation"),
         ({"node": 0, "cluster": b"another cluster!"}, "belongs to cluster 000102"),
+        ({"terms": machine_terms(SessionOptions(sessions_max=7))}, "[sessions] sessions_max: 10000 here, 7 there"),
+        ({"terms": (*TERMS[:1], ("Python", "cpython-399"), *TERMS[2:])}, "here, cpython-399 there"),
+        ({"terms": ()}, "the replicated machine's version: 1 here, unknown there"),
+        ({"terms": (*TERMS, ("something new", "1"))}, "something new: unknown here, 1 there"),
     ],
 )
 async def test_a_stranger_is_refused_with_the_reason(tmp_path: Path, changes: dict[str, object], reason: str) -> None:

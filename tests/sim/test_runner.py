@@ -25,6 +25,8 @@ FAULTS = {
     "damage_repaired", "damaged_promise", "damaged_acceptance", "wiped_disk", "incarnation_refused", "state_transfer",
     # clocks
     "clock_jump", "clock_skew",
+    # memory
+    "memory_lack",
     # clients
     "client_message_lost", "client_timeout", "client_retry", "client_other_node", "client_new_session",
     "client_session_expired", "client_outcome_unknown",
@@ -55,6 +57,30 @@ def test_a_state_machine_that_is_not_deterministic_is_found() -> None:
     result = run_seed(0, replicas=3, state_machine="tests.sim.broken_machines:Dice")
     assert result.violation is not None
     assert result.violation.checker == "equal digest"
+
+
+def test_a_set_that_is_iterated_over_is_found() -> None:
+    """All replicas of a simulation agree on its order; a process with another hash seed does not."""
+    result = run_seed(0, replicas=3, state_machine="tests.sim.broken_machines:SetOrder")
+    assert result.violation is not None
+    assert result.violation.checker == "equal digest"
+    assert "PYTHONHASHSEED" in result.violation.sentence
+
+
+def test_a_state_that_is_used_wrongly_is_found_at_the_first_command() -> None:
+    """The command fails on every replica alike, so nothing differs; but it is a mistake."""
+    result = run_seed(0, replicas=3, state_machine="tests.sim.broken_machines:Misused")
+    assert result.violation is not None
+    assert result.violation.checker == "state machine"
+    assert result.violation.sentence.endswith("TypeError: put: a value is bytes, not str")
+
+
+def test_a_machine_that_fails_every_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is violated when a command exits, but a clean run of failures says little."""
+    words = ("--replicas", "3", "--state-machine", "tests.sim.broken_machines:Exits", "--jobs", "1")
+    code, out = sim("--seeds", "1:3", *words, capsys=capsys)
+    assert code == 0
+    assert "commands failed" in out
 
 
 def test_a_state_machine_of_ones_own_is_run_with_random_commands() -> None:

@@ -33,8 +33,9 @@ from ..requests import (
     QueryRefused,
     Refused,
     Replies,
-    SessionOpened,
     Submit,
+    admit,
+    first_sequence_of,
 )
 from ..sessions import SessionOptions
 from .checkers import ProtocolChecker
@@ -175,8 +176,7 @@ class Host:
         self._reads_waiting: list[tuple[Slot, tuple[int, ...]]] = []
         self._reads: dict[int, tuple[int, Query]] = {}
         self._next_read_id = 0
-        self._routes: dict[int, int] = {}
-        self._nonces: dict[bytes, int] = {}
+        self._routes: dict[bytes, int] = {}
         self._asked: set[int] = set()
         self._image: MemoryImage | None = None
         self._image_used_at_s = 0.0
@@ -465,43 +465,38 @@ class Host:
         self.commands_applied += self._applier.commands_applied - before
         self._checker.on_applied(self.node, slot, self._applier.digest)
         for outcome in outcomes:
-            if isinstance(outcome, SessionOpened):
-                client = self._nonces.pop(outcome.nonce, None)
-                if client is not None:
-                    self._routes[outcome.session] = client
-            else:
-                client = self._routes.get(outcome.session)
+            client = self._routes.get(outcome.key)
             if client is not None:
-                if isinstance(outcome, Replies):
+                if isinstance(outcome.message, Replies):
                     self._asked.discard(client)
-                self._clients.deliver(client, self.node, outcome)
+                self._clients.deliver(client, self.node, outcome.message)
 
     def violations(self) -> list[str]:
         return self._applier.violations()
 
     # --- clients ---
 
-    def on_submit(self, client: int, message: Submit, nonce: bytes = b"") -> None:
-        """A client's submission, opaque but for whose it is."""
-        if message.session:
-            self._routes[message.session] = client
-        elif nonce:
-            self._nonces[nonce] = client
+    def on_submit(self, client: int, message: Submit) -> None:
+        """A client's submission, if it may have it proposed."""
+        submission = admit(message)
+        if isinstance(submission, Refused):
+            self._clients.deliver(client, self.node, submission)
+            return
+        self._routes[submission.key] = client
         self._asked.add(client)
+        first_sequence = first_sequence_of(submission)
 
         def step(replica: Replica) -> None:
             refusal = replica.submit(message.submission)
             if refusal is not None:
-                self._refuse(client, message, refusal)
+                self._refuse(client, Refused(message.session, first_sequence, refusal.value, "the node refused it"))
 
         self.put(step)
 
-    def _refuse(self, client: int, message: Submit, refusal: Refusal) -> None:
+    def _refuse(self, client: int, refused: Refused) -> None:
         self._asked.discard(client)
-        if refusal is Refusal.NOT_LEADER:
-            self._clients.deliver(client, self.node, self._not_leader())
-        else:
-            self._clients.deliver(client, self.node, Refused(message.session, 0, refusal.value, "the node refused it"))
+        is_led = refused.code != Refusal.NOT_LEADER.value
+        self._clients.deliver(client, self.node, refused if is_led else self._not_leader())
 
     def _not_leader(self) -> NotLeader:
         leader = self.replica.leader if self.replica is not None else None

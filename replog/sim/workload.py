@@ -34,10 +34,14 @@ class Workload(Protocol):
 class Register(StateMachine):
     """Named registers that remember everything ever written to them: a command run twice shows."""
 
+    def __init__(self) -> None:
+        self._failures = 0
+
     def apply(self, state: State, command: Command) -> bytes:
         if command.payload.startswith(b"!"):
             state.put(b"spoiled", command.payload)
-            raise ValueError("a command that raises leaves nothing behind")
+            self._failures += 1  # begins anew with each process, so the texts differ between replicas
+            raise ValueError("a command that raises leaves nothing behind" + "!" * self._failures)
         name, _, value = command.payload.partition(b"=")
         before = state.get(name, b"") or b""
         count = int(state.get(b"count/" + name, b"0") or b"0") + 1

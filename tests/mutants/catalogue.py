@@ -413,8 +413,8 @@ MUTANTS = (
         (
             Change(
                 "applier.py",
-                "            outcomes.extend(session.replies(first, first + repeated - 1))\n",
-                "",
+                "                run.tell(key, replies, weight)\n",
+                "                pass\n",
             ),
         ),
     ),

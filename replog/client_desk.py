@@ -180,9 +180,9 @@ class ClientDesk:
         outbox = self._out.get(link)
         if outbox is None:
             outbox = self._out[link] = _Outbox()
-        elif outbox.waiting_bytes + link.unsent_bytes > link.write_buffer_bytes_max:
+        if outbox.waiting_bytes + link.unsent_bytes > link.write_buffer_bytes_max:
             link.close()
-        if not link.is_closed:
+        else:
             outbox.put(message, weight_bytes + _MESSAGE_BYTES)
 
     def send(self) -> None:

@@ -33,7 +33,17 @@ from .errors import (
     StorageFull,
 )
 from .parking import Parked
-from .requests import CloseSession, Commands, OpenSession, Refused, Replies, SequenceGap, Submission, Submit, session_key
+from .requests import (
+    CloseSession,
+    Commands,
+    OpenSession,
+    Refused,
+    Replies,
+    SequenceGap,
+    Submission,
+    Submit,
+    session_key,
+)
 
 IN_FLIGHT_COMMANDS_MAX = 16_384
 IN_FLIGHT_BYTES_MAX = 8 * 2**20

@@ -241,7 +241,7 @@ async def test_who_does_not_take_its_answers_is_dropped(tmp_path: Path) -> None:
         lazy, _ = await say_hello(leader, Hello(b"", 0, b""))
         secret = b"lazy"
         session = await opened_session(lazy, secret)
-        for number in (1, 2, 3):
+        for number in (1, 2):
             lazy.write(submit(Commands(session, number, number, [b"?8000000"], session_key(secret)), secret))
             await eventually(lambda count=number: leader.node.applier.commands_applied == count)
         await eventually(lambda: not list(leader.node.desk.links))

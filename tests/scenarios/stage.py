@@ -206,6 +206,14 @@ class Stage:
         client.waiting[int(words[1])] = words[2].encode()
         self._submit(client, words[0], Commands(client.session, int(words[1]), 1, [words[2].encode()], client.key))
 
+    def do_intrude(self, words: list[str]) -> None:
+        """``intrude n1 2 x by d``: d submits x as number 2 of client c's session, under its own key, then under c's."""
+        stranger, words = self._by(words)
+        victim = self._clients["c"]
+        for key in (stranger.key, victim.key):
+            forged = Commands(victim.session, int(words[1]), 1, [words[2].encode()], key)
+            self._submit(stranger, words[0], forged)
+
     def do_read(self, words: list[str]) -> None:
         """``read n1``: a linearizable read of everything."""
         client, words = self._by(words)

@@ -18,7 +18,7 @@ from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.messages import Accept
 from replog.paxos.values import Batch, decode_value, encode_value
-from replog.requests import Commands, OpenSession, Replies, Submission, Submit
+from replog.requests import Commands, OpenSession, Replies, Submit, decode_submission
 from replog.state_machine import StateMachine
 from shop_sm import Shop
 from shop_sm.commands import (
@@ -38,7 +38,6 @@ _PAYLOAD = encode_put(b"key-000001", b"v" * 175)
 _APPLY_BATCHES = 8
 _PRODUCTS = 100
 _encoder = msgspec.msgpack.Encoder()
-_submission_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
 
 Work = Callable[[], object]
 
@@ -62,22 +61,22 @@ class Case:
 
 def codec_cases(commands: int) -> Iterator[Case]:
     """What happens to a batch of commands on its way, in order."""
-    submission = _encoder.encode(Commands(1 << 20, 1, 1, [_PAYLOAD] * commands))
+    submission = _encoder.encode(Commands(1 << 20, 1, 1, [_PAYLOAD] * commands, bytes(16)))
     value = encode_value(Batch(1_700_000_000_000, [submission]))
     yield Case(
         "client: encode submission",
         commands,
         len(submission),
-        lambda: _encoder.encode(Commands(1 << 20, 1, 1, [_PAYLOAD] * commands)),
+        lambda: _encoder.encode(Commands(1 << 20, 1, 1, [_PAYLOAD] * commands, bytes(16))),
     )
-    yield from _frame_cases("submission", Kind.CLIENT, [Submit(1 << 20, submission)], commands)
+    yield from _frame_cases("submission", Kind.CLIENT, [Submit(1 << 20, submission, bytes(16))], commands)
     yield Case(
         "leader: encode value", commands, len(value), lambda: encode_value(Batch(1_700_000_000_000, [submission]))
     )
     accept = Accept(Ballot(1, NodeId(1)), Slot(1), 0, value, Slot(0))
     yield from _frame_cases("accept", Kind.PEER, [accept], commands)
     yield Case("apply: decode value", commands, len(value), lambda: decode_value(value))
-    yield Case("apply: decode submission", commands, len(submission), lambda: _submission_decoder.decode(submission))
+    yield Case("apply: decode submission", commands, len(submission), lambda: decode_submission(submission))
     replies = Replies(1 << 20, 1, Slot(1), 0, [b""] * commands)
     yield from _frame_cases("replies", Kind.NODE, [replies], commands)
 
@@ -144,7 +143,7 @@ class _Log:
 
     def run(self, payloads: list[bytes]) -> None:
         if payloads:
-            self._apply(_encoder.encode(Commands(self._session, self._sequence, self._sequence, payloads)))
+            self._apply(_encoder.encode(Commands(self._session, self._sequence, self._sequence, payloads, bytes(16))))
             self._sequence += len(payloads)
 
     def _apply(self, submission: bytes) -> None:

@@ -15,22 +15,33 @@ nothing.
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from .errors import StorageError, error_text
 from .fixed_stack import call_on_fixed_stack, is_raising_warnings, warnings_never_raised
+from .limits import (
+    FAILURE_BYTES_MAX,
+    REPLIES_PIECE_BYTES,
+    REPLY_BYTES_MAX,
+    SLOT_COMMANDS_MAX,
+    SLOT_REPLIES_BYTES_MAX,
+)
 from .paxos.ballot import BEFORE_LOG, Slot
-from .paxos.values import Batch, decode_value
+from .paxos.values import Batch, MalformedValue, NoOp, SlotValue, decode_value
 from .requests import (
     CloseSession,
     Commands,
+    MalformedSubmission,
     OpenSession,
+    Refused,
     Replies,
     SequenceGap,
     SessionExpired,
     SessionOpened,
-    Submission,
+    decode_submission,
 )
 from .sessions import Kept, Session, SessionOptions, Sessions
 from .state_access import Reader, StagedState
@@ -40,10 +51,38 @@ from .storage import StateStore
 _META = b"meta"
 _SESSION = b"session/"
 
-Outcome = Replies | SessionOpened | SessionExpired | SequenceGap
+log = structlog.get_logger(__name__)
 
 _encoder = msgspec.msgpack.Encoder()
-_submission_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
+
+
+class Outcome(NamedTuple):
+    """What applying a slot told whoever submitted under ``key``; ``weight_bytes`` are at least those of its replies."""
+
+    key: bytes
+    message: Replies | SessionOpened | SessionExpired | SequenceGap | Refused
+    weight_bytes: int = 0
+
+
+class _SlotRun:
+    """What one slot has run and told so far; it has room for so much and no more (``limits``)."""
+
+    __slots__ = ("offset", "outcomes", "replies_bytes", "slot")
+
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
+        self.offset = 0
+        self.replies_bytes = 0
+        self.outcomes: list[Outcome] = []
+
+    def has_room(self, places: int) -> bool:
+        return self.offset + places <= SLOT_COMMANDS_MAX and self.replies_bytes < SLOT_REPLIES_BYTES_MAX
+
+    def tell(
+        self, key: bytes, message: Replies | SessionOpened | SessionExpired | SequenceGap | Refused, weight: int = 0
+    ) -> None:
+        self.outcomes.append(Outcome(key, message, weight))
+        self.replies_bytes += weight
 
 
 class _Meta(msgspec.Struct, array_like=True):
@@ -83,6 +122,7 @@ class Applier:
         self.commands_failed = 0
         self.commands_repeated = 0
         self.submissions_malformed = 0
+        self.slots_malformed = 0
         self._is_flushing = False
         self._failure: BaseException | None = None
 
@@ -115,87 +155,115 @@ class Applier:
             ) from self._failure
 
     def _apply(self, slot: Slot, value: bytes) -> list[Outcome]:
-        decoded = decode_value(value)
-        outcomes: list[Outcome] = []
+        decoded = self._decode(slot, value)
+        run = _SlotRun(slot)
         if isinstance(decoded, Batch):
             self.log_time_ms = max(self.log_time_ms, decoded.time_ms)
             self._sessions.expire(self.log_time_ms)
-            offset = 0
             for submission in decoded.submissions:
-                offset = self._apply_submission(submission, slot, offset, outcomes)
+                self._apply_submission(submission, run)
         self.applied_through = slot
-        self._digest_slot(slot, outcomes)
-        return outcomes
+        self._digest_slot(slot, run.outcomes)
+        return run.outcomes
+
+    def _decode(self, slot: Slot, value: bytes) -> SlotValue:
+        """Bytes that are no value fill their slot and do nothing, on every replica alike: they are chosen, and no
+        replica may end over what all of them hold."""
+        try:
+            return decode_value(value)
+        except MalformedValue as error:
+            self.slots_malformed += 1
+            log.warning("slot_malformed", slot=slot, bytes=len(value), reason=str(error))
+            return NoOp()
 
     def _digest_slot(self, slot: Slot, outcomes: list[Outcome]) -> None:
         """Chain the slot's writes and replies into the running digest."""
-        told = _encoder.encode((slot, self._writes, outcomes))
+        told = _encoder.encode((slot, self._writes, [_comparable(outcome) for outcome in outcomes]))
         self.digest = hashlib.blake2b(told, digest_size=16, key=self.digest).digest()
         self._writes.clear()
         if slot % self._options.digest_interval_slots == 0:
             self._checkpoint = (slot, self.digest)
 
-    def _apply_submission(self, data: bytes, slot: Slot, offset: int, outcomes: list[Outcome]) -> int:
-        """Run one submission; returns the next free offset. Bytes that are none are skipped, everywhere alike."""
+    def _apply_submission(self, data: bytes, run: _SlotRun) -> None:
+        """Run one submission. Bytes that are none are skipped, everywhere alike: an older log may hold them."""
         try:
-            submission = _submission_decoder.decode(data)
-        except msgspec.DecodeError:
+            submission = decode_submission(data)
+        except MalformedSubmission:
             self.submissions_malformed += 1
-            return offset
+            return
         match submission:
             case Commands():
-                return self._apply_commands(submission, slot, offset, outcomes)
-            case OpenSession():
-                session = self._sessions.open(submission.nonce, slot, offset, self.log_time_ms)
-                outcomes.append(SessionOpened(submission.nonce, session.number))
-            case CloseSession():
-                if self._sessions.close(submission.session):
-                    outcomes.append(SessionExpired(submission.session))
-        return offset + 1
+                self._apply_commands(submission, run)
+            case OpenSession(key):
+                self._open(key, run)
+            case CloseSession(number, key):
+                if self._sessions.find(number, key) is not None:
+                    self._sessions.close(number)
+                run.tell(key, SessionExpired(number))
 
-    def _apply_commands(self, submission: Commands, slot: Slot, offset: int, outcomes: list[Outcome]) -> int:
-        session = self._sessions.get(submission.session)
-        first, payloads = submission.first_sequence, submission.payloads
+    def _open(self, key: bytes, run: _SlotRun) -> None:
+        """A session's id is its place, so without a place there is none."""
+        if not run.has_room(1):
+            run.tell(key, Refused(0, 0, "overloaded", "the slot has no room for another session; ask again"))
+            return
+        session = self._sessions.open(key, run.slot, run.offset, self.log_time_ms)
+        run.tell(key, SessionOpened(key, session.number))
+        run.offset += 1
+
+    def _apply_commands(self, submission: Commands, run: _SlotRun) -> None:
+        """Answer what ran before, run what comes next, and say from where on the client has to send again."""
+        key, first, payloads = submission.key, submission.first_sequence, submission.payloads
+        session = self._sessions.find(submission.session, key)
         if session is None:
-            outcomes.append(SessionExpired(submission.session))
-            return offset
-        if first < 1 or not payloads:
-            self.submissions_malformed += 1
-            return offset
+            run.tell(key, SessionExpired(submission.session))
+            return
         expected = session.last_sequence + 1
-        if first > expected:
-            outcomes.append(SequenceGap(submission.session, expected))
-            return offset
+        if first > expected or not run.has_room(len(payloads)):
+            run.tell(key, SequenceGap(session.number, min(first, expected), submission.acknowledged_below))
+            return
+        behind = first + len(payloads)
         if first < expected:
             repeated = min(expected - first, len(payloads))
             self.commands_repeated += repeated
-            outcomes.extend(session.replies(first, first + repeated - 1))
+            for replies, weight in session.replies(first, first + repeated - 1):
+                run.tell(key, replies, weight)
             payloads = payloads[repeated:]
         session.forget_below(min(submission.acknowledged_below, expected))
+        room = session.room(self._options.replies_kept_max)
+        if len(payloads) > room:
+            payloads = payloads[:room]
         if payloads:
-            outcomes.append(self._run(session, payloads, slot, offset))
-        self._sessions.touch(session, slot, self.log_time_ms)
-        return offset + len(payloads)
+            self._run(session, payloads, run)
+        if session.last_sequence + 1 < behind:
+            gap = SequenceGap(session.number, session.last_sequence + 1, submission.acknowledged_below)
+            run.tell(key, gap)
+        self._sessions.touch(session, run.slot, self.log_time_ms)
 
-    def _run(self, session: Session, payloads: list[bytes], slot: Slot, first_offset: int) -> Replies:
-        """The hot loop: everything that is done per command is done here."""
+    def _run(self, session: Session, payloads: list[bytes], run: _SlotRun) -> None:
+        """The hot loop: everything that is done per command is done here. Ends early when there is no room left."""
         apply, state, staged = self._machine.apply, self._state, self._state.begin()
         store_put, store_delete, log_write = self._store.put, self._store.delete, self._writes.append
-        number, time_ms = session.number, self.log_time_ms
+        slot, number, time_ms = run.slot, session.number, self.log_time_ms
         replies: list[bytes] = []
         failed: list[int] = []
-        offset = first_offset
+        weight = 0
+        offset = run.offset
         for payload in payloads:
             try:
                 reply = apply(state, Command(payload, slot, offset, number, time_ms))
                 if type(reply) is not bytes:
                     raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
+                size = len(reply)
+                if size > REPLY_BYTES_MAX:
+                    raise ValueError(f"a reply has at most {REPLY_BYTES_MAX:,} bytes, not {size:,}")
             except BaseException as error:
                 staged.clear()
                 reply, failure = self._judge(error, Command(payload, slot, offset, number, time_ms))
+                size = len(reply)
                 if failure is not None:
                     staged.clear()
-                    reply = error_text(failure)
+                    reply = error_text(failure, FAILURE_BYTES_MAX)
+                    size = FAILURE_BYTES_MAX
                     failed.append(len(replies))
             for key, value in staged.items():
                 log_write((key, value))
@@ -208,14 +276,27 @@ class Applier:
                 state.forget()
             replies.append(reply)
             offset += 1
+            weight += size
+            if weight >= REPLIES_PIECE_BYTES:
+                self._tell(session, run, replies, failed, weight)
+                replies, failed, weight = [], [], 0
+                if not run.has_room(1) or not session.room(self._options.replies_kept_max):
+                    break
         state.end()
         if state.failure is not None:
             raise state.failure  # whatever the state machine made of it: its answer rests on a failed read
+        if replies:
+            self._tell(session, run, replies, failed, weight)
+
+    def _tell(self, session: Session, run: _SlotRun, replies: list[bytes], failed: list[int], weight: int) -> None:
+        """Keep and tell one piece of replies."""
         first_sequence = session.last_sequence + 1
-        session.keep(Kept(first_sequence, slot, first_offset, replies, failed), self._options.replies_kept_max)
+        session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
+        message = Replies(session.number, first_sequence, run.slot, run.offset, replies, failed)
+        run.tell(session.key, message, weight)
+        run.offset += len(replies)
         self.commands_applied += len(replies)
         self.commands_failed += len(failed)
-        return Replies(number, first_sequence, slot, first_offset, replies, failed)
 
     def _judge(self, error: BaseException, command: Command) -> tuple[bytes, BaseException | None]:
         """What a command that raised comes to: its reply, or the error that is its reply.
@@ -234,8 +315,8 @@ class Applier:
             raise error from None
         try:
             reply = self._machine.apply(self._state, command)
-            if type(reply) is not bytes:
-                raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
+            if type(reply) is not bytes or len(reply) > REPLY_BYTES_MAX:
+                raise TypeError(f"apply must return at most {REPLY_BYTES_MAX:,} bytes, not {type(reply).__name__}")
         except BaseException as again:
             return b"", again
         return reply, None
@@ -298,3 +379,14 @@ class Applier:
     def durable_through(self) -> Slot:
         """Where the state would stand after a crash now."""
         return self._store.durable_through
+
+
+def _comparable(outcome: Outcome) -> Outcome:
+    """What replicas must agree on: of a failed command that it failed, and not its error's text."""
+    message = outcome.message
+    if type(message) is not Replies or not message.failed:
+        return outcome
+    replies = list(message.replies)
+    for position in message.failed:
+        replies[position] = b""
+    return outcome._replace(message=msgspec.structs.replace(message, replies=replies))

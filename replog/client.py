@@ -81,7 +81,7 @@ _TRANSFER_RETRY_S = 0.02
 _WAIT_FOR_LINK_S = 0.002
 _QUERY_BYTES = 2**16
 """Reads that wait together travel in messages of about this size."""
-_COMMAND_ENVELOPE_BYTES = 64
+_COMMAND_ENVELOPE_BYTES = 80
 
 _NO_MEMBERS: tuple[tuple[int, str], ...] = ()
 _Reply = TypeVar("_Reply", Status, TransferAnswer)
@@ -569,7 +569,7 @@ class Client:
             case QueryAnswers():
                 self._on_answers(message)
             case SessionOpened():
-                self._session.on_opened(message.nonce, message.session)
+                self._session.on_opened(message.key, message.session)
                 self._has_work.set()
             case NotLeader():
                 self._on_not_leader(message)
@@ -577,7 +577,8 @@ class Client:
                 self._session.on_expired(message.session)
                 self._has_work.set()
             case SequenceGap():
-                self._session.on_gap(message.session, message.expected)
+                if self._session.on_gap(message):
+                    self._pause()
                 self._has_work.set()
             case SubmissionRefused():
                 self._on_refused(message)

@@ -1,17 +1,21 @@
 """What a node owes its clients: whose replies go where, which reads wait, who follows the log.
 
-Everything said to one client in a turn leaves as one frame, at the end of the turn. It decides nothing about the log:
-the node hands it what was applied, confirmed or refused. A client that does not take its answers is dropped; it comes
-back and asks again under the same numbers.
+Everything said to one client in a turn leaves at the end of the turn, as one frame if it is not much. What is much
+waits here, not yet encoded, and leaves frame by frame as the link takes it. It decides nothing about the log: the node
+hands it what was applied, confirmed or refused. A client that does not take its answers is dropped; it comes back and
+asks again under the same numbers.
+
+Answers to submissions go to the link that last showed the secret behind their session's key (``requests.admit``), so
+nobody can take them from another client.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import attrs
-import msgspec
 
 from .applier import Outcome
 from .codec import Kind, encode_frame
@@ -21,20 +25,19 @@ from .paxos.ballot import NodeId, Slot
 from .paxos.effects import ReadReady, Refusal
 from .paxos.messages import AcceptedSlot
 from .requests import (
-    CloseSession,
     Entries,
     Follow,
     LogEntry,
     NodeMessage,
     NotLeader,
-    OpenSession,
     Query,
     QueryAnswers,
     QueryRefused,
     Refused,
-    SessionOpened,
     Submission,
     Submit,
+    admit,
+    first_sequence_of,
 )
 
 FOLLOW_PIECE_SLOTS = 64
@@ -42,6 +45,10 @@ FOLLOW_PIECE_BYTES = 512 * 1024
 ANSWERS_BYTES_MAX = 4 * 2**20
 """Answers to reads that wait on one link; the rest is asked for when they have been taken."""
 ANSWER_BYTES_MAX = 32 * 2**20
+FRAME_BYTES = 4 * 2**20
+"""A frame to a client ends when it has grown to this."""
+_MESSAGE_BYTES = 64
+"""About what a message weighs beside what it carries."""
 
 REASONS = {
     Refusal.OVERLOADED: "the leader's queue is full; send less at a time",
@@ -49,8 +56,6 @@ REASONS = {
     Refusal.STORAGE_FULL: "the leader's disk is nearly full and takes no new commands; make room on it",
     Refusal.NOT_LEADER: "this node does not lead",
 }
-
-_submission_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
 
 Answer = Callable[[bytes], bytes]
 ReadLog = Callable[[Slot, Slot, int, int], list[AcceptedSlot]]
@@ -86,15 +91,43 @@ class _Due:
     answered: int = 0
 
 
+class _Outbox:
+    """What one client has still to be sent, and about how many bytes that is."""
+
+    __slots__ = ("messages", "waiting_bytes")
+
+    def __init__(self) -> None:
+        self.messages: deque[tuple[NodeMessage, int]] = deque()
+        self.waiting_bytes = 0
+
+    def put(self, message: NodeMessage, weight_bytes: int) -> None:
+        self.messages.append((message, weight_bytes))
+        self.waiting_bytes += weight_bytes
+
+    def take_frame(self) -> list[NodeMessage]:
+        """Some of it, from the front."""
+        if self.waiting_bytes <= FRAME_BYTES:
+            frame = [message for message, _ in self.messages]
+            self.messages.clear()
+            self.waiting_bytes = 0
+            return frame
+        frame, frame_bytes = [], 0
+        while self.messages and frame_bytes < FRAME_BYTES:
+            message, weight_bytes = self.messages.popleft()
+            frame.append(message)
+            frame_bytes += weight_bytes
+        self.waiting_bytes -= frame_bytes
+        return frame
+
+
 class ClientDesk:
     """All clients of one node; every call is synchronous and on the event loop's thread."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._routes: dict[int, Link] = {}
-        self._sessions: dict[Link, set[int]] = {}
-        self._nonces: dict[bytes, Link] = {}
-        self._out: dict[Link, list[NodeMessage]] = {}
+        self._routes: dict[bytes, Link] = {}
+        self._keys: dict[Link, set[bytes]] = {}
+        self._out: dict[Link, _Outbox] = {}
         self._told_not_leader: set[Link] = set()
         self._reads: dict[int, tuple[Link, Query]] = {}
         self._reads_waiting: list[ReadReady] = []
@@ -108,21 +141,20 @@ class ClientDesk:
 
     @property
     def links(self) -> Iterable[Link]:
-        return self._sessions
+        return self._keys
 
     @property
     def has_one_client(self) -> bool:
-        return len(self._sessions) == 1
+        return len(self._keys) == 1
 
     def open(self, link: Link) -> None:
-        self._sessions[link] = set()
+        self._keys[link] = set()
 
     def close(self, link: Link) -> None:
         """Forget a client; what it asked for may still happen, and nobody is told here."""
-        for session in self._sessions.pop(link, ()):
-            if self._routes.get(session) is link:
-                del self._routes[session]
-        self._nonces = {nonce: other for nonce, other in self._nonces.items() if other is not link}
+        for key in self._keys.pop(link, ()):
+            if self._routes.get(key) is link:
+                del self._routes[key]
         self._out.pop(link, None)
         self._told_not_leader.discard(link)
         self._following.pop(link, None)
@@ -131,7 +163,7 @@ class ClientDesk:
     def idle_links(self, before_s: float, now_s: float) -> list[Link]:
         """Clients that have sent nothing since ``before_s``; to be asked now and then."""
         idle: list[Link] = []
-        for link in self._sessions:
+        for link in self._keys:
             seen, since_s = self._heard.get(link, (-1, now_s))
             if link.bytes_received != seen:
                 self._heard[link] = (link.bytes_received, now_s)
@@ -141,67 +173,71 @@ class ClientDesk:
 
     # --- saying ---
 
-    def say(self, link: Link, message: NodeMessage) -> None:
-        """Put a message into this turn's frame."""
-        if link in self._sessions:
-            self._out.setdefault(link, []).append(message)
+    def say(self, link: Link, message: NodeMessage, weight_bytes: int = 0) -> None:
+        """Put a message behind everything else for this client; ``weight_bytes``: of what it carries, if much."""
+        if link not in self._keys:
+            return
+        outbox = self._out.get(link)
+        if outbox is None:
+            outbox = self._out[link] = _Outbox()
+        if outbox.waiting_bytes + link.unsent_bytes > link.write_buffer_bytes_max:
+            link.close()
+        else:
+            outbox.put(message, weight_bytes + _MESSAGE_BYTES)
 
     def send(self) -> None:
-        """One frame a client, with everything this turn has for it."""
-        if not self._out:
-            return
-        out, self._out = self._out, {}
-        for link, messages in out.items():
-            if not link.write(encode_frame(Kind.NODE, messages)):
-                link.close()
+        """Everything this turn has for each client, as far as its link takes it; the rest when it is drained."""
+        for link in list(self._out):
+            outbox = self._out[link]
+            while outbox.messages and not link.unsent_bytes and not link.is_closed:
+                if not link.write(encode_frame(Kind.NODE, outbox.take_frame())):
+                    link.close()
+            if not outbox.messages or link.is_closed:
+                del self._out[link]
 
     # --- submissions ---
 
-    def on_submit(self, link: Link, message: Submit, refusal: Refusal | None) -> None:
+    def admit(self, link: Link, message: Submit) -> Submission | None:
+        """The submission, if this client may have it proposed; otherwise it is told why not."""
+        submission = admit(message)
+        if not isinstance(submission, Refused):
+            return submission
+        self.say(link, submission)
+        return None
+
+    def on_submit(self, link: Link, message: Submit, submission: Submission, refusal: Refusal | None) -> None:
         """A submission was handed to the proposer, which took it (None) or refused it."""
         if refusal is None:
-            self._route(link, message)
+            keys = self._keys.get(link)
+            if keys is not None and self._routes.get(submission.key) is not link:
+                self._routes[submission.key] = link
+                keys.add(submission.key)
         elif refusal is Refusal.NOT_LEADER:
             self.say_not_leader(link)
         else:
-            first_sequence = _first_sequence(message.submission)
-            self.say(link, Refused(message.session, first_sequence, refusal.value, REASONS[refusal]))
-
-    def _route(self, link: Link, message: Submit) -> None:
-        session = message.session
-        if session:
-            if self._routes.get(session) is not link:
-                self._routes[session] = link
-                self._sessions[link].add(session)
-            return
-        submission = _decode(message.submission)
-        if isinstance(submission, OpenSession):
-            self._nonces[submission.nonce] = link
-        elif not isinstance(submission, CloseSession):
-            self.say(link, Refused(0, 0, "malformed", "these bytes are no submission of this version"))
+            self.say(link, Refused(message.session, first_sequence_of(submission), refusal.value, REASONS[refusal]))
 
     def on_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """What applying a slot told whom; most of it concerns nobody who is connected here."""
-        for outcome in outcomes:
-            if isinstance(outcome, SessionOpened):
-                link = self._nonces.pop(outcome.nonce, None)
-            else:
-                link = self._routes.get(outcome.session)
+        routes = self._routes
+        for key, message, weight_bytes in outcomes:
+            link = routes.get(key)
             if link is not None:
-                self.say(link, outcome)
+                self.say(link, message, weight_bytes)
 
     # --- leadership ---
 
     def say_not_leader(self, link: Link) -> None:
         """Once a turn, however many submissions it sent."""
         self._told_not_leader.add(link)
-        if not any(type(message) is NotLeader for message in self._out.get(link, ())):
+        outbox = self._out.get(link)
+        if outbox is None or not any(type(message) is NotLeader for message, _ in outbox.messages):
             self.say(link, NotLeader(*self._book.leader_address()))
 
     def on_stepped_down(self) -> None:
         """Whoever sent something here has to look for its answer elsewhere."""
-        for link, sessions in self._sessions.items():
-            if sessions or link in self._nonces.values():
+        for link, keys in self._keys.items():
+            if keys:
                 self.say_not_leader(link)
 
     def on_leader_changed(self) -> None:
@@ -245,7 +281,7 @@ class ClientDesk:
         due, self._reads_due = self._reads_due, []
         is_more = False
         for asked in due:
-            if asked.link not in self._sessions:
+            if asked.link not in self._keys:
                 continue
             self._answer(asked, answer)
             if asked.answered < len(asked.message.requests):
@@ -288,7 +324,8 @@ class ClientDesk:
         if answers:
             asked.answered += len(answers)
             self._answer_bytes[link] = ANSWERS_BYTES_MAX - link.unsent_bytes - room_bytes
-            self.say(link, QueryAnswers(message.first_id + first, self._book.applied_through, answers, failed))
+            told = QueryAnswers(message.first_id + first, self._book.applied_through, answers, failed)
+            self.say(link, told, sum(map(len, answers)))
 
     # --- the log itself ---
 
@@ -317,20 +354,9 @@ class ClientDesk:
                 continue
             records = read_log(following.next_slot, last, FOLLOW_PIECE_SLOTS, FOLLOW_PIECE_BYTES)
             if records:
-                self.say(link, Entries([LogEntry(record.slot, record.value) for record in records]))
+                entries = [LogEntry(record.slot, record.value) for record in records]
+                self.say(link, Entries(entries), sum(len(entry.value) for entry in entries))
                 following.credit -= len(records)
                 following.next_slot = Slot(records[-1].slot + 1)
                 is_more = is_more or following.next_slot <= last
         return is_more
-
-
-def _decode(data: bytes) -> Submission | None:
-    try:
-        return _submission_decoder.decode(data)
-    except (msgspec.DecodeError, ValueError):
-        return None
-
-
-def _first_sequence(data: bytes) -> int:
-    submission = _decode(data)
-    return getattr(submission, "first_sequence", 0)

@@ -8,7 +8,9 @@ Refusals. A leader that refuses a submission has not put it into the log, and si
 it can run either. If it had never been sent anywhere else, it and everything behind it was definitely not done: the
 session is closed as soon as what came before it is answered, and the rest moves to a new one. A call of which a part
 was taken does not move, since that part would run twice. What had been sent elsewhere keeps its numbers and is sent
-again after a pause.
+again after a pause. A refusal that is a defect of this client ends the session, since nothing of it can be trusted.
+
+The session is whose secret it is (``requests``); each session has a new one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import NamedTuple
 import msgspec
 from trio.lowlevel import Abort
 
+from . import errors
 from .errors import (
     CommandFailed,
     CommandTooLarge,
@@ -30,16 +33,32 @@ from .errors import (
     StorageFull,
 )
 from .parking import Parked
-from .requests import CloseSession, Commands, OpenSession, Refused, Replies, Submission, Submit
+from .requests import (
+    CloseSession,
+    Commands,
+    OpenSession,
+    Refused,
+    Replies,
+    SequenceGap,
+    Submission,
+    Submit,
+    session_key,
+)
 
 IN_FLIGHT_COMMANDS_MAX = 16_384
 IN_FLIGHT_BYTES_MAX = 8 * 2**20
 WAITING_COMMANDS_MAX = 262_144
 SUBMISSION_COMMANDS_MAX = 4_096
 _PAYLOAD_OVERHEAD_BYTES = 5
-_ENVELOPE_BYTES = 40
+_ENVELOPE_BYTES = 60
 
-_FINAL_REFUSALS: dict[str, type[ReplogError]] = {"storage_full": StorageFull, "too_large": CommandTooLarge}
+_DEFECTS = frozenset({"malformed", "not_yours"})
+"""What a sound client is never told."""
+_FINAL_REFUSALS: dict[str, type[ReplogError]] = {
+    "storage_full": StorageFull,
+    "too_large": CommandTooLarge,
+    **dict.fromkeys(_DEFECTS, errors.Refused),
+}
 """Waiting does not help against these."""
 
 _encoder = msgspec.msgpack.Encoder()
@@ -85,19 +104,23 @@ class ClientSession:
     Parameters
     ----------
     wake: called with each call that is over.
-    new_nonce: makes 16 random bytes.
+    new_secret: makes 16 random bytes.
     """
 
-    def __init__(self, wake: Callable[[Call], None], new_nonce: Callable[[], bytes]) -> None:
+    def __init__(self, wake: Callable[[Call], None], new_secret: Callable[[], bytes]) -> None:
         self._wake = wake
-        self._new_nonce = new_nonce
+        self._new_secret = new_secret
         self._waiting: deque[Call] = deque()
         self._waiting_commands = 0
         self._pending: dict[int, Call] = {}
         self._pending_bytes = 0
         self._sent_before: set[int] = set()
         self._resend_from = 0
-        self._nonce = b""
+        self._resent_from = 0
+        self._resent_at = 0
+        """What was acknowledged below when something was last sent again."""
+        self._secret = b""
+        self._key = b""
         self._is_opening = False
         self._is_rolling_over = False
         self.number = 0
@@ -130,7 +153,7 @@ class ClientSession:
     def take_submissions(self) -> Iterator[Submit]:
         """What may be sent now: an opening, or commands that wait, as far as the window allows."""
         if self._resend_from:
-            yield from self.resend(self._resend_from)
+            yield from self._resend_gap()
         if self._is_rolling_over and not self._pending:
             yield self.closing()
             self._forget_session()
@@ -158,13 +181,21 @@ class ClientSession:
             payloads += call.payloads
         yield from self._submissions(first, payloads, acknowledged_below)
 
+    def _resend_gap(self) -> Iterator[Submit]:
+        """What a node asked for, unless it has been answered by now: then what came behind it was as well, or is asked
+        for again."""
+        gap, self._resend_from = self._resend_from, 0
+        if gap in self._pending:
+            self._resent_from = gap
+            yield from self.resend(gap)
+
     def resend(self, from_sequence: int = 0) -> Iterator[Submit]:
         """Everything unanswered (from a number on), under its old numbers; or the opening once more."""
         self._is_opening = False
         self._resend_from = 0
         if not self._pending:
             return
-        first = next(iter(self._pending))
+        first = self._resent_at = next(iter(self._pending))
         run_first, run, expected = 0, list[bytes](), 0
         for sequence, call in self._pending.items():
             if sequence < from_sequence:
@@ -183,12 +214,14 @@ class ClientSession:
 
     def closing(self) -> Submit:
         """Ends the session, so that the log need not remember it."""
-        return Submit(0, _encoder.encode(CloseSession(self.number)))
+        return Submit(0, _encoder.encode(CloseSession(self.number, self._key)), self._secret)
 
     def _opening(self) -> Submit:
         self._is_opening = True
-        self._nonce = self._nonce or self._new_nonce()
-        return Submit(0, _encoder.encode(OpenSession(self._nonce)))
+        if not self._secret:
+            self._secret = self._new_secret()
+            self._key = session_key(self._secret)
+        return Submit(0, _encoder.encode(OpenSession(self._key)), self._secret)
 
     def _submissions(self, first: int, payloads: list[bytes], acknowledged_below: int) -> Iterator[Submit]:
         """Cut into submissions that a leader takes."""
@@ -212,13 +245,13 @@ class ClientSession:
         yield self._submission(first, piece, acknowledged_below)
 
     def _submission(self, first: int, payloads: list[bytes], acknowledged_below: int) -> Submit:
-        submission: Submission = Commands(self.number, first, acknowledged_below, payloads)
-        return Submit(self.number, _encoder.encode(submission))
+        submission: Submission = Commands(self.number, first, acknowledged_below, payloads, self._key)
+        return Submit(self.number, _encoder.encode(submission), self._secret)
 
     # --- what comes back ---
 
-    def on_opened(self, nonce: bytes, number: int) -> None:
-        if nonce == self._nonce and not self.number:
+    def on_opened(self, key: bytes, number: int) -> None:
+        if key == self._key and not self.number:
             self.number = number
             self.next_sequence = 1
             self.sessions_opened += 1
@@ -247,10 +280,19 @@ class ClientSession:
         if self._sent_before:
             self._sent_before = {number for number in self._sent_before if number in pending}
 
-    def on_gap(self, number: int, expected: int) -> None:
-        """Something sent was lost on its way: it is sent again, once for all gaps that are told together."""
-        if number == self.number:
-            self._resend_from = min(self._resend_from or expected, expected)
+    def on_gap(self, message: SequenceGap) -> bool:
+        """Something sent was not run, for want of what came before it or of room: it is sent again.
+
+        Once for all that is told about what left before; each copy answered by another one would never end. True: the
+        same was sent again before, so there is still no room for it, and a pause comes first.
+        """
+        expected = message.expected
+        if message.session != self.number or expected not in self._pending:
+            return False
+        if message.acknowledged_below < self._resent_at:
+            return False
+        self._resend_from = min(self._resend_from or expected, expected)
+        return expected == self._resent_from
 
     def on_expired(self, number: int) -> None:
         """The log has forgotten the session: what was sent in it has an unknown outcome, the rest is sent anew."""
@@ -271,6 +313,10 @@ class ClientSession:
             return True
         if message.session != self.number:
             return False
+        if message.code in _DEFECTS:
+            self._end_pending(lambda: OutcomeUnknown(f"a node did not take the session's commands: {message.reason}"))
+            self._forget_session()
+            return True
         refused = [sequence for sequence in self._pending if sequence >= message.first_sequence]
         if any(sequence in self._sent_before for sequence in refused):
             self._resend_from = min(self._resend_from or refused[0], refused[0])
@@ -322,10 +368,12 @@ class ClientSession:
     def _forget_session(self) -> None:
         self.number = 0
         self.next_sequence = 1
-        self._nonce = b""
+        self._secret = b""
+        self._key = b""
         self._is_opening = False
         self._is_rolling_over = False
         self._resend_from = 0
+        self._resent_from = self._resent_at = 0
         self._sent_before.clear()
 
     def _end_pending(self, error: Callable[[], ReplogError]) -> None:

@@ -28,7 +28,7 @@ from .errors import ReplogError
 from .paxos.messages import Message
 from .requests import ClientMessage, NodeMessage
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FRAME_BYTES_MAX = 64 * 2**20
 """Hard upper limit of a payload; a link may set a smaller one."""
 HELLO_BYTES_MAX = 4096

@@ -194,5 +194,9 @@ async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIte
 
 
 def value_of(entry: LogEntry) -> SlotValue:
-    """What a slot of the log holds, decoded."""
+    """What a slot of the log holds, decoded.
+
+    Raises ``MalformedValue`` (``replog.paxos.values``) for bytes that are no value of this version; every replica skips
+    such a slot.
+    """
     return decode_value(entry.value)

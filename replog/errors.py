@@ -86,13 +86,10 @@ class StateDiverged(ReplogError):
     exit_code = 1
 
 
-ERROR_TEXT_BYTES_MAX = 1_000
-
-
-def error_text(error: BaseException) -> bytes:
+def error_text(error: BaseException, bytes_max: int = 1_000) -> bytes:
     """An exception of somebody else's code as a short UTF-8 text, whatever it is and whatever its ``__str__`` does."""
     try:
         words = f"{type(error).__name__}: {error}"
     except BaseException:
         words = f"{type(error).__name__}, which can't be printed"
-    return words[:ERROR_TEXT_BYTES_MAX].encode(errors="backslashreplace")[:ERROR_TEXT_BYTES_MAX]
+    return words[:bytes_max].encode(errors="backslashreplace")[:bytes_max]

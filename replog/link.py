@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -24,6 +24,10 @@ from .codec import FRAME_BYTES_MAX, FrameSplitter, Kind
 RECEIVE_BYTES = 256 * 1024
 SEND_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES_MAX = 32 * 2**20
+
+
+def _nobody() -> None:
+    """Nobody waits for a link to be drained."""
 
 
 class _Scratch(threading.local):
@@ -63,6 +67,8 @@ class Link:
         self._has_unsent = anyio.Event()
         self._is_drained = anyio.Event()
         self._is_drained.set()
+        self.on_drained: Callable[[], None] = _nobody
+        """Called when the socket has taken all that was kept: there may be more to say."""
         self.is_closed = False
         self.frames_dropped = 0
         self.bytes_sent = 0
@@ -80,6 +86,10 @@ class Link:
     @property
     def unsent_bytes(self) -> int:
         return self._unsent_bytes
+
+    @property
+    def write_buffer_bytes_max(self) -> int:
+        return self._write_buffer_bytes_max
 
     @property
     def is_inside_frame(self) -> bool:
@@ -128,6 +138,7 @@ class Link:
                 return
             self._has_unsent = anyio.Event()
             self._is_drained.set()
+            self.on_drained()
 
     async def _drain(self) -> None:
         while self._unsent and not self.is_closed:

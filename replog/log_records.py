@@ -23,7 +23,7 @@ from .paxos.membership import Membership
 from .paxos.messages import AcceptedSlot
 from .storage import Identity
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Of everything in ``log/``; another version is refused, never guessed at."""
 
 IDENTITY_KEY: Final = b"identity"

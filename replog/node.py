@@ -61,8 +61,8 @@ _WARNINGS = frozenset(
 )
 _BUSY_WORD_INTERVAL_S = 0.1
 LONE_COMMAND_BYTES = 512
-_ENVELOPE_BYTES = 64
-"""What a submission may add to its payloads: session, numbers and lengths."""
+_ENVELOPE_BYTES = 80
+"""What a submission may add to its payloads: session, numbers, lengths and key."""
 
 
 class DurableState(StateStore, Protocol):
@@ -492,6 +492,7 @@ class Node:
         self.put(self.replica.on_link_closed, peer)
 
     def on_client_opened(self, link: Link) -> None:
+        link.on_drained = self._wake
         self.desk.open(link)
 
     def on_client_closed(self, link: Link) -> None:
@@ -525,10 +526,14 @@ class Node:
                     self.desk.say(link, Pong(message.nonce))
 
     def _submit(self, link: Link, message: Submit) -> None:
-        refusal = self.replica.submit(message.submission)
         self.submissions += 1
+        submission = self.desk.admit(link, message)
+        if submission is None:
+            self.submissions_refused += 1
+            return
+        refusal = self.replica.submit(message.submission)
         self.submissions_refused += refusal is not None
-        self.desk.on_submit(link, message, refusal)
+        self.desk.on_submit(link, message, submission, refusal)
 
     def _query(self, link: Link, message: Query) -> None:
         if message.is_stale:

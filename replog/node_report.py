@@ -73,6 +73,7 @@ def _counters(node: Node) -> dict[str, int]:
         "submissions": node.submissions,
         "submissions_refused": node.submissions_refused,
         "submissions_malformed": applier.submissions_malformed,
+        "slots_malformed": applier.slots_malformed,
         "commands_applied": applier.commands_applied,
         "commands_failed": applier.commands_failed,
         "commands_repeated": applier.commands_repeated,

@@ -4,17 +4,36 @@ A submission leaves its client as bytes, stays opaque through leader, links and 
 every replica, by the Applier. All commands of one client that wait together are one submission, so between the two
 ends the work is per submission, not per command.
 
+Whose a session is. A client makes a secret of 16 random bytes and shows it with everything it submits; the log holds
+only the key that follows from it (``session_key``). The node that is asked compares the two before it proposes
+(``admit``), the Applier compares the key with the session's, and answers are sent to whoever showed the secret behind
+the key. So neither a session's id, which anybody can guess, nor the log, which anybody can follow, helps a stranger.
+
 Frames between client and node are one ``ClientMessage`` or ``NodeMessage`` each. A node tells a client's frame
 from a peer's by the hello that opened the link.
 """
 
 from __future__ import annotations
 
-import msgspec
+import hashlib
+import hmac
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta
+
+from .limits import KEY_BYTES, NUMBER_MAX, SUBMISSION_COMMANDS_MAX
 from .paxos.ballot import NodeId, Slot
 
+Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
+
 # --- inside a slot: submissions --------------------------------------------------------------------------
+
+
+def session_key(secret: bytes) -> bytes:
+    """The key of the session whose client holds this secret."""
+    return hashlib.blake2b(secret, digest_size=KEY_BYTES, person=b"replog session").digest()
 
 
 class Commands(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=0):
@@ -26,36 +45,79 @@ class Commands(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=0):
     first_sequence: sequence number of ``payloads[0]``; numbers start at 1 and have no gaps.
     acknowledged_below: the client has the replies to every sequence number below this one, so they may go.
     payloads: the commands, opaque to everything but the state machine.
+    key: the session's key.
     """
 
-    session: int
-    first_sequence: int
-    acknowledged_below: int
-    payloads: list[bytes]
+    session: Number
+    first_sequence: Annotated[int, Meta(ge=1, le=NUMBER_MAX)]
+    acknowledged_below: Number
+    payloads: Annotated[list[bytes], Meta(min_length=1, max_length=SUBMISSION_COMMANDS_MAX)]
+    key: Key
 
 
 class OpenSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
-    """Opens a session; ``nonce`` (16 random bytes of the client) routes the answer and makes a retry harmless."""
+    """Opens the session of a key. One that is open already is answered with its id, so a retry is harmless."""
 
-    nonce: bytes
+    key: Key
 
 
 class CloseSession(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     """Ends a session and lets go of what is kept for it."""
 
-    session: int
+    session: Number
+    key: Key
 
 
 Submission = Commands | OpenSession | CloseSession
+
+
+class MalformedSubmission(Exception):
+    """Bytes that are no submission of this version."""
+
+
+_submission_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
+_SUBMISSION_STARTS = frozenset({b"\x96\x00", b"\x92\x01", b"\x93\x02"})
+"""An array of exactly the fields that its tag has, and the tag."""
+
+
+def decode_submission(data: bytes) -> Submission:
+    """The submission that these bytes are; the verdict depends on the bytes alone.
+
+    The decoder skips fields that it does not know, however deep they are nested, for which it needs the interpreter's
+    stack: there the verdict would depend on who asks. So the number of fields is looked at first. What is left has no
+    room for nesting, and every number and length its limit.
+
+    Raises ``MalformedSubmission`` and nothing else.
+    """
+    if data[:2] not in _SUBMISSION_STARTS:
+        raise MalformedSubmission("it does not begin as a submission of this version does")
+    try:
+        return _submission_decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise MalformedSubmission(str(error)) from error
+
 
 # --- client to node ---------------------------------------------------------------------------------------
 
 
 class Submit(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=20):
-    """One submission, already encoded. ``session`` (0 for OpenSession) says whose replies this link wants."""
+    """One submission, already encoded.
+
+    Parameters
+    ----------
+    session: comes back in a refusal (0: of what stands before or behind a session's commands).
+    secret: whose key the submission names; never printed, logged or proposed.
+    """
 
     session: int
     submission: bytes
+    secret: Annotated[bytes, Meta(max_length=KEY_BYTES)] = b""
+
+    def __repr__(self) -> str:
+        return f"Submit(session={self.session}, submission={self.submission!r}, secret=...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("session", self.session), ("submission", self.submission)]
 
 
 class Query(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=21):
@@ -109,7 +171,8 @@ class Replies(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=40):
     Parameters
     ----------
     slot, first_offset: where ``first_sequence`` stands in the log; the others follow it.
-    failed: positions in ``replies`` whose command raised in ``apply``; the reply is then the error's text.
+    failed: positions in ``replies`` whose command raised in ``apply``; the reply is then the error's text, which is
+        for people: it may differ between replicas.
     """
 
     session: int
@@ -121,21 +184,26 @@ class Replies(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=40):
 
 
 class SessionOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=41):
-    nonce: bytes
+    key: bytes
     session: int
 
 
 class SessionExpired(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=42):
-    """The session is unknown here: it expired, was closed, or never was. Nothing of it will be run."""
+    """There is no such session of that key: it expired, was closed, or never was. Nothing of it will be run."""
 
     session: int
 
 
 class SequenceGap(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=43):
-    """A submission skipped ``expected``; it was not run. The client sends again from there."""
+    """From ``expected`` on a submission was not run, and the client sends again from there.
+
+    It skipped that number, or as much as is kept for a session is unacknowledged, or the slot had no room left.
+    ``acknowledged_below`` is that of the submission: one that left before the client last sent again is no news.
+    """
 
     session: int
     expected: int
+    acknowledged_below: int
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=44):
@@ -145,7 +213,7 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=44):
     ----------
     session: as in the Submit.
     first_sequence: of the refused submission (0 where there is none).
-    code: ``overloaded``, ``too_large``, ``storage_full``, ``malformed``.
+    code: ``overloaded``, ``too_large``, ``storage_full``; ``malformed`` and ``not_yours`` say the same everywhere.
     reason: one sentence for a person.
     """
 
@@ -235,3 +303,21 @@ NodeMessage = (
     | TransferAnswer
     | Pong
 )
+
+# --- the door ---------------------------------------------------------------------------------------------
+
+
+def admit(message: Submit) -> Submission | Refused:
+    """What a client may have proposed: a submission of this version, by whoever holds its secret."""
+    try:
+        submission = decode_submission(message.submission)
+    except MalformedSubmission as error:
+        return Refused(message.session, 0, "malformed", f"these bytes are no submission of this version: {error}")
+    if not hmac.compare_digest(session_key(message.secret), submission.key):
+        return Refused(message.session, 0, "not_yours", "the secret is not the one behind the session's key")
+    return submission
+
+
+def first_sequence_of(submission: Submission) -> int:
+    """As in ``Refused``."""
+    return submission.first_sequence if isinstance(submission, Commands) else 0

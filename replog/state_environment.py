@@ -42,7 +42,7 @@ LOCK_FILE: Final = "lock.mdb"
 INCOMING_FOLDER: Final = "incoming"
 FRESH_FOLDER: Final = "fresh"
 POSITION_KEY: Final = b"position"
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 SCRUB_ROWS: Final = 1024
 """Rows verified at a time: a few milliseconds of the worker's thread."""

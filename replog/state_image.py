@@ -35,7 +35,7 @@ from .state_environment import POSITION_KEY, StateEnvironment, decode_position
 from .state_overlay import Row
 from .state_rows import TREE_NAMES, first_damaged
 
-STREAM_VERSION: Final = 2
+STREAM_VERSION: Final = 3
 FRAME_BYTES: Final = 256 * 1024
 """A frame is closed when its rows reach this size; a row is never split, so a large value makes a large frame."""
 _ROW_BYTES: Final = 8

@@ -34,13 +34,17 @@ def entry_fields(slot: int, value: bytes) -> dict[str, Any]:
     return fields
 
 
-def _decode(value: bytes) -> SlotValue:
-    from replog.paxos.values import decode_value
+def _decode(value: bytes) -> SlotValue | None:
+    """None: the bytes are no value of this version; every replica skips such a slot."""
+    from replog.paxos.values import MalformedValue, decode_value
 
-    return decode_value(value)
+    try:
+        return decode_value(value)
+    except MalformedValue:
+        return None
 
 
-def _kind(value: SlotValue) -> str:
+def _kind(value: SlotValue | None) -> str:
     from replog.paxos.membership import Membership
     from replog.paxos.values import Batch, NoOp
 
@@ -51,11 +55,13 @@ def _kind(value: SlotValue) -> str:
             return "batch"
         case Membership():
             return "membership"
+        case None:
+            return "malformed"
         case _:
             assert_never(value)
 
 
-def _time(value: SlotValue) -> str:
+def _time(value: SlotValue | None) -> str:
     """Log time; only a batch has one."""
     time_ms = getattr(value, "time_ms", None)
     if time_ms is None:
@@ -64,7 +70,7 @@ def _time(value: SlotValue) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _summary(value: SlotValue, size: int) -> str:
+def _summary(value: SlotValue | None, size: int) -> str:
     from replog.paxos.membership import Membership
     from replog.paxos.values import Batch
 
@@ -86,13 +92,11 @@ def _batch_summary(batch: Batch, size: int) -> str:
 
 def _submission(data: bytes) -> dict[str, Any]:
     """A client's submission; bytes that are none are shown as such, because the log holds them all the same."""
-    import msgspec
-
-    from replog.requests import CloseSession, Commands, OpenSession, Submission
+    from replog.requests import CloseSession, Commands, MalformedSubmission, OpenSession, decode_submission
 
     try:
-        submission = msgspec.msgpack.decode(data, type=Submission)
-    except msgspec.DecodeError:
+        submission = decode_submission(data)
+    except MalformedSubmission:
         return {"kind": "malformed", "bytes": data}
     match submission:
         case Commands():
@@ -103,7 +107,7 @@ def _submission(data: bytes) -> dict[str, Any]:
                 "payloads": submission.payloads,
             }
         case OpenSession():
-            return {"kind": "open_session", "nonce": submission.nonce}
+            return {"kind": "open_session", "key": submission.key}
         case CloseSession():
             return {"kind": "close_session", "session": submission.session}
         case _:

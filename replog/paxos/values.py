@@ -6,6 +6,8 @@ crc32c made over them, through the acceptors' disks to the Applier, which alone 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .membership import Membership
@@ -24,14 +26,22 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, tag=1):
     submissions: opaque submissions in order, each as it left its client.
     """
 
-    time_ms: int
+    time_ms: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
     submissions: list[bytes]
 
 
 SlotValue = NoOp | Batch | Membership
 
+
+class MalformedValue(Exception):
+    """Bytes that are no value of this version."""
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[SlotValue] = msgspec.msgpack.Decoder(SlotValue)
+_MEMBERSHIP_START = b"\x94\x02"
+_STARTS = frozenset({b"\x91\x00", b"\x93\x01", _MEMBERSHIP_START})
+"""An array of exactly the fields that its tag has, and the tag."""
 
 
 def encode_value(value: SlotValue) -> bytes:
@@ -39,12 +49,17 @@ def encode_value(value: SlotValue) -> bytes:
 
 
 def decode_value(data: bytes) -> SlotValue:
-    """Decode a chosen value.
+    """Decode a chosen value; the verdict depends on the bytes alone (see ``requests.decode_submission``).
 
-    Raises ``msgspec.DecodeError`` when the bytes are no value; their checksum has been verified before, so
-    that is a defect of the proposer, not of the disk.
+    Raises ``MalformedValue`` and nothing else. The bytes' checksum has been verified before, so they are what somebody
+    proposed: a forger, or a newer version. They are chosen all the same, and every replica does the same with them.
     """
-    return _decoder.decode(data)
+    if data[:2] not in _STARTS:
+        raise MalformedValue("it does not begin as a value of this version does")
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise MalformedValue(str(error)) from error
 
 
 NO_OP = encode_value(NoOp())
@@ -52,8 +67,11 @@ NO_OP = encode_value(NoOp())
 
 def decode_membership(data: bytes) -> Membership | None:
     """The Membership in a chosen value, or None: told by the tag, without decoding a batch."""
-    if len(data) < 2 or data[1] != 2:
+    if data[:2] != _MEMBERSHIP_START:
         return None
-    value = decode_value(data)
+    try:
+        value = decode_value(data)
+    except MalformedValue:
+        return None
     assert isinstance(value, Membership), type(value)
     return value

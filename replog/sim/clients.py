@@ -27,10 +27,12 @@ from ..requests import (
     SessionExpired,
     SessionOpened,
     Submit,
+    session_key,
 )
 from .history import Acknowledged, Answered, History, Place
 from .host import Host
 from .network import Network
+from .strangers import Stranger
 from .workload import Workload
 from .world import World
 
@@ -106,15 +108,17 @@ class Client:
         self._weather = weather
         self._random: random_module.Random = world.stream(f"client {number}")
         self._node = self._random.choice(sorted(hosts))
-        self._session = 0
-        self._nonce = self._random.randbytes(16)
-        self._next_sequence = 1
+        self.session = 0
+        self._secret = self._random.randbytes(16)
+        self.key = session_key(self._secret)
+        self.next_sequence = 1
         self._commands: deque[_Command] = deque()
         self._reads: dict[int, _Read] = {}
         self._command_number = 0
         self._read_number = 0
         self._quiet_since_s = 0.0
         self._is_resend_due = False
+        self._resent_at = 0
         self._patience_s = PATIENCE_MIN_S
 
     @property
@@ -142,7 +146,7 @@ class Client:
         self._world.after(self._random.expovariate(1.0 / self._weather.think_s), self._think)
         if self._random.random() < self._weather.read_rate:
             self._ask_read()
-        elif self._session:
+        elif self.session:
             self._ask_commands()
 
     def _ask_commands(self) -> None:
@@ -154,8 +158,8 @@ class Client:
         for _ in range(count):
             self._command_number += 1
             payload = self._workload.command(self._random, self.number, self._command_number)
-            fresh.append(_Command(self._next_sequence, payload, self._history.floor))
-            self._next_sequence += 1
+            fresh.append(_Command(self.next_sequence, payload, self._history.floor))
+            self.next_sequence += 1
         if not self._commands:
             self._quiet_since_s = self._world.now_s
         self._commands.extend(fresh)
@@ -163,12 +167,16 @@ class Client:
 
     def _submit(self, commands: list[_Command]) -> None:
         submission = Commands(
-            self._session, commands[0].sequence, self._commands[0].sequence, [one.payload for one in commands]
+            self.session,
+            commands[0].sequence,
+            self._commands[0].sequence,
+            [one.payload for one in commands],
+            self.key,
         )
-        self._send(Submit(self._session, _encoder.encode(submission)))
+        self._send(Submit(self.session, _encoder.encode(submission), self._secret))
 
     def _open_session(self) -> None:
-        self._send(Submit(0, _encoder.encode(OpenSession(self._nonce))))
+        self._send(Submit(0, _encoder.encode(OpenSession(self.key)), self._secret))
 
     def _ask_read(self) -> None:
         if len(self._reads) >= 2:
@@ -192,7 +200,7 @@ class Client:
         if host is None or not host.is_up or host.is_foreign:
             self._world.after(self._weather.delay_s, self._on_refused_link, node)
         elif isinstance(message, Submit):
-            host.on_submit(self.number, message, self._nonce)
+            host.on_submit(self.number, message)
         else:
             host.on_query(self.number, message)
 
@@ -213,7 +221,7 @@ class Client:
                 if message.code == "not_leader":
                     self._on_not_leader(node, NodeId(0))
             case SessionExpired():
-                self.count["client_session_expired"] += message.session == self._session
+                self.count["client_session_expired"] += message.session == self.session
                 self._on_expired(message)
             case SequenceGap():
                 self._on_gap(message)
@@ -223,12 +231,12 @@ class Client:
                 raise AssertionError(message)
 
     def _on_session(self, message: SessionOpened) -> None:
-        if message.nonce == self._nonce and not self._session:
-            self._session = message.session
-            self._next_sequence = 1
+        if message.key == self.key and not self.session:
+            self.session = message.session
+            self.next_sequence = 1
 
     def _on_replies(self, message: Replies) -> None:
-        if message.session != self._session:
+        if message.session != self.session:
             return
         last = message.first_sequence + len(message.replies) - 1
         while self._commands and message.first_sequence <= self._commands[0].sequence <= last:
@@ -239,7 +247,7 @@ class Client:
             self.answered += 1
             self._history.on_acknowledged(
                 Acknowledged(
-                    self._session,
+                    self.session,
                     command.sequence,
                     command.payload,
                     place,
@@ -277,29 +285,31 @@ class Client:
             self._resend_patiently()
 
     def _on_expired(self, message: SessionExpired) -> None:
-        if message.session != self._session:
+        if message.session != self.session:
             return
         self.count["client_outcome_unknown"] += len(self._commands)
         self._commands.clear()
-        self._session = 0
-        self._nonce = self._random.randbytes(16)
+        self._resent_at = 0
+        self.session = 0
+        self._secret = self._random.randbytes(16)
+        self.key = session_key(self._secret)
         self._open_session()
 
     def _on_gap(self, message: SequenceGap) -> None:
-        if message.session == self._session:
-            self._resend()
+        if message.session == self.session and message.acknowledged_below >= self._resent_at:
+            self._resend_in(self._weather.delay_s)
 
     # --- trying again ---
 
     def _watch(self) -> None:
         """Once a timeout: what has been quiet for too long is asked again, elsewhere."""
         self._world.after(self._weather.timeout_s * (0.5 + self._random.random()), self._watch)
-        if self._session and self._random.random() < self._weather.session_restart_rate and self.is_asking:
+        if self.session and self._random.random() < self._weather.session_restart_rate and self.is_asking:
             self.count["client_new_session"] += 1
-            self._on_expired(SessionExpired(self._session))
+            self._on_expired(SessionExpired(self.session))
             return
         is_quiet = self._world.now_s - self._quiet_since_s > self._weather.timeout_s
-        if (self._commands and is_quiet) or self._reads or not self._session:
+        if (self._commands and is_quiet) or self._reads or not self.session:
             self.count["client_timeout"] += 1
             if self._random.random() < 0.7:
                 self._go_to(self._other_node())
@@ -319,9 +329,10 @@ class Client:
     def _resend(self) -> None:
         self._is_resend_due = False
         self.count["client_retry"] += 1
-        if not self._session:
+        if not self.session:
             self._open_session()
         elif self._commands:
+            self._resent_at = self._commands[0].sequence
             self._submit(list(self._commands))
         for read in self._reads.values():
             self._send(Query(read.number, read.is_stale, [read.request]))
@@ -342,13 +353,17 @@ class ClientGroup:
         self._weather = weather
         self._random = world.stream("answers")
         self.clients: list[Client] = []
+        self.strangers: list[Stranger] = []
+        """Numbered behind the clients."""
 
     def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None:
         """An answer travels back; it may be lost on the way."""
         if self._weather.loss and self._random.random() < self._weather.loss:
             return
         delay_s = self._weather.delay_s * (0.5 + self._random.random())
-        self._world.after(delay_s, self.clients[client].receive, node, message)
+        everybody: list[Client | Stranger] = [*self.clients, *self.strangers]
+        receiver = everybody[client]
+        self._world.after(delay_s, receiver.receive, node, message)
 
     @property
     def is_idle(self) -> bool:

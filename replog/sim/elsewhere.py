@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import struct
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from ..applier import Applier
 from ..memory_state_store import MemoryStateStore
 from ..paxos.ballot import Slot
 from ..sessions import SessionOptions
-from .workload import load_workload
+from .workload import Unsteady, load_workload
 
 HASH_SEEDS = ("1", "2")
 _LENGTH = struct.Struct(">I")
@@ -93,7 +94,8 @@ def _read(stream: IO[bytes]) -> bytes | None:
 
 
 def _replay(log: _Log) -> list[bytes]:
-    applier = Applier(load_workload(log.state_machine).machine(), MemoryStateStore(), SessionOptions(**log.sessions))
+    machine = Unsteady(load_workload(log.state_machine).machine(), random.Random(0), rate=0.0)
+    applier = Applier(machine, MemoryStateStore(), SessionOptions(**log.sessions))
     digests: list[bytes] = []
     for slot, value in enumerate(log.values, 1):
         applier.apply(Slot(slot), value)

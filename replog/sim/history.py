@@ -51,6 +51,8 @@ class History:
     def __init__(self) -> None:
         self.acknowledged: list[Acknowledged] = []
         self.answered: list[Answered] = []
+        self.forged: set[bytes] = set()
+        """Commands that strangers sent under somebody else's session."""
         self._highest: Place = (0, 0)
 
     @property
@@ -69,6 +71,10 @@ class History:
             )
         self._highest = max(self._highest, operation.place)
         self.acknowledged.append(operation)
+
+    def on_forged(self, payload: bytes) -> None:
+        """A command that must never run."""
+        self.forged.add(payload)
 
     def on_answered(self, read: Answered, floor: Place | None) -> None:
         """A read ended; ``floor`` is None for a stale one."""
@@ -120,11 +126,10 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
         if value is None:
             found.append(Violation("no gaps", f"slot {slot} was never released, slot {protocol.chosen_through} was"))
             break
-        for outcome in applier.apply(slot, value):
-            if isinstance(outcome, Replies) and outcome.slot == slot:
-                for position, reply in enumerate(outcome.replies):
-                    is_failed = position in outcome.failed
-                    replies[slot, outcome.first_offset + position] = (b"" if is_failed else reply, is_failed)
+        for _, told, _ in applier.apply(slot, value):
+            if isinstance(told, Replies) and told.slot == slot:
+                for position, reply in enumerate(told.replies):
+                    replies[slot, told.first_offset + position] = _comparable(reply, position in told.failed)
         digest, _ = protocol.digests.get(slot, (applier.digest, None))
         if digest != applier.digest:
             found.append(Violation("equal digest", f"the replay of the log differs after slot {slot}"))
@@ -136,13 +141,17 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
         ]
     found += [Violation("exactly once", f"{payload!r} ran twice") for payload in machine.doubled]
     found += [
+        Violation("strangers", f"{payload!r} ran in somebody else's session")
+        for payload in sorted(history.forged & machine.seen)
+    ]
+    found += [
         Violation(
             "nothing acknowledged is lost",
             f"{operation.payload!r} was answered {operation.reply!r} at {operation.place}; the log says "
             f"{replies.get(operation.place, 'nothing')!r}",
         )
         for operation in history.acknowledged
-        if replies.get(operation.place) != (b"" if operation.is_failed else operation.reply, operation.is_failed)
+        if replies.get(operation.place) != _comparable(operation.reply, operation.is_failed)
     ]
     places: dict[tuple[int, int], Place] = {}
     for operation in history.acknowledged:
@@ -151,3 +160,8 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
             found.append(Violation("exactly once", f"{operation.payload!r} was answered at two places"))
     found += [Violation("state machine", sentence) for sentence in applier.violations()]
     return found
+
+
+def _comparable(reply: bytes, is_failed: bool) -> tuple[bytes, bool]:
+    """An error's text may differ between replicas; that there was one may not."""
+    return (b"" if is_failed else reply), is_failed

@@ -33,8 +33,9 @@ from ..requests import (
     QueryRefused,
     Refused,
     Replies,
-    SessionOpened,
     Submit,
+    admit,
+    first_sequence_of,
 )
 from ..sessions import SessionOptions
 from ..state_machine import StateMachine
@@ -133,10 +134,9 @@ class Host:
         self._applier = Applier(self._machine(), self._store, options.sessions)
 
     def _machine(self) -> StateMachine:
-        """A fresh machine, with or without a process that is short of memory now and then."""
-        rate = self._options.memory_lack_rate
-        self._unsteady = Unsteady(self._workload.machine(), self._stack, rate) if rate else None
-        return self._unsteady or self._workload.machine()
+        """A fresh machine, in a process that is short of memory now and then or is not."""
+        self._unsteady = Unsteady(self._workload.machine(), self._stack, self._options.memory_lack_rate)
+        return self._unsteady
 
     # --- life and death ---
 
@@ -192,8 +192,7 @@ class Host:
         self._reads_waiting: list[tuple[Slot, tuple[int, ...]]] = []
         self._reads: dict[int, tuple[int, Query]] = {}
         self._next_read_id = 0
-        self._routes: dict[int, int] = {}
-        self._nonces: dict[bytes, int] = {}
+        self._routes: dict[bytes, int] = {}
         self._asked: set[int] = set()
         self._image: MemoryImage | None = None
         self._image_used_at_s = 0.0
@@ -482,50 +481,45 @@ class Host:
         outcomes: list[Outcome] = _from_deeper(depth, self._applier.apply, slot, value)
         if self._applier.misuse:
             raise ViolationFound(Violation("state machine", f"apply uses its state wrongly: {self._applier.misuse}"))
-        if self._unsteady is not None and self._unsteady.moments:
+        if self._unsteady.moments:
             self.count["memory_lack"] += self._unsteady.moments
             self._unsteady.moments = 0
         self.commands_applied += self._applier.commands_applied - before
         self.commands_failed += self._applier.commands_failed - failed_before
         self._checker.on_applied(self.node, slot, self._applier.digest)
         for outcome in outcomes:
-            if isinstance(outcome, SessionOpened):
-                client = self._nonces.pop(outcome.nonce, None)
-                if client is not None:
-                    self._routes[outcome.session] = client
-            else:
-                client = self._routes.get(outcome.session)
+            client = self._routes.get(outcome.key)
             if client is not None:
-                if isinstance(outcome, Replies):
+                if isinstance(outcome.message, Replies):
                     self._asked.discard(client)
-                self._clients.deliver(client, self.node, outcome)
+                self._clients.deliver(client, self.node, outcome.message)
 
     def violations(self) -> list[str]:
         return self._applier.violations()
 
     # --- clients ---
 
-    def on_submit(self, client: int, message: Submit, nonce: bytes = b"") -> None:
-        """A client's submission, opaque but for whose it is."""
-        if message.session:
-            self._routes[message.session] = client
-        elif nonce:
-            self._nonces[nonce] = client
+    def on_submit(self, client: int, message: Submit) -> None:
+        """A client's submission, if it may have it proposed."""
+        submission = admit(message)
+        if isinstance(submission, Refused):
+            self._clients.deliver(client, self.node, submission)
+            return
+        self._routes[submission.key] = client
         self._asked.add(client)
+        first_sequence = first_sequence_of(submission)
 
         def step(replica: Replica) -> None:
             refusal = replica.submit(message.submission)
             if refusal is not None:
-                self._refuse(client, message, refusal)
+                self._refuse(client, Refused(message.session, first_sequence, refusal.value, "the node refused it"))
 
         self.put(step)
 
-    def _refuse(self, client: int, message: Submit, refusal: Refusal) -> None:
+    def _refuse(self, client: int, refused: Refused) -> None:
         self._asked.discard(client)
-        if refusal is Refusal.NOT_LEADER:
-            self._clients.deliver(client, self.node, self._not_leader())
-        else:
-            self._clients.deliver(client, self.node, Refused(message.session, 0, refusal.value, "the node refused it"))
+        is_led = refused.code != Refusal.NOT_LEADER.value
+        self._clients.deliver(client, self.node, refused if is_led else self._not_leader())
 
     def _not_leader(self) -> NotLeader:
         leader = self.replica.leader if self.replica is not None else None

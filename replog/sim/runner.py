@@ -26,6 +26,7 @@ from .faults import Faults
 from .history import History, judge
 from .host import Host, HostOptions
 from .network import Network, Weather
+from .strangers import Stranger
 from .workload import Workload, load_workload
 from .world import Trace, World
 
@@ -108,6 +109,7 @@ class Simulation:
             sessions=SessionOptions(
                 sessions_max=draw.choice((3, 6, 1000)),
                 session_idle_max_s=draw.choice((1, 60, 3600)),
+                replies_kept_max=draw.choice((1, 3, 65_536)),
                 digest_interval_slots=draw.choice((1, 16)),
             ),
             flush_interval_s=draw.choice((0.02, 0.2)),
@@ -155,6 +157,11 @@ class Simulation:
             Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
             for number in range(draw.randint(2, 4))
         ]
+        count = len(self.group.clients)
+        self.group.strangers = [
+            Stranger(number, self.world, self.hosts, self.history, self.group.clients, mean_gap_s=0.1)
+            for number in range(count, count + draw.choice((0, 0, 1)))
+        ]
         self._healed = set(self.membership.members)
         self.faults = Faults(self.world, self.network, self.hosts, self.membership)
 
@@ -164,6 +171,8 @@ class Simulation:
             host.start()
         for client in self.group.clients:
             client.start()
+        for stranger in self.group.strangers:
+            stranger.start()
         self.faults.start()
         self.faults.revive()
         self.world.run(60.0, steps_max=self._steps)
@@ -223,6 +232,8 @@ class Simulation:
             faults += host.count
         for client in self.group.clients:
             faults += client.count
+        for stranger in self.group.strangers:
+            faults += stranger.count
         faults["clock_skew"] = sum(host.clock_rate != 1.0 for host in self.hosts.values())
         return SeedResult(
             seed=self.world.seed,

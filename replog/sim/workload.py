@@ -36,10 +36,14 @@ class Workload(Protocol):
 class Register(StateMachine):
     """Named registers that remember everything ever written to them: a command run twice shows."""
 
+    def __init__(self) -> None:
+        self._failures = 0
+
     def apply(self, state: State, command: Command) -> bytes:
         if command.payload.startswith(b"!"):
             state.put(b"spoiled", command.payload)
-            raise ValueError("a command that raises leaves nothing behind")
+            self._failures += 1  # begins anew with each process, so the texts differ between replicas
+            raise ValueError("a command that raises leaves nothing behind" + "!" * self._failures)
         if command.payload.startswith(b"?"):
             return self._exit(state)
         if command.payload.startswith(b"["):
@@ -101,6 +105,9 @@ class RegisterWorkload:
 class Unsteady(StateMachine):
     """A machine in a process that has no memory for a moment now and then, which must not show in what it answers.
 
+    The simulator runs every machine behind one call more, here and wherever it replays a log: so that all of them have
+    the same stack below them.
+
     Parameters
     ----------
     rate: of commands that meet such a moment; the next try never does.
@@ -114,7 +121,7 @@ class Unsteady(StateMachine):
         self.moments = 0
 
     def apply(self, state: State, command: Command) -> bytes:
-        if not self._is_again and self._random.random() < self._rate:
+        if self._rate and not self._is_again and self._random.random() < self._rate:
             self._is_again = True
             self.moments += 1
             state.put(b"spoiled", b"before the memory was gone")

@@ -11,12 +11,12 @@ from replog.applier import Applier
 from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Slot
 from replog.paxos.values import Batch, encode_value
-from replog.requests import Commands, OpenSession, Replies, SessionOpened
+from replog.requests import Commands, OpenSession, Replies, SessionOpened, session_key
 from replog.state_machine import Command, State, StateMachine, StateView
 from replog.state_store import LmdbStateStore
 from replog.storage import StateStore
 
-KEY = b"k" * 16
+KEY = session_key(b"k" * 16)
 
 Apply = Callable[[State, Command], bytes]
 
@@ -54,13 +54,13 @@ class Run:
 
     def slot(self, *submissions: bytes) -> list[object]:
         value = encode_value(Batch(0, list(submissions)))
-        return list(self.applier.apply(Slot(self.applier.applied_through + 1), value))
+        return [told.message for told in self.applier.apply(Slot(self.applier.applied_through + 1), value)]
 
     def __call__(self, *payloads: bytes) -> list[bytes | str]:
         """Replies; a failed command's as a text."""
         if not self.session:
             self.open()
-        submission = Commands(self.session, self.sequence, self.sequence, list(payloads))
+        submission = Commands(self.session, self.sequence, self.sequence, list(payloads), KEY)
         self.sequence += len(payloads)
         (replies,) = self.slot(msgspec.msgpack.encode(submission))
         assert isinstance(replies, Replies)

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from replog.errors import StorageError, error_text
+from replog.limits import FAILURE_BYTES_MAX
 from replog.state_machine import Command, State
 
 from .running import Run
@@ -80,7 +81,7 @@ def test_whatever_is_raised_is_the_commands_error(name: str) -> None:
     assert (before, after) == (b"done", b"done")
     assert isinstance(failed, str)
     assert failed.startswith(name)
-    assert len(failed) <= 1_000
+    assert len(failed) <= FAILURE_BYTES_MAX
     run.flush()
     assert [key for key, _ in run.store.scan(b"", None)] == [b"a", b"b"]
 

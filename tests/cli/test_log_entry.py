@@ -18,7 +18,7 @@ def batch(*submissions: bytes) -> bytes:
 
 
 def commands(*payloads: bytes) -> bytes:
-    return msgspec.msgpack.encode(Commands(7, 1, 1, list(payloads)))
+    return msgspec.msgpack.encode(Commands(7, 1, 1, list(payloads), bytes(16)))
 
 
 def test_a_batch_says_when_how_many_and_begins_with_its_first_command() -> None:
@@ -40,6 +40,12 @@ def test_opening_a_session_and_malformed_bytes_are_shown() -> None:
     """Whatever was ordered is printed; unreadable bytes are no error of the reader."""
     value = batch(msgspec.msgpack.encode(OpenSession(bytes(16))), b"\xc1")
     assert "malformed, open session" in entry_line(5, value)
+
+
+def test_a_slot_that_holds_no_value_is_shown() -> None:
+    """Every replica skips it, and so does whoever reads the log."""
+    assert "malformed" in entry_line(5, b"\xc1")
+    assert entry_fields(5, b"\x93\x01")["kind"] == "malformed"
 
 
 def test_json_holds_every_command_whole() -> None:

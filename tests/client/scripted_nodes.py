@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-import msgspec
 import trio
 
 from replog.codec import Hello, Kind, Welcome, decode_payload, encode_frame
@@ -25,14 +24,13 @@ from replog.requests import (
     SessionOpened,
     Submission,
     Submit,
+    decode_submission,
 )
 
 CLUSTER = bytes(range(16))
 SESSION = 2**20
 
 Script = Callable[["Visit"], Awaitable[None]]
-
-_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
 
 
 class Visit:
@@ -64,7 +62,7 @@ class Visit:
     def answer(self, message: ClientMessage) -> None:
         match message:
             case Submit():
-                self._answer_submission(_decoder.decode(message.submission))
+                self._answer_submission(decode_submission(message.submission))
             case Query():
                 self.say(QueryAnswers(message.first_id, Slot(1), [b"answer"] * len(message.requests)))
             case Ping():
@@ -73,7 +71,7 @@ class Visit:
     def _answer_submission(self, submission: Submission) -> None:
         match submission:
             case OpenSession():
-                self.say(SessionOpened(submission.nonce, SESSION))
+                self.say(SessionOpened(submission.key, SESSION))
             case Commands():
                 self.node.commands.append(submission)
                 replies = [b"reply"] * len(submission.payloads)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-import msgspec
-
-from replog.applier import Applier, Outcome
+from replog.applier import Applier
 from replog.client_session import Call, ClientSession
 from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Slot
@@ -14,6 +12,7 @@ from replog.paxos.values import Batch, encode_value
 from replog.requests import (
     CloseSession,
     Commands,
+    NodeMessage,
     OpenSession,
     Refused,
     Replies,
@@ -22,15 +21,17 @@ from replog.requests import (
     SessionOpened,
     Submission,
     Submit,
+    admit,
 )
 from replog.sessions import SessionOptions
 from replog.state_machine import Command, State, StateMachine, StateView
 
-_decoder: msgspec.msgpack.Decoder[Submission] = msgspec.msgpack.Decoder(Submission)
-
 
 def decoded(message: Submit) -> Submission:
-    return _decoder.decode(message.submission)
+    """What a node takes it for."""
+    submission = admit(message)
+    assert not isinstance(submission, Refused), submission
+    return submission
 
 
 class Recorder(StateMachine):
@@ -56,17 +57,17 @@ class Bench:
 
     def __init__(self, options: SessionOptions | None = None) -> None:
         self.woken: list[Call] = []
-        self._nonces = 0
-        self.session = ClientSession(self.woken.append, self._new_nonce)
+        self._secrets = 0
+        self.session = ClientSession(self.woken.append, self._new_secret)
         self.applier = Applier(Recorder(), MemoryStateStore(), options)
         self.slot = 0
         self.time_ms = 1_000
-        self.answers: deque[Outcome | Refused] = deque()
+        self.answers: deque[NodeMessage] = deque()
         self.sent: list[Submit] = []
 
-    def _new_nonce(self) -> bytes:
-        self._nonces += 1
-        return self._nonces.to_bytes(16, "big")
+    def _new_secret(self) -> bytes:
+        self._secrets += 1
+        return self._secrets.to_bytes(16, "big")
 
     # --- callers ---
 
@@ -92,7 +93,8 @@ class Bench:
         """A leader puts these into one slot; the answers are on their way."""
         self.slot += 1
         value = encode_value(Batch(self.time_ms, [message.submission for message in messages]))
-        self.answers += self.applier.apply(Slot(self.slot), value)
+        keys = {decoded(message).key for message in messages}
+        self.answers += [told.message for told in self.applier.apply(Slot(self.slot), value) if told.key in keys]
 
     def refuse(self, message: Submit, code: str = "overloaded") -> None:
         """A leader does not take this one."""
@@ -109,11 +111,11 @@ class Bench:
             case Replies() as message:
                 self.session.on_replies(message)
             case SessionOpened() as message:
-                self.session.on_opened(message.nonce, message.session)
+                self.session.on_opened(message.key, message.session)
             case SessionExpired() as message:
                 self.session.on_expired(message.session)
             case SequenceGap() as message:
-                self.session.on_gap(message.session, message.expected)
+                self.session.on_gap(message)
             case Refused() as message:
                 self.session.on_refused(message)
 

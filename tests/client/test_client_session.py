@@ -52,7 +52,7 @@ def test_one_opening_is_sent_however_often_it_is_asked(bench: Bench) -> None:
     assert bench.take() == []
 
 
-def test_a_lost_opening_is_repeated_with_its_nonce(bench: Bench) -> None:
+def test_a_lost_opening_is_repeated_with_its_key(bench: Bench) -> None:
     """A new connection asks for the same session again, so that it is opened once."""
     bench.call(b"a")
     (first,) = bench.take()
@@ -65,7 +65,7 @@ def test_a_lost_opening_is_repeated_with_its_nonce(bench: Bench) -> None:
 
 
 def test_another_clients_opening_is_ignored(bench: Bench) -> None:
-    """Only the answer to the own nonce opens the session."""
+    """Only the answer to the own key opens the session."""
     bench.call(b"a")
     bench.take()
     bench.session.on_opened(b"another", 99)

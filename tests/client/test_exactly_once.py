@@ -44,7 +44,7 @@ class Story:
 
     def __init__(self, options: SessionOptions | None = None) -> None:
         self.bench = Bench(options)
-        self.bench.session.submission_bytes_max = 70  # a few commands: calls are cut into several submissions
+        self.bench.session.submission_bytes_max = 90  # a few commands: calls are cut into several submissions
         self.wire: list[Submit] = []
         self.limbo: list[Submit] = []
         self.calls: list[Call] = []
@@ -121,11 +121,13 @@ class Story:
         assert places == sorted(places)
 
 
-@given(st.lists(ACTIONS, max_size=60))
+@given(st.lists(ACTIONS, max_size=60), st.sampled_from([1, 3, 65_536]))
 @settings(max_examples=400, deadline=None)
-def test_every_command_runs_once_and_every_receipt_is_right(actions: list[tuple[str, Any]]) -> None:
-    """Lost, late, repeated and refused submissions in any order."""
-    story = Story()
+def test_every_command_runs_once_and_every_receipt_is_right(
+    actions: list[tuple[str, Any]], replies_kept_max: int
+) -> None:
+    """Lost, late, repeated and refused submissions in any order, however few replies are kept for the client."""
+    story = Story(SessionOptions(replies_kept_max=replies_kept_max))
     for name, argument in actions:
         story.act(name, argument)
     story.end()

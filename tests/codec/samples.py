@@ -83,7 +83,7 @@ PEER_MESSAGES: list[Message] = [
 ]
 
 CLIENT_MESSAGES: list[ClientMessage] = [
-    Submit(2**20, b"submission"),
+    Submit(2**20, b"submission", INCARNATION),
     Query(7, False, [b"one", b""]),
     Query(9, True, []),
     Follow(Slot(1), 256),
@@ -96,7 +96,7 @@ NODE_MESSAGES: list[NodeMessage] = [
     Replies(2**20, 1, Slot(5), 0, [b"one", b"two"], [1]),
     SessionOpened(INCARNATION, 2**20),
     SessionExpired(2**20),
-    SequenceGap(2**20, 4),
+    SequenceGap(2**20, 4, 3),
     Refused(2**20, 4, "overloaded", "the queue is full"),
     NotLeader(NodeId(2), "10.0.0.2:7101"),
     QueryAnswers(7, Slot(5), [b"one", b""], [1]),
@@ -108,9 +108,9 @@ NODE_MESSAGES: list[NodeMessage] = [
 ]
 
 SUBMISSIONS: list[Submission] = [
-    Commands(2**20, 1, 1, [b"one", b"two"]),
+    Commands(2**20, 1, 1, [b"one", b"two"], INCARNATION),
     OpenSession(INCARNATION),
-    CloseSession(2**20),
+    CloseSession(2**20, INCARNATION),
 ]
 
 

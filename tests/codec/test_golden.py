@@ -11,7 +11,7 @@ import pytest
 from replog.codec import FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
 from replog.paxos.messages import Message
 from replog.paxos.values import Batch, NoOp, decode_value, encode_value
-from replog.requests import ClientMessage, NodeMessage, Submission
+from replog.requests import ClientMessage, NodeMessage, Submission, decode_submission
 
 from .samples import CLIENT_MESSAGES, GREETINGS, NODE_MESSAGES, PEER_MESSAGES, SUBMISSIONS, frames
 
@@ -53,7 +53,7 @@ def test_golden_bytes_are_read() -> None:
         assert decode_payload(kind, payload, object) == content
     for submission in SUBMISSIONS:
         data = bytes.fromhex(lines[f"submission.{type(submission).__name__}"])
-        assert msgspec.msgpack.decode(data, type=Submission) == submission
+        assert decode_submission(data) == submission
     assert decode_value(bytes.fromhex(lines["value.NoOp"])) == NoOp()
 
 

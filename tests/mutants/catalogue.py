@@ -413,8 +413,8 @@ MUTANTS = (
         (
             Change(
                 "applier.py",
-                "            outcomes.extend(session.replies(first, first + repeated - 1))\n",
-                "",
+                "                run.tell(key, replies, weight)\n",
+                "                pass\n",
             ),
         ),
     ),
@@ -455,5 +455,68 @@ MUTANTS = (
                 "        if not fresh:\n            if len(able) < len(ahead) and not self._without.get(slot):\n",
             ),
         ),
+    ),
+    Mutant(
+        "the Applier does not compare keys",
+        0,
+        (
+            Change(
+                "sessions.py",
+                "return session if session is not None and hmac.compare_digest(session.key, key) else None",
+                "return session",
+            ),
+        ),
+    ),
+    Mutant(
+        "the door does not ask for the secret",
+        0,
+        (
+            Change(
+                "requests.py", "if not hmac.compare_digest(session_key(message.secret), submission.key):", "if False:"
+            ),
+        ),
+    ),
+    Mutant(
+        "answers go to whoever named the session last",
+        0,
+        (
+            Change(
+                "sim/host.py",
+                "        self._routes[submission.key] = client\n",
+                '        self._routes[getattr(submission, "session", submission.key)] = client\n',
+            ),
+            Change(
+                "sim/host.py",
+                "            client = self._routes.get(outcome.key)\n",
+                '            place = getattr(outcome.message, "session", None)\n'
+                "            client = self._routes.get(place, self._routes.get(outcome.key))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "replies are let go before they are acknowledged",
+        15,
+        (
+            Change(
+                "sessions.py",
+                "return max(0, replies_kept_max - self.kept_count) if self.kept_bytes < REPLIES_KEPT_BYTES_MAX else 0",
+                "return 2**20",
+            ),
+            Change(
+                "sessions.py",
+                "        self.kept.append(kept)\n",
+                "        self.kept.clear()\n        self.kept.append(kept)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an error's text decides how much is run",
+        24,
+        (Change("applier.py", "                size = FAILURE_BYTES_MAX\n", "                size = len(reply)\n"),),
+    ),
+    Mutant(
+        "replicas must agree on an error's text",
+        24,
+        (Change("applier.py", "[_comparable(outcome) for outcome in outcomes]", "outcomes"),),
     ),
 )

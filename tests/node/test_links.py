@@ -17,7 +17,19 @@ from replog.dialing import connected_socket
 from replog.link import Link, LinkClosed
 from replog.machine_terms import machine_terms
 from replog.paxos.ballot import NodeId
-from replog.requests import Commands, Follow, OpenSession, Ping, Pong, Query, SessionOpened, Submit, TransferRequest
+from replog.requests import (
+    Commands,
+    Follow,
+    OpenSession,
+    Ping,
+    Pong,
+    Query,
+    SessionOpened,
+    Submission,
+    Submit,
+    TransferRequest,
+    session_key,
+)
 from replog.sessions import SessionOptions
 
 from .stage import CLUSTER, DEADLINE_S, Member, MemoryLog, eventually, stage
@@ -46,8 +58,13 @@ async def said(link: Link) -> list[object]:
         return [message for _, payload in await link.receive() for message in decode_payload(Kind.NODE, payload, list)]
 
 
-async def opened_session(link: Link, nonce: bytes) -> int:
-    link.write(encode_frame(Kind.CLIENT, [Submit(0, msgspec.msgpack.encode(OpenSession(nonce)))]))
+def submit(submission: Submission, secret: bytes, session: int = 0) -> bytes:
+    """The frame in which a client submits this."""
+    return encode_frame(Kind.CLIENT, [Submit(session, msgspec.msgpack.encode(submission), secret)])
+
+
+async def opened_session(link: Link, secret: bytes) -> int:
+    link.write(submit(OpenSession(session_key(secret)), secret))
     (opened,) = await said(link)
     assert isinstance(opened, SessionOpened)
     return opened.session
@@ -208,9 +225,9 @@ async def test_a_client_that_vanishes_leaves_its_command(tmp_path: Path) -> None
         leader = await cluster.leader()
         for number in range(50):
             link, _ = await say_hello(leader, Hello(b"", 0, b""))
-            session = await opened_session(link, number.to_bytes(16, "big"))
-            commands = Commands(session, 1, 1, [b"%d" % number])
-            link.write(encode_frame(Kind.CLIENT, [Submit(session, msgspec.msgpack.encode(commands))]))
+            secret = number.to_bytes(16, "big")
+            session = await opened_session(link, secret)
+            link.write(submit(Commands(session, 1, 1, [b"%d" % number], session_key(secret)), secret))
             link.close()
         await eventually(lambda: leader.node.applier.commands_applied == 50)
         async with cluster.client(leader.number) as client:
@@ -224,10 +241,10 @@ async def test_who_does_not_take_its_answers_is_dropped(tmp_path: Path) -> None:
     async with stage(tmp_path, transport={"client_buffer_bytes_max": 2_000_000}) as cluster:
         leader = await cluster.leader()
         lazy, _ = await say_hello(leader, Hello(b"", 0, b""))
-        session = await opened_session(lazy, b"lazy")
+        secret = b"lazy"
+        session = await opened_session(lazy, secret)
         for number in (1, 2):
-            commands = Commands(session, number, 1, [b"?9000000"])
-            lazy.write(encode_frame(Kind.CLIENT, [Submit(session, msgspec.msgpack.encode(commands))]))
+            lazy.write(submit(Commands(session, number, number, [b"?8000000"], session_key(secret)), secret))
             await eventually(lambda count=number: leader.node.applier.commands_applied == count)
         await eventually(lambda: not list(leader.node.desk.links))
         assert await is_dropped(lazy)

@@ -12,6 +12,7 @@ from replog.requests import (
     Replies,
     SessionExpired,
     SessionOpened,
+    session_key,
 )
 
 
@@ -27,8 +28,12 @@ class StageClient:
         self.answer = b""
 
     @property
-    def nonce(self) -> bytes:
+    def secret(self) -> bytes:
         return b"client %9d" % self.number
+
+    @property
+    def key(self) -> bytes:
+        return session_key(self.secret)
 
     def receive(self, message: NodeMessage) -> str:
         """Take an answer; returns what it says."""

@@ -17,7 +17,7 @@ from replog.paxos.membership import Membership
 from replog.paxos.messages import Message, TransferLeadership
 from replog.paxos.options import Options
 from replog.paxos.values import Batch, NoOp, decode_value
-from replog.requests import Commands, NodeMessage, OpenSession, Query, Submission, Submit
+from replog.requests import Commands, NodeMessage, OpenSession, Query, Submission, Submit, decode_submission
 from replog.sessions import SessionOptions
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.disk import SimLogStore
@@ -179,7 +179,7 @@ class Stage:
     def do_session(self, words: list[str]) -> None:
         """``session c n1``: client c opens a session at n1."""
         client = self._clients.setdefault(words[0], StageClient(len(self._clients)))
-        submission: Submission = OpenSession(client.nonce)
+        submission: Submission = OpenSession(client.key)
         self._submit(client, words[1], submission)
         self._until(["session", words[0]])
 
@@ -191,19 +191,28 @@ class Stage:
             client.waiting[client.next_sequence] = payload.encode()
             client.next_sequence += 1
         payloads = [client.waiting[number] for number in range(first, client.next_sequence)]
-        self._submit(client, words[0], Commands(client.session, first, first, payloads))
+        self._submit(client, words[0], Commands(client.session, first, first, payloads, client.key))
 
     def do_again(self, words: list[str]) -> None:
         """``again n2 [by d]``: what has no answer is sent once more, under its old numbers."""
         client, words = self._by(words)
         first = min(client.waiting)
-        self._submit(client, words[0], Commands(client.session, first, first, list(client.waiting.values())))
+        payloads = list(client.waiting.values())
+        self._submit(client, words[0], Commands(client.session, first, first, payloads, client.key))
 
     def do_repeat(self, words: list[str]) -> None:
         """``repeat n2 1 a``: number 1 of client c is sent once more, although it was answered."""
         client, words = self._by(words)
         client.waiting[int(words[1])] = words[2].encode()
-        self._submit(client, words[0], Commands(client.session, int(words[1]), 1, [words[2].encode()]))
+        self._submit(client, words[0], Commands(client.session, int(words[1]), 1, [words[2].encode()], client.key))
+
+    def do_intrude(self, words: list[str]) -> None:
+        """``intrude n1 2 x by d``: d submits x as number 2 of client c's session, under its own key, then under c's."""
+        stranger, words = self._by(words)
+        victim = self._clients["c"]
+        for key in (stranger.key, victim.key):
+            forged = Commands(victim.session, int(words[1]), 1, [words[2].encode()], key)
+            self._submit(stranger, words[0], forged)
 
     def do_read(self, words: list[str]) -> None:
         """``read n1``: a linearizable read of everything."""
@@ -223,7 +232,7 @@ class Stage:
 
     def _submit(self, client: StageClient, node: str, submission: Submission) -> None:
         encoded = msgspec.msgpack.encode(submission)
-        self._host(node).on_submit(client.number, Submit(client.session, encoded), client.nonce)
+        self._host(node).on_submit(client.number, Submit(client.session, encoded, client.secret))
 
     def _by(self, words: list[str]) -> tuple[StageClient, list[str]]:
         return (self._clients[words[-1]], words[:-2]) if "by" in words else (self._clients["c"], words)
@@ -484,5 +493,5 @@ def _value_words(value: bytes) -> str:
         return "no-op"
     if not isinstance(decoded, Batch):
         return "members"
-    submissions = [msgspec.msgpack.decode(data, type=Submission) for data in decoded.submissions]
+    submissions = [decode_submission(data) for data in decoded.submissions]
     return "+".join(b"+".join(one.payloads).decode() if isinstance(one, Commands) else "open" for one in submissions)

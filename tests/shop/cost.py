@@ -71,7 +71,7 @@ class Replica:
         self._thread = ThreadPoolExecutor(1)
         self._flush: Future[None] | None = None
         self._flushed_at_s = time.perf_counter()
-        opened = self.apply_slot(OpenSession(nonce=bytes(16)))[0]
+        opened = self.apply_slot(OpenSession(bytes(16)))[0]
         assert isinstance(opened, SessionOpened)
         self.session = opened.session
 
@@ -87,7 +87,7 @@ class Replica:
             self._begin_flush()
         elif time.perf_counter() - self._flushed_at_s > NodeOptions().flush_interval_s:
             self._begin_flush()
-        return list(outcomes)
+        return [outcome.message for outcome in outcomes]
 
     def _write(self, value: bytes) -> None:
         if self._log is None:
@@ -133,7 +133,7 @@ class Replica:
         self.spent_s = 0.0
         count = 0
         for payloads in slots(commands):
-            self.apply_slot(Commands(self.session, self.sequence, self.sequence, payloads))
+            self.apply_slot(Commands(self.session, self.sequence, self.sequence, payloads, bytes(16)))
             self.sequence += len(payloads)
             count += len(payloads)
         return self.spent_s / count * 1e6

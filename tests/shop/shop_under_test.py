@@ -33,7 +33,8 @@ class ShopUnderTest:
         self.session = self.open_session()
 
     def open_session(self) -> int:
-        answer = self.apply(OpenSession(nonce=self.slot.to_bytes(16, "big")))[0]
+        self.key = self.slot.to_bytes(16, "big")
+        answer = self.apply(OpenSession(self.key))[0]
         assert isinstance(answer, SessionOpened)
         self.sequence = 1
         return answer.session
@@ -41,10 +42,10 @@ class ShopUnderTest:
     def apply(self, submission: OpenSession | Commands) -> Sequence[object]:
         self.slot += 1
         value = encode_value(SlotBatch(self.now_ms, [msgspec.msgpack.encode(submission)]))
-        return self.applier.apply(Slot(self.slot), value)
+        return [outcome.message for outcome in self.applier.apply(Slot(self.slot), value)]
 
     def do_bytes(self, payload: bytes) -> bytes:
-        answer = self.apply(Commands(self.session, self.sequence, self.sequence, [payload]))[0]
+        answer = self.apply(Commands(self.session, self.sequence, self.sequence, [payload], self.key))[0]
         assert isinstance(answer, Replies), answer
         assert answer.failed == [], answer.replies
         self.sequence += 1

@@ -147,7 +147,7 @@ def test_6_a_retried_request_is_not_a_second_order() -> None:
     shop = stocked_shop()
     first = shop.do(PlaceOrder("o-1", "ann", [Wanted("tea", 2)]))
     payload = encode_command(PlaceOrder("o-1", "ann", [Wanted("tea", 2)]))
-    shop.apply(Commands(shop.session, shop.sequence - 1, 1, [payload]))
+    shop.apply(Commands(shop.session, shop.sequence - 1, 1, [payload], shop.key))
     shop.session = shop.open_session()
     assert shop.do(PlaceOrder("o-1", "ann", [Wanted("tea", 2)])) == first
     assert shop.stock("tea") == (8, 2, 0)
@@ -302,8 +302,8 @@ def test_6_a_session_that_is_gone_says_so_instead_of_running_twice() -> None:
     shop = stocked_shop()
     first = shop.do(PlaceOrder("o-1", "ann", [Wanted("tea", 2)]))
     shop.now_ms += 365 * 86_400_000
-    shop.apply(OpenSession(nonce=b"n" * 16))
-    answer = shop.apply(Commands(shop.session, shop.sequence, 1, [SECOND]))[0]
+    shop.apply(OpenSession(b"n" * 16))
+    answer = shop.apply(Commands(shop.session, shop.sequence, 1, [SECOND], shop.key))[0]
     assert type(answer).__name__ == "SessionExpired"
     shop.session = shop.open_session()
     again = shop.do(PlaceOrder("o-1", "ann", [Wanted("tea", 2)]))

@@ -191,8 +191,8 @@ class Log:
     def __init__(self, *submissions: Submission) -> None:
         chosen = submissions or (
             OpenSession(b"n" * 16),
-            Commands(1 << 20, 1, 1, [b"r=a"]),
-            Commands(1 << 20, 2, 1, [b"r=b"]),
+            Commands(1 << 20, 1, 1, [b"r=a"], b"n" * 16),
+            Commands(1 << 20, 2, 1, [b"r=b"], b"n" * 16),
         )
         self.checker = ProtocolChecker(THREE)
         self.history = History()
@@ -203,7 +203,7 @@ class Log:
             store = holding(self.checker, N1, record(number, LOW, value))
             holding(self.checker, N2, record(number, LOW, value))
             self.checker.on_released(N1, record(number, LOW, value), store)
-            self.replies += [one for one in applier.apply(Slot(number), value) if isinstance(one, Replies)]
+            self.replies += [told for _, told, _ in applier.apply(Slot(number), value) if isinstance(told, Replies)]
             self.checker.on_applied(N1, Slot(number), applier.digest)
 
     def judge(self) -> list[str]:
@@ -252,8 +252,8 @@ def test_a_command_runs_once() -> None:
     """Exactly once: two sessions, or a broken memory of one, run the same command."""
     log = Log(
         OpenSession(b"n" * 16),
-        Commands(1 << 20, 1, 1, [b"r=a"]),
-        Commands(1 << 20, 2, 1, [b"r=a"]),
+        Commands(1 << 20, 1, 1, [b"r=a"], b"n" * 16),
+        Commands(1 << 20, 2, 1, [b"r=a"], b"n" * 16),
     )
     assert log.judge() == ["exactly once"]
 
@@ -281,5 +281,5 @@ def test_a_replay_of_the_log_gives_the_replicas_state() -> None:
 
 def test_what_the_state_machine_says_of_itself_counts() -> None:
     """A state machine's own invariants are asked at the end."""
-    log = Log(OpenSession(b"n" * 16), Commands(1 << 20, 1, 1, [b"spoiled=a"]))
+    log = Log(OpenSession(b"n" * 16), Commands(1 << 20, 1, 1, [b"spoiled=a"], b"n" * 16))
     assert log.judge() == ["state machine"]

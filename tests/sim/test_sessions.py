@@ -18,5 +18,5 @@ def test_sessions_come_back_in_the_order_they_were_applied() -> None:
     after = Sessions(options, stored)
     for sessions in (before, after):
         sessions.open(b"third", Slot(3), 0, 0)
-    assert (before.get(newer.number), after.get(newer.number)) == (None, None)
-    assert after.get(older.number) is not None
+    assert (before.find(newer.number, b"second"), after.find(newer.number, b"second")) == (None, None)
+    assert after.find(older.number, b"first") is not None

@@ -98,6 +98,15 @@ class _Meta(msgspec.Struct, array_like=True):
 _meta_decoder = msgspec.msgpack.Decoder(_Meta)
 
 
+def _has_memory() -> bool:
+    """Whether the process can have as much memory as a command may write; it is asked for and not touched."""
+    try:
+        bytes(WRITES_BYTES_MAX)
+    except MemoryError:
+        return False
+    return True
+
+
 class Applier:
     """Runs one state machine over one store; belongs to the task that owns the replica."""
 
@@ -309,10 +318,8 @@ class Applier:
         if not isinstance(error, MemoryError):
             return b"", error
         self._state.forget()
-        try:
-            bytearray(WRITES_BYTES_MAX)
-        except MemoryError:
-            raise error from None
+        if not _has_memory():
+            raise error
         try:
             reply = self._machine.apply(self._state, command)
             if type(reply) is not bytes or len(reply) > REPLY_BYTES_MAX:

@@ -56,12 +56,13 @@ _meta_decoder = msgspec.msgpack.Decoder(_Meta)
 
 
 class Reader:
-    """A StateView over a store."""
+    """A StateView over a store, which remembers that the store failed: who reads it may keep that to themselves."""
 
-    __slots__ = ("_store",)
+    __slots__ = ("_store", "failure")
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
+        self.failure: StorageError | None = None
 
     @overload
     def get(self, key: bytes) -> bytes | None: ...
@@ -70,7 +71,11 @@ class Reader:
     def get(self, key: bytes, default: bytes) -> bytes: ...
 
     def get(self, key: bytes, default: bytes | None = None) -> bytes | None:
-        value = self._store.get(key)
+        try:
+            value = self._store.get(key)
+        except StorageError as error:
+            self.failure = error
+            raise
         return default if value is None else value
 
     def scan(
@@ -82,7 +87,11 @@ class Reader:
         is_reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
         first, last = scan_range(prefix, start, stop)
-        return self._store.scan(first, last, is_reverse=is_reverse)
+        try:
+            yield from self._store.scan(first, last, is_reverse=is_reverse)
+        except StorageError as error:
+            self.failure = error
+            raise
 
 
 class StagedState:
@@ -189,15 +198,30 @@ class Applier:
         self.commands_repeated = 0
         self.submissions_malformed = 0
         self._is_flushing = False
+        self._is_half_applied = False
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why this state must neither be computed with nor be made durable any more."""
+        if self._is_half_applied:
+            return StorageError(f"slot {self.applied_through + 1} was applied by half; a new start applies it again")
+        return self._view.failure
+
+    def _refuse_after_failure(self) -> None:
+        if (failure := self.failure) is not None:
+            raise failure
 
     # --- slots ---
 
     def apply(self, slot: Slot, value: bytes) -> list[Outcome]:
         """Run one chosen slot; returns what to tell whom, in order.
 
-        Raises ``StorageError`` if the store failed; the slot is then half applied in memory and the process must end.
+        Raises ``StorageError`` if the store failed; the slot is then half applied in memory, which nothing may be read
+        from or made durable, and the process must end.
         """
+        self._refuse_after_failure()
         assert slot == self.applied_through + 1, (slot, self.applied_through)  # P7
+        self._is_half_applied = True
         decoded = decode_value(value)
         outcomes: list[Outcome] = []
         if isinstance(decoded, Batch):
@@ -208,6 +232,7 @@ class Applier:
                 offset = self._apply_submission(submission, slot, offset, outcomes)
         self.applied_through = slot
         self._digest_slot(slot, outcomes)
+        self._is_half_applied = False
         return outcomes
 
     def _digest_slot(self, slot: Slot, outcomes: list[Outcome]) -> None:
@@ -298,6 +323,7 @@ class Applier:
 
     def query(self, request: bytes) -> bytes:
         """Answer a read from the state as it stands; what the state machine raises goes to the asker."""
+        self._refuse_after_failure()
         return self._machine.query(self._view, request)
 
     def violations(self) -> list[str]:
@@ -321,6 +347,7 @@ class Applier:
 
     def begin_flush(self) -> bool:
         """Set everything applied so far aside to be made durable; False while an earlier flush is under way."""
+        self._refuse_after_failure()
         if self._is_flushing:
             return False
         for number, data in self._sessions.take_changes():

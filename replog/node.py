@@ -190,7 +190,7 @@ class Node:
         """All tasks of the node, cancelled together: by a failure at once, else when it has left."""
         with self._life:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self._work, self.transport.run, listeners)
+                await nursery.start(self._work, self.transport.run, listeners, name=self.transport.run)
                 for task in (
                     self._take_turns,
                     self._ring_forever,
@@ -199,7 +199,7 @@ class Node:
                     self.log_keeper.run,
                     self.keeper.run,
                 ):
-                    nursery.start_soon(self._work, task)
+                    nursery.start_soon(self._work, task, name=task)
                 task_status.started()
                 await is_stopping.wait()
                 with trio.move_on_after(self.options.stop_timeout_s):

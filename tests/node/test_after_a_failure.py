@@ -127,6 +127,35 @@ async def test_a_part_of_a_turn_that_raises_leaves_nothing_half_done(
         await cluster.settled()
 
 
+async def test_half_a_slot_is_never_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store fails in the middle of a slot: what was put before has not happened; after a start all of it does."""
+    batch = [b"a", b"b", b"c", b"d"]
+    async with (
+        stage(tmp_path, count=1, node={"flush_interval_s": 60.0}) as cluster,
+        cluster.client() as client,
+        cluster.client() as other,  # with two of them, turns are taken by the node's own task
+        trio.open_nursery() as nursery,
+    ):
+        await client.submit(b"x")
+        await other.submit(b"x")
+        victim = cluster[1]
+        monkeypatch.setattr(victim.state, "put", after(5, victim.state.put, StorageError("on purpose")))
+        receipts: list[list[bytes]] = []
+
+        async def submit() -> None:
+            receipts.append([receipt.reply for receipt in await client.submit_many(batch, timeout=DEADLINE_S)])
+
+        nursery.start_soon(submit)
+        assert isinstance(await victim.ended(), StorageError)
+        victim.state.crash()
+        assert [victim.state.get(b"n/" + payload) for payload in batch] == [None] * 4
+        monkeypatch.undo()
+        await victim.start()
+        await eventually(lambda: receipts)
+        assert receipts == [[b"1"] * 4]
+        assert [await client.query(payload) for payload in batch] == [b"1"] * 4
+
+
 async def test_nothing_is_sent_when_a_write_ends_after_the_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

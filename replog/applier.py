@@ -135,6 +135,20 @@ class Applier:
         self._is_flushing = False
         self._failure: BaseException | None = None
 
+    @property
+    def failure(self) -> StorageError | None:
+        """Why this state must neither be computed with nor be made durable any more."""
+        if self._failure is not None:
+            return StorageError(
+                f"slot {self.applied_through + 1} is half applied in memory since applying it failed "
+                f"({self._failure}); this process must end, and applies it again from the log when it starts"
+            )
+        return self._view.failure
+
+    def _refuse_after_failure(self) -> None:
+        if (failure := self.failure) is not None:
+            raise failure from self._failure
+
     # --- slots ---
 
     def apply(self, slot: Slot, value: bytes) -> list[Outcome]:
@@ -143,7 +157,7 @@ class Applier:
         Raises
         ------
         StorageError, MemoryError: the store failed, or the process has no memory left. The slot is then half applied in
-            memory: the process must end, and nothing is applied, answered or made durable here any more.
+            memory, which nothing may be read from or made durable any more: the process must end.
         """
         self._refuse_after_failure()
         assert slot == self.applied_through + 1, (slot, self.applied_through)  # P7
@@ -155,13 +169,6 @@ class Applier:
         except BaseException as error:
             self._failure = error
             raise
-
-    def _refuse_after_failure(self) -> None:
-        if self._failure is not None:
-            raise StorageError(
-                f"slot {self.applied_through + 1} is half applied in memory since applying it failed "
-                f"({self._failure}); this process must end, and applies it again from the log when it starts"
-            ) from self._failure
 
     def _apply(self, slot: Slot, value: bytes) -> list[Outcome]:
         decoded = self._decode(slot, value)
@@ -337,6 +344,7 @@ class Applier:
 
     def query(self, request: bytes) -> bytes:
         """Answer a read from the state as it stands; what the state machine raises goes to the asker."""
+        self._refuse_after_failure()
         return self._machine.query(self._view, request)
 
     def violations(self) -> list[str]:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
+import structlog
 
 from .applier import Outcome
 from .codec import Kind, encode_frame
-from .errors import StorageError
+from .errors import StorageError, error_text
 from .link import Link
 from .paxos.ballot import NodeId, Slot
 from .paxos.effects import ReadReady, Refusal
@@ -40,11 +41,14 @@ from .requests import (
     first_sequence_of,
 )
 
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+
 FOLLOW_PIECE_SLOTS = 64
 FOLLOW_PIECE_BYTES = 512 * 1024
 ANSWERS_BYTES_MAX = 4 * 2**20
 """Answers to reads that wait on one link; the rest is asked for when they have been taken."""
-ANSWER_BYTES_MAX = 32 * 2**20
 FRAME_BYTES = 4 * 2**20
 """A frame to a client ends when it has grown to this."""
 _MESSAGE_BYTES = 64
@@ -57,7 +61,8 @@ REASONS = {
     Refusal.NOT_LEADER: "this node does not lead",
 }
 
-Answer = Callable[[bytes], bytes]
+Answer = Callable[[bytes], tuple[bytes, bool]]
+"""See ``queries.answer_query``."""
 ReadLog = Callable[[Slot, Slot, int, int], list[AcceptedSlot]]
 
 
@@ -171,6 +176,22 @@ class ClientDesk:
                 idle.append(link)
         return idle
 
+    # --- serving one ---
+
+    def attempt(self, link: Link, serve: Callable[..., _T], *arguments: Any) -> _T | None:
+        """Do something for one client; if it goes wrong, that client's link ends and nothing else.
+
+        Raises ``StorageError``: the node's disk is no client's matter.
+        """
+        try:
+            return serve(*arguments)
+        except StorageError:
+            raise
+        except Exception as error:
+            log.warning("client_dropped", other=link.peer_address, reason=error_text(error).decode())
+            link.close()
+            return None
+
     # --- saying ---
 
     def say(self, link: Link, message: NodeMessage, weight_bytes: int = 0) -> None:
@@ -190,7 +211,8 @@ class ClientDesk:
         for link in list(self._out):
             outbox = self._out[link]
             while outbox.messages and not link.unsent_bytes and not link.is_closed:
-                if not link.write(encode_frame(Kind.NODE, outbox.take_frame())):
+                frame = self.attempt(link, encode_frame, Kind.NODE, outbox.take_frame())
+                if frame is not None and not link.write(frame):
                     link.close()
             if not outbox.messages or link.is_closed:
                 del self._out[link]
@@ -283,7 +305,7 @@ class ClientDesk:
         for asked in due:
             if asked.link not in self._keys:
                 continue
-            self._answer(asked, answer)
+            self.attempt(asked.link, self._answer, asked, answer)
             if asked.answered < len(asked.message.requests):
                 self._reads_due.append(asked)
                 is_more = is_more or not asked.link.unsent_bytes
@@ -308,17 +330,9 @@ class ClientDesk:
         for request in message.requests[first:] if first else message.requests:
             if room_bytes <= 0:
                 break
-            try:
-                reply = answer(request)
-                if type(reply) is not bytes:
-                    raise TypeError(f"query must return bytes, not {type(reply).__name__}")
-                if len(reply) > ANSWER_BYTES_MAX:
-                    raise ValueError(f"an answer has at most {ANSWER_BYTES_MAX:,} bytes, not {len(reply):,}")
-            except (MemoryError, StorageError):
-                raise  # not the query's fault: the node must end
-            except Exception as error:
+            reply, is_failed = answer(request)
+            if is_failed:
                 failed.append(len(answers))
-                reply = f"{type(error).__name__}: {error}".encode()
             answers.append(reply)
             room_bytes -= len(reply)
         if answers:
@@ -345,18 +359,24 @@ class ClientDesk:
         """Send each follower a bounded piece of what it lacks; True if somebody could take more at once."""
         is_more = False
         for link, following in self._following.items():
-            last = Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))
-            if following.next_slot > last or link.unsent_bytes:
-                continue
-            if following.next_slot <= self._book.compacted_through:
-                self.say(link, Entries([], self._book.compacted_through))
-                following.credit = 0
-                continue
-            records = read_log(following.next_slot, last, FOLLOW_PIECE_SLOTS, FOLLOW_PIECE_BYTES)
-            if records:
-                entries = [LogEntry(record.slot, record.value) for record in records]
-                self.say(link, Entries(entries), sum(len(entry.value) for entry in entries))
-                following.credit -= len(records)
-                following.next_slot = Slot(records[-1].slot + 1)
-                is_more = is_more or following.next_slot <= last
+            if self.attempt(link, self._feed, link, following, read_log):
+                is_more = True
         return is_more
+
+    def _feed(self, link: Link, following: _Following, read_log: ReadLog) -> bool:
+        """Whether this one could take more at once."""
+        last = Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))
+        if following.next_slot > last or link.unsent_bytes:
+            return False
+        if following.next_slot <= self._book.compacted_through:
+            self.say(link, Entries([], self._book.compacted_through))
+            following.credit = 0
+            return False
+        records = read_log(following.next_slot, last, FOLLOW_PIECE_SLOTS, FOLLOW_PIECE_BYTES)
+        if not records:
+            return False
+        entries = [LogEntry(record.slot, record.value) for record in records]
+        self.say(link, Entries(entries), sum(len(entry.value) for entry in entries))
+        following.credit -= len(records)
+        following.next_slot = Slot(records[-1].slot + 1)
+        return following.next_slot <= last

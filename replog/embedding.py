@@ -19,7 +19,7 @@ from .config import ReplicaConfig
 from .data_directory import open_directory
 from .errors import CommandFailed, ConfigError
 from .known_peers import KnownPeers
-from .node import Node
+from .node import Node, unwrapped
 from .paxos.ballot import NodeId, node_name
 from .paxos.values import SlotValue, decode_value
 from .requests import LogEntry
@@ -54,7 +54,7 @@ async def run_replica(
         try:
             await node.run(listeners, _Started(node, task_status))
         except BaseExceptionGroup as group:
-            raise _unwrapped(group) from None
+            raise unwrapped(group) from None
         finally:
             for listener in listeners:
                 listener.socket.close()
@@ -114,17 +114,6 @@ async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketLi
         ) from error
 
 
-def _unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception that a nursery wrapped, or the group if there are several."""
-    inner: BaseException = group
-    while isinstance(inner, BaseExceptionGroup):
-        causes = [error for error in inner.exceptions if not isinstance(error, trio.Cancelled)]
-        if len(causes) != 1:
-            return group
-        inner = causes[0]
-    return inner
-
-
 class EmbeddedReplica:
     """A running replica and a client of its cluster. Made by ``open_replica``."""
 
@@ -151,10 +140,10 @@ class EmbeddedReplica:
         if consistency != "stale":
             return await self._client.query(request, consistency=consistency, timeout=timeout)
         await trio.lowlevel.checkpoint()
-        try:
-            return self._node.applier.query(request)
-        except Exception as error:
-            raise CommandFailed(f"the query failed in the state machine: {error}") from error
+        answer, is_failed = self._node.answer_stale(request)
+        if is_failed:
+            raise CommandFailed(f"the query failed in the state machine: {answer.decode()}")
+        return answer
 
     def follow(self, from_slot: int = 1) -> AsyncGenerator[LogEntry, None]:
         """See ``Client.follow``."""
@@ -188,7 +177,7 @@ async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIte
                     failure = error  # raised below, so that it is not wrapped in a group
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise _unwrapped(group) from failure
+        raise unwrapped(group) from failure
     if failure is not None:
         raise failure
 

@@ -6,6 +6,8 @@ Every error says what happened, why, and what to do next. ``exit_code`` is what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class ReplogError(Exception):
     """Base of every error this library raises on purpose."""
@@ -86,10 +88,19 @@ class StateDiverged(ReplogError):
     exit_code = 1
 
 
-def error_text(error: BaseException, bytes_max: int = 1_000) -> bytes:
-    """An exception of somebody else's code as a short UTF-8 text, whatever it is and whatever its ``__str__`` does."""
+def error_text(error: BaseException, bytes_max: int = 1000) -> bytes:
+    """Type and text of any exception as UTF-8 of at most ``bytes_max`` bytes; never raises.
+
+    The exception may come from code that is not ours: its text may be of any length, no valid Unicode, or raise.
+    """
+    name = _beginning(lambda: type(error).__name__, bytes_max, "an exception")
+    text = _beginning(lambda: str(error), bytes_max, "its text can't be told")
+    told = f"{name}: {text}".encode("utf-8", "backslashreplace")
+    return told[:bytes_max].decode("utf-8", "ignore").encode()
+
+
+def _beginning(make: Callable[[], str], length_max: int, otherwise: str) -> str:
     try:
-        words = f"{type(error).__name__}: {error}"
+        return str.__getitem__(make(), slice(length_max))
     except BaseException:
-        words = f"{type(error).__name__}, which can't be printed"
-    return words[:bytes_max].encode(errors="backslashreplace")[:bytes_max]
+        return otherwise

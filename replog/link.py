@@ -77,11 +77,7 @@ class Link:
     @property
     def peer_address(self) -> str:
         """Where the other end is, for the log."""
-        try:
-            host, port, *_ = self._sock.getpeername()
-        except (OSError, ValueError):
-            return "unknown"
-        return f"{host}:{port}"
+        return address_of(self._sock)
 
     @property
     def unsent_bytes(self) -> int:
@@ -212,3 +208,12 @@ class Link:
         self._sock.close()
         self._has_unsent.set()
         self._is_drained.set()
+
+
+def address_of(sock: socket.socket) -> str:
+    """Where the other end of a socket is, for the log."""
+    try:
+        host, port, *_ = sock.getpeername()
+    except (OSError, ValueError):
+        return "unknown"
+    return f"{host}:{port}"

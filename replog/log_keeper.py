@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 import trio
@@ -24,6 +24,8 @@ from .paxos.messages import AcceptedSlot, Outbound
 from .storage import LogStore
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 SCRUB_SLOTS = 64
 """Verified at a time: the interpreter is held for well under a millisecond."""
@@ -47,6 +49,8 @@ class Turns(Protocol):
     def put(self, event: Callable[..., object], *arguments: Any) -> None: ...
 
     def turn(self) -> None: ...
+
+    def guarded(self, act: Callable[..., _T], *arguments: Any) -> _T | None: ...
 
     def fail(self, error: BaseException) -> None: ...
 
@@ -100,6 +104,10 @@ class LogKeeper:
         self._token = trio.lowlevel.current_trio_token()
         self._writer.start()
 
+    def abandon(self) -> None:
+        """The node has failed: begin no other write, and let nothing rest on the one under way."""
+        self._writer.abandon()
+
     def close(self) -> None:
         """Finish what was submitted; what it leads to is not done any more."""
         self._is_closed = True
@@ -113,9 +121,9 @@ class LogKeeper:
             nursery.start_soon(self._watch_room_forever)
 
     def _soon(self, act: Callable[..., object], *arguments: Any) -> None:
-        """On the event loop's thread, soon."""
+        """On the event loop's thread, soon; what an ``act`` raises there would otherwise be the end of trio itself."""
         assert self._token is not None, "start() comes before anything else"
-        self._token.run_sync_soon(act, *arguments)
+        self._token.run_sync_soon(self._node.guarded, act, *arguments)
 
     # --- writing ---
 
@@ -141,17 +149,15 @@ class LogKeeper:
         self._node.put(self._settle, ticket)
 
     def _durable_in_thread(self, ticket: int) -> None:
-        self._soon(self._on_durable, ticket)
+        assert self._token is not None, "start() comes before anything else"
+        self._token.run_sync_soon(self._on_durable, ticket)
 
     def _on_durable(self, ticket: int) -> None:
         """What rests on the write leaves at once, and the turn that follows needs no task switch."""
         if self._is_closed:
             return
-        try:
-            self._settle(ticket)
-            self._node.turn()
-        except BaseException as error:
-            self._node.fail(error)
+        self._node.guarded(self._settle, ticket)
+        self._node.turn()
 
     def _settle(self, ticket: int) -> None:
         self._send_held(ticket)
@@ -164,10 +170,9 @@ class LogKeeper:
         self._node.send(ready)
 
     def _failed(self, error: BaseException) -> None:
-        if self._is_threaded:
-            self._soon(self._node.fail, error)
-        else:
-            self._node.fail(error)
+        if not self._is_threaded:
+            raise error  # out of the turn that wrote
+        self._soon(self._node.fail, error)
 
     def statistics(self) -> WriterStatistics:
         return self._writer.statistics()

@@ -189,6 +189,11 @@ class LogWriter:
         """``LogStore.install_floor`` in its turn between writes; then ``on_installed`` on the writer's thread."""
         self._submit(_Floor(through, membership, on_installed))
 
+    def abandon(self) -> None:
+        """Finish only the transaction that is under way; what waits is dropped, and what comes later."""
+        self._has_failed = True
+        self._closing.set()
+
     def close(self) -> None:
         """Finish what was submitted and stop. A group that waits for room is given up: it was never written."""
         self._closing.set()
@@ -239,7 +244,7 @@ class LogWriter:
         while not is_last:
             job = self._held or self._jobs.get()
             self._held = None
-            is_last = self._step(job)
+            is_last = self._has_failed or self._step(job)
             self._finished += 1
 
     def _step(self, job: _Job) -> bool:
@@ -297,6 +302,8 @@ class LogWriter:
 
     def _wait_for_room(self) -> bool:
         """Nothing was written: drop what may go, wait a little; False if the writer is closing."""
+        if self._has_failed:
+            return False
         if not self._is_waiting_for_room:
             self._is_waiting_for_room = True
             self._waits_for_room += 1
@@ -308,7 +315,7 @@ class LogWriter:
 
     def _is_compaction_due(self) -> bool:
         """When nothing waits, and under load once for as much as a step drops."""
-        if not self._is_compaction_wanted:
+        if not self._is_compaction_wanted or self._has_failed:
             return False
         is_idle = self._held is None and self._jobs.empty()
         return is_idle or self._has_written_a_step

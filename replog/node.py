@@ -5,8 +5,9 @@ one turn, so a turn's cost is shared by all commands in it. What the core asks f
 names: messages that rest on nothing leave first, beside the write; those that rest on the write leave from the writer's
 call-back; released slots are applied while the disk works on the next ones.
 
-Nothing here is done per command, and nothing here knows what a ballot is. A task that fails ends the node with its
-reason: half a node must not go on.
+Nothing here is done per command, and nothing here knows what a ballot is. Whatever fails ends the node with its reason,
+in one place (``guarded``, ``fail``): half a node must not go on, so from then on nothing is said, applied or written.
+What goes wrong for one client alone, or comes from one link, ends that link.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import crc32c
 import structlog
@@ -25,15 +26,17 @@ from .applier import Applier
 from .client_desk import ClientDesk
 from .codec import Hello, Kind, Welcome, encode_frame
 from .config import ReplicaConfig
-from .errors import StateDiverged
+from .errors import StateDiverged, Unavailable
 from .link import Link
 from .log_keeper import DurableLog, LogKeeper
 from .machine_terms import difference, machine_terms
+from .message_checks import check_client_messages, check_peer_messages
 from .node_report import report
 from .paxos.ballot import NodeId, Slot, node_name
 from .paxos.effects import Effects, LogWrite, Notice, NoticeKind, Refusal
 from .paxos.messages import AcceptedSlot, Message, Outbound, StatePiece
 from .paxos.replica import Replica
+from .queries import answer_query
 from .recovery import reconcile
 from .requests import (
     ClientMessage,
@@ -55,6 +58,8 @@ from .thrift import Thrift
 from .transport import Transport
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 _WARNINGS = frozenset(
     {NoticeKind.STEPPED_DOWN, NoticeKind.ABSTAINED, NoticeKind.DISK_STALLED, NoticeKind.STATE_DIVERGED}
@@ -150,6 +155,8 @@ class Node:
         self._is_applying_paused = False
         self._is_waiting_for_repair = False
         self._failure: BaseException | None = None
+        self._is_inside = False
+        self._life = trio.CancelScope(shield=True)
         self._compacted_through = recovered.compacted_through
         self.turns = 0
         self.submissions = 0
@@ -160,39 +167,60 @@ class Node:
     async def run(self, listeners: Sequence[trio.SocketListener], task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled (then leave in order: hand over, flush), or until something fails (then raise it)."""
         self.log_keeper.start()
-        work = trio.CancelScope(shield=True)
+        is_stopping = trio.Event()
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self._work, listeners, work)
+                await nursery.start(self._live, listeners, is_stopping, nursery.cancel_scope)
                 try:
                     task_status.started()
                     await trio.sleep_forever()
                 finally:
-                    if self._failure is None and not work.cancel_called:
-                        with trio.move_on_after(self.options.stop_timeout_s, shield=True):
-                            await self._leave()
-                    work.cancel()
+                    is_stopping.set()
         finally:
             self.log_keeper.close()
+            if self._failure is not None:
+                raise self._failure
 
-    async def _work(
-        self, listeners: Sequence[trio.SocketListener], scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]
+    async def _live(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        is_stopping: trio.Event,
+        outer: trio.CancelScope,
+        *,
+        task_status: trio.TaskStatus[None],
     ) -> None:
-        with scope:
+        """All tasks of the node, cancelled together: by a failure at once, else when it has left."""
+        with self._life:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self.transport.run, listeners)
-                nursery.start_soon(self._take_turns)
-                nursery.start_soon(self._ring_forever)
-                nursery.start_soon(self._drop_idle_forever)
-                nursery.start_soon(self._thrift.run)
-                nursery.start_soon(self.log_keeper.run)
-                nursery.start_soon(self.keeper.run)
+                await nursery.start(self._work, self.transport.run, listeners, name=self.transport.run)
+                for task in (
+                    self._take_turns,
+                    self._ring_forever,
+                    self._drop_idle_forever,
+                    self._thrift.run,
+                    self.log_keeper.run,
+                    self.keeper.run,
+                ):
+                    nursery.start_soon(self._work, task, name=task)
                 task_status.started()
+                await is_stopping.wait()
+                with trio.move_on_after(self.options.stop_timeout_s):
+                    await self._work(self._leave)
+                self._life.cancel()
+        outer.cancel()
+
+    async def _work(self, task: Callable[..., Awaitable[object]], *arguments: Any, **named: Any) -> None:
+        """Run one of the node's tasks; it fails for all of them."""
+        try:
+            await task(*arguments, **named)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            self.fail(unwrapped(error))
 
     async def _leave(self) -> None:
         """Hand over, so that clients are told where to go instead of waiting; then flush, to replay nothing."""
-        if self.replica.transfer_leadership(None) is None:
-            self._wake()
+        if self.guarded(self._hand_over):
             with trio.move_on_after(self.options.stop_timeout_s / 4):
                 while self.replica.leader in (None, self.replica.node):  # noqa: ASYNC110 - not worth an event a turn
                     await trio.sleep(0.005)
@@ -200,11 +228,45 @@ class Node:
         await self.keeper.flush()
         log.info("stopped", applied_through=self.applier.applied_through)
 
+    def _hand_over(self) -> bool:
+        """Whether somebody was asked to take over."""
+        is_asked = self.replica.transfer_leadership(None) is None
+        if is_asked:
+            self._wake()
+        return is_asked
+
     def fail(self, error: BaseException) -> None:
-        """End the node with this reason."""
-        if self._failure is None:
-            self._failure = error
-        self._wake()
+        """End the node with this reason; nothing is said, applied, or begun to be written any more.
+
+        What the disks are writing at this moment they may finish: nothing rests on it.
+        """
+        if self._failure is not None:
+            return
+        if isinstance(error, trio.Cancelled):  # one that code kept for itself: raised again it would end nothing
+            error = RuntimeError(f"out of a turn came {error!r}")
+        self._failure = error
+        self.log_keeper.abandon()
+        self.transport.close()
+        self._life.cancel()
+
+    @trio.lowlevel.enable_ki_protection
+    def guarded(self, act: Callable[..., _T], *arguments: Any) -> _T | None:
+        """The one entrance for everything that touches the replica or speaks for it; returns what ``act`` does.
+
+        Refused after a failure; what comes out is one, whatever it is; None in both cases. An interrupt from the
+        keyboard waits until this is over: it must never look like a command that fails.
+        """
+        if self._failure is not None:
+            return None
+        assert not self._is_inside, act  # a turn inside a turn would see a half-done one
+        self._is_inside = True
+        try:
+            return act(*arguments)
+        except BaseException as error:
+            self.fail(error)
+            return None
+        finally:
+            self._is_inside = False
 
     # --- turns ---
 
@@ -227,8 +289,6 @@ class Node:
             else:
                 self._parked = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._unpark)
-            if self._failure is not None:
-                raise self._failure
             if self._is_due:
                 self.turn()
 
@@ -238,6 +298,9 @@ class Node:
 
     def turn(self) -> None:
         """Take all that waits, do what is asked, answer."""
+        self.guarded(self._turn)
+
+    def _turn(self) -> None:
         self._is_due = False
         self.turns += 1
         self.replica.tick(trio.current_time(), _wall_ms())
@@ -280,7 +343,7 @@ class Node:
             self.desk.on_reads_confirmed(effects.reads)
         for read_id in effects.reads_refused:
             self.desk.refuse_read(read_id, Refusal.NOT_LEADER)
-        if self.desk.answer_reads(self.applier.query):
+        if self.desk.answer_reads(self._answer_query):
             self._wake()
         for slot_read in effects.slot_reads:
             self.log_keeper.read_for_peer(slot_read)
@@ -329,6 +392,21 @@ class Node:
 
     def is_state_full(self) -> bool:
         return self.keeper.is_full
+
+    # --- reading ---
+
+    def _answer_query(self, request: bytes) -> tuple[bytes, bool]:
+        return answer_query(self.applier, request)
+
+    def answer_stale(self, request: bytes) -> tuple[bytes, bool]:
+        """The answer to a read by this node's own state as it stands, and whether the query failed; see ``queries``.
+
+        Raises ``Unavailable`` if the node has failed, now or before.
+        """
+        answered = self.guarded(self._answer_query, request)
+        if answered is None:
+            raise Unavailable("this replica has failed; its own error says why") from self._failure
+        return answered
 
     # --- applying ---
 
@@ -410,12 +488,10 @@ class Node:
                 self._is_waiting_for_repair = False
                 self._wake()
             case NoticeKind.STATE_DIVERGED:
-                self.fail(
-                    StateDiverged(
-                        f"this replica's state differs from the others' at slot {notice.facts['slot']} (digest "
-                        f"{notice.facts['digest']}, theirs {notice.facts['other']}): the state machine is not "
-                        "deterministic, or its code differs between nodes."
-                    )
+                raise StateDiverged(
+                    f"this replica's state differs from the others' at slot {notice.facts['slot']} (digest "
+                    f"{notice.facts['digest']}, theirs {notice.facts['other']}): the state machine is not "
+                    "deterministic, or its code differs between nodes."
                 )
 
     # --- the alarm: the core says when it wants to be called ---
@@ -472,15 +548,13 @@ class Node:
         self.put(self.replica.on_link_opened, peer)
 
     def on_peer_messages(self, peer: NodeId, messages: list[Message]) -> None:
-        """A peer waits for what comes of this, so the turn is taken at once; what clients send gathers."""
-        self._inbox.append((self._take_peer_messages, (peer, messages)))
-        self._turn_now()
+        """A peer waits for what comes of this, so the turn is taken at once; what clients send gathers.
 
-    def _turn_now(self) -> None:
-        try:
-            self.turn()
-        except BaseException as error:
-            self.fail(error)
+        Raises ``FrameError`` at a message that can't be meant; nothing of its frame is taken.
+        """
+        check_peer_messages(peer, messages, self.replica.promise)
+        self._inbox.append((self._take_peer_messages, (peer, messages)))
+        self.turn()
 
     def _take_peer_messages(self, peer: NodeId, messages: list[Message]) -> None:
         on_message = self.replica.on_message
@@ -499,13 +573,15 @@ class Node:
         self.desk.close(link)
 
     def on_client_messages(self, link: Link, messages: list[ClientMessage]) -> None:
+        """Raises ``FrameError`` at a message that can't be answered; nothing of its frame is taken."""
+        check_client_messages(messages)
         for message in messages:
             if type(message) is Submit:
                 self._inbox_submissions += 1
                 self._inbox_bytes += len(message.submission)
         self._inbox.append((self._take_client_messages, (link, messages)))
         if self.desk.has_one_client:
-            self._turn_now()  # there is nobody to wait for
+            self.turn()  # there is nobody to wait for
         else:
             self._wake()
 
@@ -517,13 +593,16 @@ class Node:
                 case Query():
                     self._query(link, message)
                 case Follow():
-                    self.desk.follow(link, message, self.options.follow_credit_max)
+                    self.desk.attempt(link, self.desk.follow, link, message, self.options.follow_credit_max)
                 case StatusRequest():
-                    self.desk.say(link, Status(message.request, encode_status(self.status())))
+                    self.desk.attempt(link, self._say_status, link, message)
                 case TransferRequest():
                     self._transfer(link, message)
                 case Ping():
                     self.desk.say(link, Pong(message.nonce))
+
+    def _say_status(self, link: Link, message: StatusRequest) -> None:
+        self.desk.say(link, Status(message.request, encode_status(self.status())))
 
     def _submit(self, link: Link, message: Submit) -> None:
         self.submissions += 1
@@ -533,7 +612,7 @@ class Node:
             return
         refusal = self.replica.submit(message.submission)
         self.submissions_refused += refusal is not None
-        self.desk.on_submit(link, message, submission, refusal)
+        self.desk.attempt(link, self.desk.on_submit, link, message, submission, refusal)
 
     def _query(self, link: Link, message: Query) -> None:
         if message.is_stale:
@@ -601,6 +680,17 @@ class Node:
     @property
     def uptime_s(self) -> float:
         return trio.current_time() - self._began_s
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """The one exception that nurseries wrapped, or the group if there are several; cancellations are no causes."""
+    inner = error
+    while isinstance(inner, BaseExceptionGroup):
+        causes = [cause for cause in inner.exceptions if not isinstance(cause, trio.Cancelled)]
+        if len(causes) != 1:
+            return error
+        inner = causes[0]
+    return inner
 
 
 def _is_lone(write: LogWrite) -> bool:

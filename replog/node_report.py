@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from .paxos.ballot import node_name
@@ -21,7 +20,16 @@ _ROLE_NAMES = {
 }
 
 
-_version = functools.cache(lambda: version("replog"))
+def _installed_version() -> str:
+    """Of the program; empty in a tree that is not installed."""
+    try:
+        return version("replog")
+    except PackageNotFoundError:
+        return ""
+
+
+_VERSION = _installed_version()
+"""Looked up once, at import: in a turn nothing may depend on files that come and go."""
 
 
 def report(node: Node) -> NodeStatus:
@@ -54,7 +62,7 @@ def report(node: Node) -> NodeStatus:
         state_bytes=node.state_store.file_bytes,
         sync_p50_ms=commits.latency_us(0.5) / 1000 if commits.commits else None,
         sync_p99_ms=commits.latency_us(0.99) / 1000 if commits.commits else None,
-        version=_version(),
+        version=_VERSION,
         uptime_s=round(node.uptime_s, 3),
         membership_version=membership.version,
         members={node_name(member): address for member, address in node.config.members.items()},

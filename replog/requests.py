@@ -137,7 +137,7 @@ class Follow(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=22):
     Repeating it raises the credit.
     """
 
-    from_slot: Slot
+    from_slot: int
     credit: int
 
 
@@ -151,7 +151,7 @@ class TransferRequest(msgspec.Struct, array_like=True, frozen=True, gc=False, ta
     """Asks the leader to hand over to ``target`` (0: to whoever is most up to date)."""
 
     request: int
-    target: NodeId
+    target: int
 
 
 class Ping(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=25):

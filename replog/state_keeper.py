@@ -112,6 +112,7 @@ class StateKeeper:
         Raises ``StorageError`` if that failed; when there is no room it is tried again with the next flush.
         """
         async with self._store_lock:
+            await trio.lowlevel.checkpoint_if_cancelled()  # the node may have failed while this waited for the lock
             applier = self._node.applier
             if not self._is_flush_unfinished:
                 if applier.applied_through == applier.durable_through or not applier.begin_flush():
@@ -129,7 +130,10 @@ class StateKeeper:
         self._node.on_flushed()
 
     async def _in_thread(self, call: Callable[..., _T], *arguments: object) -> _T:
-        return await trio.to_thread.run_sync(call, *arguments, limiter=self._thread)
+        """Beside the event loop; a node that has failed meanwhile does not come back from here."""
+        done = await trio.to_thread.run_sync(call, *arguments, limiter=self._thread)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return done
 
     # --- scrub ---
 

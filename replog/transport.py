@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -19,7 +19,8 @@ from attrs.validators import ge, gt
 
 from .codec import HELLO_BYTES_MAX, FrameError, Hello, Kind, Welcome, decode_payload, encode_frame
 from .dialing import connected_socket
-from .link import Link, LinkClosed
+from .errors import StorageError, error_text
+from .link import Link, LinkClosed, address_of
 from .paxos.ballot import NodeId, node_name
 from .paxos.messages import Message
 from .requests import ClientMessage
@@ -92,6 +93,8 @@ class Transport:
         self._options = options
         self._peers: dict[NodeId, Link] = {}
         self._connections = 0
+        self._links: set[Link] = set()
+        self._is_closed = False
         self._logged: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
 
@@ -106,6 +109,12 @@ class Transport:
     @property
     def peers_connected(self) -> frozenset[NodeId]:
         return frozenset(self._peers)
+
+    def close(self) -> None:
+        """The node has failed: say nothing more to anybody, and hear nothing."""
+        self._is_closed = True
+        for link in tuple(self._links):
+            link.close()
 
     # --- running ---
 
@@ -138,14 +147,40 @@ class Transport:
             await trio.sleep(wait_s * random.uniform(0.5, 1.0))
             wait_s = min(wait_s * 2, self._options.redial_max_s)
 
-    async def _serve_dialled(self, peer: NodeId, sock: socket.socket) -> None:
-        link = Link(
-            sock,
-            _WELCOME_AND_ON,
-            payload_bytes_max=self._options.peer_payload_bytes_max,
-            write_buffer_bytes_max=self._options.peer_buffer_bytes_max,
-        )
+    async def _serve(
+        self,
+        sock: socket.socket,
+        other: str,
+        kinds: frozenset[Kind],
+        payload_bytes_max: int,
+        buffer_bytes_max: int,
+        greet: Callable[[Link], Awaitable[None]],
+    ) -> None:
+        """One link until it ends. What goes wrong with it is the end of it alone.
+
+        Raises ``StorageError``: whom this node has met must not be forgotten.
+        """
+        link: Link | None = None
         try:
+            link = Link(sock, kinds, payload_bytes_max=payload_bytes_max, write_buffer_bytes_max=buffer_bytes_max)
+            self._links.add(link)
+            if not self._is_closed:
+                await greet(link)
+        except (FrameError, LinkClosed, trio.TooSlowError) as error:
+            self._note("greeting", other, str(error) or "timed out")
+        except StorageError:
+            raise
+        except Exception as error:
+            self._note("failed", other, error_text(error).decode(), is_warning=True)
+        finally:
+            if link is None:
+                sock.close()
+            else:
+                self._links.discard(link)
+                link.close()
+
+    async def _serve_dialled(self, peer: NodeId, sock: socket.socket) -> None:
+        async def greet(link: Link) -> None:
             link.write(encode_frame(Kind.HELLO, self._own))
             with trio.fail_after(self._options.greeting_timeout_s):
                 frames = await link.receive()
@@ -159,10 +194,11 @@ class Transport:
                 return
             link.expect(_PEER, self._options.peer_payload_bytes_max)
             await self._serve_peer(peer, link, frames[1:])
-        except (FrameError, LinkClosed, trio.TooSlowError) as error:
-            self._note("greeting", node_name(peer), str(error) or "timed out")
-        finally:
-            link.close()
+
+        options = self._options
+        await self._serve(
+            sock, node_name(peer), _WELCOME_AND_ON, options.peer_payload_bytes_max, options.peer_buffer_bytes_max, greet
+        )
 
     def _refusal_of(self, peer: NodeId, welcome: Welcome) -> str:
         if welcome.node != peer:
@@ -184,15 +220,9 @@ class Transport:
             nursery.start_soon(self._serve_accepted, _socket_of(stream))
 
     async def _serve_accepted(self, sock: socket.socket) -> None:
-        self._connections += 1
-        link = Link(
-            sock,
-            _HELLO,
-            payload_bytes_max=HELLO_BYTES_MAX,
-            write_buffer_bytes_max=self._options.client_buffer_bytes_max,
-        )
-        address = link.peer_address
-        try:
+        address = address_of(sock)
+
+        async def greet(link: Link) -> None:
             with trio.fail_after(self._options.greeting_timeout_s):
                 frames = await link.receive()
             hello = decode_payload(Kind.HELLO, frames[0][1], Hello)
@@ -206,11 +236,12 @@ class Transport:
             else:
                 link.expect(_CLIENT, self._options.client_payload_bytes_max)
                 await self._serve_client(link, frames[1:])
-        except (FrameError, LinkClosed, trio.TooSlowError) as error:
-            self._note("greeting", address, str(error) or "timed out")
+
+        self._connections += 1
+        try:
+            await self._serve(sock, address, _HELLO, HELLO_BYTES_MAX, self._options.client_buffer_bytes_max, greet)
         finally:
             self._connections -= 1
-            link.close()
 
     # --- links in use ---
 
@@ -276,6 +307,8 @@ class Transport:
                 self._note("dropped", name, str(error) or "a frame was begun and not finished in time", is_warning=True)
             except LinkClosed as error:
                 log.debug("link_closed", other=name, reason=str(error))
+            except Exception as error:
+                self._note("failed", name, error_text(error).decode(), is_warning=True)
             link.close()
             nursery.cancel_scope.cancel()
 

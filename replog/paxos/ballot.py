@@ -2,16 +2,23 @@
 
 A ballot is (round, node): rounds order ballots, the node makes two proposers' ballots differ
 (Lamport, "Paxos Made Simple", section 2.2: "different proposers choose their numbers from disjoint sets").
+
+Each type says which numbers the log's records can hold; whoever decodes bytes from outside refuses the others.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, NewType
+from typing import Annotated, NamedTuple, NewType
 
-NodeId = NewType("NodeId", int)
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""Whatever is counted up: there is always a next one, and it fits the 8 bytes that every record has for it."""
+
+NodeId = NewType("NodeId", Annotated[int, Meta(ge=0, le=2**32 - 1)])
 """A member of the cluster, from 1. Its name in text is ``n1``."""
 
-Slot = NewType("Slot", int)
+Slot = NewType("Slot", Count)
 """A place in the log, from 1. Slot 0 is "before the log": ``chosen_through == 0`` means nothing is chosen."""
 
 BEFORE_LOG = Slot(0)
@@ -20,7 +27,7 @@ BEFORE_LOG = Slot(0)
 class Ballot(NamedTuple):
     """A proposer's number; compares by round, then by node."""
 
-    round: int
+    round: Count
     node: NodeId
 
     def __str__(self) -> str:

@@ -7,9 +7,17 @@ new readers fill them in.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from .ballot import Ballot, NodeId, Slot
+from .ballot import Ballot, Count, NodeId, Slot
+
+Crc = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Name = Annotated[bytes, msgspec.Meta(max_length=64)]
+"""What is compared and stored but never looked into: a digest, the name of an image."""
+Value = Annotated[bytes, msgspec.Meta(min_length=2)]
+"""An encoded ``values.SlotValue``, opaque on its way; the shortest is a no-op."""
 
 
 class AcceptedSlot(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -20,8 +28,8 @@ class AcceptedSlot(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     slot: Slot
     ballot: Ballot
-    crc: int
-    value: bytes
+    crc: Crc
+    value: Value
 
 
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
@@ -30,7 +38,7 @@ class Heartbeat(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     ``ballot`` is the ballot the sender leads at, or zero.
     """
 
-    round: int
+    round: Count
     ballot: Ballot
     chosen_through: Slot
 
@@ -50,7 +58,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     is_led: it has heard the proposer of ``promise`` lead, in this round or the one before.
     """
 
-    round: int
+    round: Count
     promise: Ballot
     is_leading: bool
     is_happy: bool
@@ -60,7 +68,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     applied_through: Slot
     compacted_through: Slot
     digest_slot: Slot = Slot(0)
-    digest: bytes = b""
+    digest: Name = b""
     is_full: bool = False
     is_led: bool = False
 
@@ -82,8 +90,8 @@ class Promise(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     ballot: Ballot
     chosen_through: Slot
     compacted_through: Slot
-    piece: int
-    piece_count: int
+    piece: Count
+    piece_count: Count
     accepted: tuple[AcceptedSlot, ...]
 
 
@@ -99,8 +107,8 @@ class Accept(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
 
     ballot: Ballot
     slot: Slot
-    crc: int
-    value: bytes
+    crc: Crc
+    value: Value
     chosen_through: Slot
 
 
@@ -116,14 +124,14 @@ class Confirm(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
     """Asks whether the sender of ``ballot`` still leads; ``round`` is never used twice at one ballot."""
 
     ballot: Ballot
-    round: int
+    round: Count
 
 
 class Confirmed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=9):
     """The sender had promised nothing above ``ballot`` when it answered ``round``."""
 
     ballot: Ballot
-    round: int
+    round: Count
 
 
 class LearnRequest(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=10):
@@ -150,8 +158,8 @@ class BelowFloor(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=12)
 class FetchState(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=13):
     """Asks for the piece at byte ``position`` of image ``image`` of the state; empty ``image``: begin a new one."""
 
-    image: bytes
-    position: int
+    image: Name
+    position: Count
 
 
 class StatePiece(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=14):
@@ -166,10 +174,10 @@ class StatePiece(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=14)
     is_last: no piece follows.
     """
 
-    image: bytes
+    image: Name
     applied_through: Slot
-    position: int
-    crc: int
+    position: Count
+    crc: Crc
     is_last: bool
     data: bytes
 

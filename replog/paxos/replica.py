@@ -325,7 +325,10 @@ class Replica:
         )
 
     def _hear_leader(self, sender: NodeId, ballot: Ballot, chosen_through: Slot) -> None:
-        self._learner.on_hint(ballot, chosen_through)
+        """A hint at a ballot that is not promised here speaks of no slot that was accepted here (P6), and must not
+        hide those of the ballot that is followed."""
+        if ballot <= self._acceptor.promise:
+            self._learner.on_hint(ballot, chosen_through)
         self._learner.on_peer_position(sender, chosen_through, None)
         if ballot >= self._acceptor.promise and not self._proposer.is_leading:
             self._election.on_leader_heard(sender)

@@ -145,6 +145,6 @@ def test_a_warning_never_decides(action: str) -> None:
 def test_the_text_of_an_error_is_short_and_never_raises() -> None:
     """It may be anybody's exception."""
     assert error_text(ValueError("why")) == b"ValueError: why"
-    assert error_text(Unprintable()) == b"Unprintable, which can't be printed"
+    assert error_text(Unprintable()) == b"Unprintable: its text can't be told"
     assert len(error_text(Endless())) == 1_000
     assert error_text(ValueError("\udc80")) == b"ValueError: \\udc80"

@@ -86,6 +86,7 @@ class Member:
     log: MemoryLog
     state: MemoryState
     nursery: trio.Nursery
+    is_write_threaded: bool
     node: Node = attrs.field(init=False)
     error: BaseException | None = None
     is_running: bool = False
@@ -101,7 +102,9 @@ class Member:
         """A node over the disks as they are; ``start`` runs it."""
         self.config.data_dir.mkdir(exist_ok=True)
         admission = KnownPeers(self.config.data_dir)
-        self.node = Node(self.config, self.machine, self.log, self.state, admission, is_write_threaded=False)
+        self.node = Node(
+            self.config, self.machine, self.log, self.state, admission, is_write_threaded=self.is_write_threaded
+        )
         return self.node
 
     async def start(self) -> None:
@@ -210,6 +213,7 @@ async def stage(
     node: Mapping[str, Any] = {},
     transport: Mapping[str, Any] = {},
     sessions: Mapping[str, Any] = {},
+    is_write_threaded: bool = False,
     starts: bool = True,
 ) -> AsyncIterator[Stage]:
     """A cluster that lives as long as the block; its nodes end with it, and whatever a node raised is checked."""
@@ -236,6 +240,7 @@ async def stage(
                 MemoryLog(number, membership),
                 MemoryState(),
                 nursery,
+                is_write_threaded,
             )
         the_stage = Stage(members)
         if starts:

@@ -1,18 +1,26 @@
-"""A read that meets a damaged state at the desk of a node: that is no failure of the query."""
+"""What goes wrong at the desk of a node: for the state, for a query, or for one client alone."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+import trio
 
+from replog.applier import Applier
 from replog.client_desk import ClientDesk
-from replog.codec import Kind
-from replog.errors import Damaged, StorageError
+from replog.codec import Kind, encode_frame
+from replog.errors import Damaged, StorageError, error_text
 from replog.link import Link
+from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import NodeId, Slot
-from replog.requests import Query
+from replog.queries import answer_query
+from replog.requests import NodeMessage, NotLeader, Pong, Query, QueryAnswers
+from replog.state_machine import StateView
+
+from .machines import Ledger
 
 
 class Book:
@@ -33,29 +41,131 @@ def link() -> Iterator[Link]:
         yield Link(here, frozenset({Kind.CLIENT}))
 
 
-def raising(error: Exception) -> Callable[[bytes], bytes]:
-    def answer(_request: bytes) -> bytes:
-        raise error
+class Torn(MemoryStateStore):
+    """A state whose rows can't be read."""
 
-    return answer
+    def __init__(self, error: StorageError) -> None:
+        super().__init__()
+        self._error = error
+
+    def get(self, key: bytes) -> bytes | None:
+        raise self._error
+
+    def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        yield b"key", b"value"
+        raise self._error
 
 
-def asked(link: Link) -> ClientDesk:
-    """A desk at which one read waits for its answer."""
+class Asker(Ledger):
+    """Reads, raises and lets go of errors as it is asked to."""
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        if request == b"scan":
+            return b"".join(value for _, value in view.scan())
+        if request == b"silent scan":
+            with contextlib.suppress(Exception):
+                list(view.scan())
+        if request == b"silent":
+            with contextlib.suppress(Exception):
+                view.get(b"total")
+        if request in MISTAKES:
+            raise MISTAKES[request]
+        return view.get(b"total", b"0")
+
+
+class Untold(Exception):
+    """Can't even be printed."""
+
+    def __str__(self) -> str:
+        raise KeyError("no text")
+
+
+def kept_cancellation() -> trio.Cancelled:
+    """One that user code caught elsewhere."""
+    kept: list[trio.Cancelled] = []
+
+    async def cancelled() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled as error:
+                kept.append(error)
+                raise
+
+    trio.run(cancelled)
+    return kept[0]
+
+
+MISTAKES: dict[bytes, BaseException] = {
+    b"key": KeyError("total"),
+    b"storage of its own": StorageError("not this node's"),
+    b"memory": MemoryError(),
+    b"depth": RecursionError("too deep"),
+    b"exit": SystemExit(3),
+    b"interrupt": KeyboardInterrupt(),
+    b"generator": GeneratorExit(),
+    b"cancelled": kept_cancellation(),
+    b"surrogate": ValueError("\ud800"),
+    b"long": ValueError("x" * 10**8),
+    b"untold": Untold(),
+}
+
+
+def answered(link: Link, store: MemoryStateStore, request: bytes) -> list[NodeMessage]:
+    """What a desk would send to one client that has asked, before it is made a frame."""
+    applier = Applier(Asker(), store)
     desk = ClientDesk(Book())
     desk.open(link)
-    desk.answer_soon(link, Query(1, True, [b"total"]))
-    return desk
+    desk.answer_soon(link, Query(1, True, [request, b"good"]))
+    assert desk.answer_reads(lambda asked: answer_query(applier, asked)) is False
+    out = [message for message, _ in desk._out[link].messages] if link in desk._out else []
+    desk.send()
+    assert not link.is_closed
+    return out
 
 
+@pytest.mark.parametrize("request_", [b"get", b"scan", b"silent", b"silent scan"])
 @pytest.mark.parametrize("error", [Damaged("a row fails its checksum"), StorageError("the file can't be read")])
-def test_damage_that_a_query_meets_ends_the_node(link: Link, error: StorageError) -> None:
-    """An answer from a state that can't be read would be wrong, and the next apply would meet it anyway."""
+def test_damage_that_a_query_meets_ends_the_node(link: Link, error: StorageError, request_: bytes) -> None:
+    """An answer from a state that can't be read would be wrong, also if the query keeps the error to itself."""
     with pytest.raises(StorageError) as raised:
-        asked(link).answer_reads(raising(error))
+        answered(link, Torn(error), request_)
     assert raised.value is error
 
 
-def test_a_mistake_of_the_query_is_answered(link: Link) -> None:
-    """The node goes on."""
-    assert asked(link).answer_reads(raising(KeyError("total"))) is False
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_of_the_query_is_answered(link: Link, mistake: bytes) -> None:
+    """Whatever it is: the node goes on, and so does the client, with a text of bounded length."""
+    (answers,) = answered(link, MemoryStateStore(), mistake)
+    assert isinstance(answers, QueryAnswers)
+    assert answers.failed == [0]
+    assert answers.answers[0].decode().startswith(type(MISTAKES[mistake]).__name__ + ": ")
+    assert len(answers.answers[0]) <= 1000
+    assert answers.answers[1] == b"0"
+
+
+async def test_what_can_not_be_encoded_ends_its_link_alone(link: Link) -> None:
+    """The others have their frames."""
+    here, there = socket.socketpair()
+    with here, there:
+        other = Link(here, frozenset({Kind.CLIENT}))
+        desk = ClientDesk(Book())
+        for each in (link, other):
+            desk.open(each)
+        for message in (Pong(2**64), NotLeader(NodeId(1), "\ud800")):
+            desk.open(link)
+            desk.say(link, message)
+            desk.say(other, Pong(1))
+            desk.send()
+            assert link.is_closed
+            assert there.recv(100) == encode_frame(Kind.NODE, [Pong(1)])
+
+
+@pytest.mark.parametrize("error", MISTAKES.values(), ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("bytes_max", [0, 1, 7, 1000])
+def test_the_text_of_an_error_is_short_and_valid(error: BaseException, bytes_max: int) -> None:
+    """Whatever the error: it is told, cut where a character ends."""
+    text = error_text(error, bytes_max)
+    assert len(text) <= bytes_max
+    text.decode()

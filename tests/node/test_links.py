@@ -126,10 +126,10 @@ STRANGE = {
     "no payloads": Submit(0, b"\x94\x00\x00\x01\x01\x90"),
     "a read nobody asked": Query(2**64 - 1, False, []),
     "a negative read": Query(-(2**63), True, [b"a"]),
-    "following from the far end": Follow(2**64 - 1, 2**64 - 1),  # type: ignore[arg-type]
-    "following from before": Follow(-5, -5),  # type: ignore[arg-type]
-    "leadership for nobody": TransferRequest(1, NodeId(2**64 - 1)),
-    "leadership for less than nobody": TransferRequest(1, NodeId(-1)),
+    "following from the far end": Follow(2**64 - 1, 2**64 - 1),
+    "following from before": Follow(-5, -5),
+    "leadership for nobody": TransferRequest(1, 2**64 - 1),
+    "leadership for less than nobody": TransferRequest(1, -1),
 }
 
 

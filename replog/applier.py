@@ -15,7 +15,6 @@ nothing.
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -56,32 +55,28 @@ log = structlog.get_logger(__name__)
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Outcome(NamedTuple):
-    """What applying a slot told whoever submitted under ``key``; ``weight_bytes`` are at least those of its replies."""
-
-    key: bytes
-    message: Replies | SessionOpened | SessionExpired | SequenceGap | Refused
-    weight_bytes: int = 0
+Told = Replies | SessionOpened | SessionExpired | SequenceGap | Refused
+Outcome = tuple[bytes, Told, int]
+"""What applying a slot told whoever submitted under a key: key, message, and at least the bytes of its replies."""
 
 
 class _SlotRun:
     """What one slot has run and told so far; it has room for so much and no more (``limits``)."""
 
-    __slots__ = ("offset", "outcomes", "replies_bytes", "slot")
+    __slots__ = ("has_failures", "offset", "outcomes", "replies_bytes", "slot")
 
     def __init__(self, slot: Slot) -> None:
         self.slot = slot
         self.offset = 0
         self.replies_bytes = 0
+        self.has_failures = False
         self.outcomes: list[Outcome] = []
 
     def has_room(self, places: int) -> bool:
         return self.offset + places <= SLOT_COMMANDS_MAX and self.replies_bytes < SLOT_REPLIES_BYTES_MAX
 
-    def tell(
-        self, key: bytes, message: Replies | SessionOpened | SessionExpired | SequenceGap | Refused, weight: int = 0
-    ) -> None:
-        self.outcomes.append(Outcome(key, message, weight))
+    def tell(self, key: bytes, message: Told, weight: int = 0) -> None:
+        self.outcomes.append((key, message, weight))
         self.replies_bytes += weight
 
 
@@ -179,7 +174,7 @@ class Applier:
             for submission in decoded.submissions:
                 self._apply_submission(submission, run)
         self.applied_through = slot
-        self._digest_slot(slot, run.outcomes)
+        self._digest_slot(slot, [_comparable(one) for one in run.outcomes] if run.has_failures else run.outcomes)
         return run.outcomes
 
     def _decode(self, slot: Slot, value: bytes) -> SlotValue:
@@ -194,7 +189,7 @@ class Applier:
 
     def _digest_slot(self, slot: Slot, outcomes: list[Outcome]) -> None:
         """Chain the slot's writes and replies into the running digest."""
-        told = _encoder.encode((slot, self._writes, [_comparable(outcome) for outcome in outcomes]))
+        told = _encoder.encode((slot, self._writes, outcomes))
         self.digest = hashlib.blake2b(told, digest_size=16, key=self.digest).digest()
         self._writes.clear()
         if slot % self._options.digest_interval_slots == 0:
@@ -243,6 +238,7 @@ class Applier:
             self.commands_repeated += repeated
             for replies, weight in session.replies(first, first + repeated - 1):
                 run.tell(key, replies, weight)
+                run.has_failures = run.has_failures or bool(replies.failed)
             payloads = payloads[repeated:]
         session.forget_below(min(submission.acknowledged_below, expected))
         room = session.room(self._options.replies_kept_max)
@@ -312,7 +308,9 @@ class Applier:
         run.tell(session.key, message, weight)
         run.offset += len(replies)
         self.commands_applied += len(replies)
-        self.commands_failed += len(failed)
+        if failed:
+            self.commands_failed += len(failed)
+            run.has_failures = True
 
     def _judge(self, error: BaseException, command: Command) -> tuple[bytes, BaseException | None]:
         """What a command that raised comes to: its reply, or the error that is its reply.
@@ -398,10 +396,10 @@ class Applier:
 
 def _comparable(outcome: Outcome) -> Outcome:
     """What replicas must agree on: of a failed command that it failed, and not its error's text."""
-    message = outcome.message
+    key, message, weight = outcome
     if type(message) is not Replies or not message.failed:
         return outcome
     replies = list(message.replies)
     for position in message.failed:
         replies[position] = b""
-    return outcome._replace(message=msgspec.structs.replace(message, replies=replies))
+    return key, msgspec.structs.replace(message, replies=replies), weight

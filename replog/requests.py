@@ -15,6 +15,7 @@ from a peer's by the hello that opened the link.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 from typing import Annotated, Any
@@ -31,8 +32,10 @@ Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
 # --- inside a slot: submissions --------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=16_384)
 def session_key(secret: bytes) -> bytes:
-    """The key of the session whose client holds this secret."""
+    """The key of the session whose client holds this secret; the last ones are remembered, as each is asked for again
+    with every submission."""
     return hashlib.blake2b(secret, digest_size=KEY_BYTES, person=b"replog session").digest()
 
 

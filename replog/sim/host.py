@@ -487,12 +487,12 @@ class Host:
         self.commands_applied += self._applier.commands_applied - before
         self.commands_failed += self._applier.commands_failed - failed_before
         self._checker.on_applied(self.node, slot, self._applier.digest)
-        for outcome in outcomes:
-            client = self._routes.get(outcome.key)
+        for key, message, _ in outcomes:
+            client = self._routes.get(key)
             if client is not None:
-                if isinstance(outcome.message, Replies):
+                if isinstance(message, Replies):
                     self._asked.discard(client)
-                self._clients.deliver(client, self.node, outcome.message)
+                self._clients.deliver(client, self.node, message)
 
     def violations(self) -> list[str]:
         return self._applier.violations()

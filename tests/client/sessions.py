@@ -94,7 +94,7 @@ class Bench:
         self.slot += 1
         value = encode_value(Batch(self.time_ms, [message.submission for message in messages]))
         keys = {decoded(message).key for message in messages}
-        self.answers += [told.message for told in self.applier.apply(Slot(self.slot), value) if told.key in keys]
+        self.answers += [told for key, told, _ in self.applier.apply(Slot(self.slot), value) if key in keys]
 
     def refuse(self, message: Submit, code: str = "overloaded") -> None:
         """A leader does not take this one."""

@@ -13,7 +13,7 @@ from replog.client_session import (
     Receipt,
 )
 from replog.errors import CommandFailed, CommandTooLarge, OutcomeUnknown, Overloaded, SessionExpired, StorageFull
-from replog.requests import OpenSession, Replies
+from replog.requests import OpenSession, Refused, Replies
 from replog.sessions import SessionOptions
 
 from .sessions import Bench, commands, decoded, is_closing
@@ -202,6 +202,36 @@ def test_a_gap_is_closed_by_sending_from_there(opened: Bench) -> None:
     opened.answer()
     assert call.receipts[0] is not None
     assert (opened.count(b"a"), opened.count(b"b")) == (1, 1)
+
+
+def test_a_gap_told_about_an_older_copy_calls_for_none() -> None:
+    """Each copy on its way is answered with a gap; if each of these called for another copy, it would never end."""
+    bench = Bench(SessionOptions(replies_kept_max=1))
+    call = bench.call(b"a", b"b", b"c")
+    bench.open()
+    (first,) = bench.take()
+    for _ in range(10):
+        bench.order(first)
+    while bench.answers:
+        bench.answer_one()
+        for message in bench.take():
+            bench.order(message)
+    assert bench.session.commands_repeated == 2 + 1
+    assert [bench.count(payload) for payload in call.payloads] == [1, 1, 1]
+    assert call.error is None
+    assert call.left == 0
+
+
+def test_a_session_that_a_node_calls_malformed_is_given_up(opened: Bench) -> None:
+    """What waits for an answer is unknown, since it may be in the log; what comes next has another secret."""
+    call, secret = opened.call(b"a"), opened.sent[0].secret
+    (message,) = opened.take()
+    opened.session.on_refused(Refused(message.session, 0, "malformed", "because"))
+    assert isinstance(call.error, OutcomeUnknown)
+    opened.call(b"b")
+    (opening,) = opened.take()
+    assert isinstance(decoded(opening), OpenSession)
+    assert opening.secret != secret
 
 
 def test_replies_that_come_twice_wake_once(opened: Bench) -> None:

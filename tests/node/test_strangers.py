@@ -82,7 +82,7 @@ async def test_an_answer_goes_to_whoever_holds_the_secret(tmp_path: Path) -> Non
 
 async def test_poison_is_refused_before_it_is_proposed(tmp_path: Path) -> None:
     """A field that no version knows, nested deep, reaches no log; the node goes on."""
-    async with stage(tmp_path) as cluster, cluster.client() as client:
+    async with stage(tmp_path, count=1) as cluster, cluster.client() as client:
         leader = await cluster.leader()
         link = await stranger(leader)
         await client.submit(b"a")

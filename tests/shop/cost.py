@@ -87,7 +87,7 @@ class Replica:
             self._begin_flush()
         elif time.perf_counter() - self._flushed_at_s > NodeOptions().flush_interval_s:
             self._begin_flush()
-        return [outcome.message for outcome in outcomes]
+        return [message for _, message, _ in outcomes]
 
     def _write(self, value: bytes) -> None:
         if self._log is None:

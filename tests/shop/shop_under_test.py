@@ -42,7 +42,7 @@ class ShopUnderTest:
     def apply(self, submission: OpenSession | Commands) -> Sequence[object]:
         self.slot += 1
         value = encode_value(SlotBatch(self.now_ms, [msgspec.msgpack.encode(submission)]))
-        return [outcome.message for outcome in self.applier.apply(Slot(self.slot), value)]
+        return [message for _, message, _ in self.applier.apply(Slot(self.slot), value)]
 
     def do_bytes(self, payload: bytes) -> bytes:
         answer = self.apply(Commands(self.session, self.sequence, self.sequence, [payload], self.key))[0]

@@ -9,13 +9,34 @@ from __future__ import annotations
 
 import msgspec
 
+from .errors import Damaged
 from .paxos.ballot import Slot
 from .paxos.effects import LogWrite
 from .paxos.recovered import Recovered
+from .paxos.values import stamp_of
 from .storage import LogStore
 
 
 def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
+    """What the log remembers, once its position is at least the state's, and the newest stamp unknown to the state."""
+    recovered = _at_one_position(log, applied_through)
+    return msgspec.structs.replace(recovered, log_time_ms=_newest_stamp(log, applied_through, recovered))
+
+
+def _newest_stamp(log: LogStore, applied_through: Slot, recovered: Recovered) -> int:
+    """Stamps never fall along the log, so that of the last batch which is chosen and not applied says it all (P11)."""
+    above = max(applied_through, recovered.compacted_through)
+    for number in range(recovered.chosen_through, above, -1):
+        try:
+            found = log.read(Slot(number), Slot(number), slots_max=1, bytes_max=1)
+        except Damaged:
+            continue
+        if found and (stamp_ms := stamp_of(found[0].value)):
+            return stamp_ms
+    return 0
+
+
+def _at_one_position(log: LogStore, applied_through: Slot) -> Recovered:
     """What the log remembers, once its position is at least the state's.
 
     What the state machine applied was chosen, so the log may say so; where the log has a gap below it, the state came

@@ -48,6 +48,14 @@ def decode_value(data: bytes) -> SlotValue:
 
 
 NO_OP = encode_value(NoOp())
+_INTEGER_BYTES = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
+
+
+def stamp_of(data: bytes) -> int:
+    """The ``time_ms`` of a batch, 0 of anything else: read off its first bytes, without decoding the batch."""
+    if len(data) < 3 or data[1] != 1:
+        return 0
+    return data[2] if data[2] < 0x80 else int.from_bytes(data[3 : 3 + _INTEGER_BYTES.get(data[2], 0)], "big")
 
 
 def decode_membership(data: bytes) -> Membership | None:

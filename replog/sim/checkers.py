@@ -12,6 +12,7 @@ from ..paxos.ballot import Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Message, Prepare, Promise
+from ..paxos.values import stamp_of
 from .disk import SimLogStore
 
 
@@ -42,6 +43,10 @@ class ProtocolChecker:
         self._chosen: dict[Slot, bytes] = {}
         self._digests: dict[Slot, tuple[bytes, NodeId]] = {}
         self._released: dict[NodeId, Slot] = {}
+        self._stamped_through = Slot(0)
+        self._stamp_ms = 0
+        self.log_time_ahead_max_ms: float | None = None
+        """How far log time may be ahead of the true time; None where a quorum's clocks may be wrong (P11)."""
         self.chosen_through = Slot(0)
 
     @property
@@ -154,6 +159,25 @@ class ProtocolChecker:
                 "released is durable", f"{node_name(node)} releases slot {record.slot}, which is not on its disk (P7)"
             )
         self._released[node] = record.slot
+
+    def on_stamped(self, record: AcceptedSlot, true_ms: float) -> None:
+        """A slot was released somewhere at ``true_ms``: log time never falls and never runs ahead (P11)."""
+        if record.slot <= self._stamped_through:
+            return
+        self._stamped_through = record.slot
+        stamp_ms = stamp_of(record.value)
+        if not stamp_ms:
+            return
+        if stamp_ms < self._stamp_ms:
+            raise _violation(
+                "log time never falls",
+                f"slot {record.slot} is stamped {self._stamp_ms - stamp_ms} ms before an earlier",
+            )
+        self._stamp_ms = stamp_ms
+        if self.log_time_ahead_max_ms is not None and stamp_ms > true_ms + self.log_time_ahead_max_ms:
+            raise _violation(
+                "log time is true", f"slot {record.slot} is stamped {stamp_ms - true_ms:.0f} ms after it was chosen"
+            )
 
     def _released_by(self, node: NodeId) -> Slot:
         return self._released.get(node, Slot(0))

@@ -34,7 +34,8 @@ class LogTime:
         self._turn = turn
         self.membership = membership
         self.astray: frozenset[NodeId] = frozenset()
-        """Whose clocks are further from the quorum's than ``clock_offset_max_s``, as of the last round."""
+        """Whose clocks were further from the quorum's than ``clock_offset_max_s`` in the last two rounds."""
+        self._suspected: frozenset[NodeId] = frozenset()
         self._now_s = now_s
         self._lead_ms = {self._node: time_ms - now_s * 1000}
         self._believed_ms = self._lead_ms[self._node]
@@ -118,13 +119,18 @@ class LogTime:
         return self.ahead_ms > self._offset_max_ms
 
     def judge(self) -> None:
-        """Once a round: whose clock is astray, this node's own, and log time itself; a change is told."""
+        """Once a round: whose clock is astray, this node's own, and log time itself; a change is told.
+
+        One round is not enough: where all clocks are set at once, the others' are heard a round later than one's own.
+        """
         lead_ms = self._quorum_lead_ms()
-        self.astray = frozenset(
+        before = self._suspected
+        self._suspected = frozenset(
             node
             for node, other_ms in self._lead_ms.items()
             if lead_ms is not None and abs(other_ms - lead_ms) > self._offset_max_ms
         )
+        self.astray = before & self._suspected
         is_astray, is_ahead = self._node in self.astray, self.is_ahead
         if is_astray != self._is_astray_told:
             kind = NoticeKind.CLOCK_ASTRAY if is_astray else NoticeKind.CLOCK_AGREES

@@ -44,7 +44,8 @@ class ProtocolChecker:
         self._digests: dict[Slot, tuple[bytes, NodeId]] = {}
         self._released: dict[NodeId, Slot] = {}
         self._stamped_through = Slot(0)
-        self._stamp_ms = 0
+        self.stamp_ms = 0
+        """The log time of the newest batch."""
         self.log_time_ahead_max_ms: float | None = None
         """How far log time may be ahead of the true time; None where a quorum's clocks may be wrong (P11)."""
         self.chosen_through = Slot(0)
@@ -168,12 +169,12 @@ class ProtocolChecker:
         stamp_ms = stamp_of(record.value)
         if not stamp_ms:
             return
-        if stamp_ms < self._stamp_ms:
+        if stamp_ms < self.stamp_ms:
             raise _violation(
                 "log time never falls",
-                f"slot {record.slot} is stamped {self._stamp_ms - stamp_ms} ms before an earlier",
+                f"slot {record.slot} is stamped {self.stamp_ms - stamp_ms} ms before an earlier",
             )
-        self._stamp_ms = stamp_ms
+        self.stamp_ms = stamp_ms
         if self.log_time_ahead_max_ms is not None and stamp_ms > true_ms + self.log_time_ahead_max_ms:
             raise _violation(
                 "log time is true", f"slot {record.slot} is stamped {stamp_ms - true_ms:.0f} ms after it was chosen"

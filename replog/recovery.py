@@ -16,6 +16,8 @@ from .paxos.recovered import Recovered
 from .paxos.values import stamp_of
 from .storage import LogStore
 
+_STAMPS_SLOTS = 256
+
 
 def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
     """What the log remembers, once its position is at least the state's, and the newest stamp unknown to the state."""
@@ -24,16 +26,21 @@ def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
 
 
 def _newest_stamp(log: LogStore, applied_through: Slot, recovered: Recovered) -> int:
-    """Stamps never fall along the log, so that of the last batch which is chosen and not applied says it all (P11)."""
-    above = max(applied_through, recovered.compacted_through)
-    for number in range(recovered.chosen_through, above, -1):
-        try:
-            found = log.read(Slot(number), Slot(number), slots_max=1, bytes_max=1)
-        except Damaged:
-            continue
-        if found and (stamp_ms := stamp_of(found[0].value)):
-            return stamp_ms
-    return 0
+    """The newest stamp of what is chosen and not applied (P11).
+
+    It stands near the end: only what an older ballot left, at most a window of slots, can carry an older one.
+    """
+    last = recovered.chosen_through
+    above = max(applied_through, recovered.compacted_through, last - _STAMPS_SLOTS)
+    return max((_stamp_at(log, Slot(number)) for number in range(above + 1, last + 1)), default=0)
+
+
+def _stamp_at(log: LogStore, slot: Slot) -> int:
+    try:
+        found = log.read(slot, slot, slots_max=1, bytes_max=1)
+    except Damaged:
+        return 0  # it is repaired before it is applied
+    return stamp_of(found[0].value) if found else 0
 
 
 def _at_one_position(log: LogStore, applied_through: Slot) -> Recovered:

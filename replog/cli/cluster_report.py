@@ -230,7 +230,8 @@ def _next_steps(members: Sequence[MemberReport], count: _Count, leader: MemberRe
     steps = []
     if _doubts(members):
         steps.append(
-            'let clients wait, keep every data directory, and see "the replicas contradict" in docs/OPERATING.md.'
+            "let clients wait, keep every data directory, "
+            'and see "the replicas contradict each other" in docs/OPERATING.md.'
         )
     if not any(member.up for member in members):
         steps.append("nobody answered: check the endpoints (--endpoints, REPLOG_ENDPOINTS) and start the nodes.")

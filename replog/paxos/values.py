@@ -20,7 +20,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
     Parameters
     ----------
-    time_ms: log time, milliseconds since the Unix epoch, never below that of an earlier slot.
+    time_ms: its stamp, milliseconds since the Unix epoch. Log time at a slot is the newest stamp up to there, since a
+        leader may have to adopt what an older ballot left above what a newer one chose (P4, P11).
     submissions: opaque submissions in order, each as it left its client.
     """
 

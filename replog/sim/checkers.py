@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..paxos.ballot import Ballot, NodeId, Slot, node_name
+from ..paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Message, Prepare, Promise
@@ -43,7 +43,10 @@ class ProtocolChecker:
         self._chosen: dict[Slot, bytes] = {}
         self._digests: dict[Slot, tuple[bytes, NodeId]] = {}
         self._released: dict[NodeId, Slot] = {}
+        self._origin: dict[tuple[Slot, int], Ballot] = {}
+        """The first ballot at which a slot's value, known by its checksum, was durable anywhere."""
         self._stamped_through = Slot(0)
+        self._stamped_at = BALLOT_ZERO
         self.stamp_ms = 0
         """The log time of the newest batch."""
         self.log_time_ahead_max_ms: float | None = None
@@ -123,6 +126,7 @@ class ProtocolChecker:
                     "released stays",
                     f"{node_name(node)} writes {record.ballot}'s value over slot {record.slot}, which it released (P7)",
                 )
+            self._origin.setdefault((record.slot, record.crc), record.ballot)
             key = (node, record.slot, record.ballot)
             if key in self._taught or (record.ballot.node != node and key not in self._told):
                 continue
@@ -162,19 +166,25 @@ class ProtocolChecker:
         self._released[node] = record.slot
 
     def on_stamped(self, record: AcceptedSlot, true_ms: float) -> None:
-        """A slot was released somewhere at ``true_ms``: log time never falls and never runs ahead (P11)."""
+        """A slot was released somewhere at ``true_ms``: log time never falls and never runs ahead (P11).
+
+        What an earlier ballot left, and a later leader had to adopt above slots of a ballot between, may be older.
+        """
         if record.slot <= self._stamped_through:
             return
         self._stamped_through = record.slot
         stamp_ms = stamp_of(record.value)
         if not stamp_ms:
             return
+        origin = self._origin.get((record.slot, record.crc), record.ballot)
         if stamp_ms < self.stamp_ms:
+            if origin < self._stamped_at:
+                return
             raise _violation(
                 "log time never falls",
                 f"slot {record.slot} is stamped {self.stamp_ms - stamp_ms} ms before an earlier",
             )
-        self.stamp_ms = stamp_ms
+        self.stamp_ms, self._stamped_at = stamp_ms, origin
         if self.log_time_ahead_max_ms is not None and stamp_ms > true_ms + self.log_time_ahead_max_ms:
             raise _violation(
                 "log time is true", f"slot {record.slot} is stamped {stamp_ms - true_ms:.0f} ms after it was chosen"

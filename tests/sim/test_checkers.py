@@ -124,6 +124,17 @@ def test_log_time_never_falls_along_the_log() -> None:
     assert caught(lambda: checker.on_stamped(stamped(4, 699), 0.0)) == "log time never falls"
 
 
+def test_what_an_older_ballot_left_may_be_older() -> None:
+    """P4: it has to be adopted as it is, above slots that a ballot between has stamped."""
+    checker = ProtocolChecker(THREE)
+    late = record(1, HIGH, encode_value(Batch(700, [])))
+    holding(checker, N1, stamped(2, 600))
+    holding(checker, N2, late)
+    checker.on_stamped(late, 0.0)
+    checker.on_stamped(record(2, Ballot(3, N3), stamped(2, 600).value), 0.0)
+    assert checker.stamp_ms == 700
+
+
 def test_log_time_does_not_run_ahead() -> None:
     """P11: where the clocks of a quorum are right."""
     checker = ProtocolChecker(THREE)

@@ -245,7 +245,10 @@ async def test_states_that_all_differ_are_told_by_all_for_as_long_as_they_do(tmp
             )
             assert (await client.submit(b"a", timeout=DEADLINE_S)).reply.startswith(b"2")
             assert len(cluster.running) == 3
-            assert "its state differs from" in cluster[1].node.status().problem
+            status = cluster[1].node.status()
+            assert "its state differs from" in status.problem
+            assert status.is_clock_right
+            assert abs(status.clock_offset_ms or 0) < 5_000
     told = [line for line in logs if line["event"] == "state_contradicted"]
     assert {line["log_level"] for line in told} == {"warning"}
 

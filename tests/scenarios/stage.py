@@ -300,9 +300,9 @@ class Stage:
             self.hosts[node].wall_skew_ms += int(float(words[1]) * 1000)
 
     def do_differ(self, words: list[str]) -> None:
-        """``differ n2``: from here on its state machine writes what the others' don't."""
+        """``differ n2,n3 [as x]``: from here on their state machines write what no other does, each its own or x."""
         for node in self._nodes(words[0]):
-            self.workloads[node].hand = node_name(node).encode()
+            self.workloads[node].hand = (words[2] if "as" in words else node_name(node)).encode()
             self.checker.differing.add(node)
 
     def do_transfer(self, words: list[str]) -> None:

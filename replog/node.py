@@ -62,7 +62,15 @@ log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
 _WARNINGS = frozenset(
-    {NoticeKind.STEPPED_DOWN, NoticeKind.ABSTAINED, NoticeKind.DISK_STALLED, NoticeKind.STATE_DIVERGED}
+    {
+        NoticeKind.STEPPED_DOWN,
+        NoticeKind.ABSTAINED,
+        NoticeKind.DISK_STALLED,
+        NoticeKind.STATE_DIVERGED,
+        NoticeKind.STATE_CONTRADICTED,
+        NoticeKind.CLOCK_ASTRAY,
+        NoticeKind.LOG_TIME_AHEAD,
+    }
 )
 _BUSY_WORD_INTERVAL_S = 0.1
 LONE_COMMAND_BYTES = 512
@@ -127,7 +135,7 @@ class Node:
             now_s=self._began_s,
             time_ms=_wall_ms(),
         )
-        self.replica.on_applied(self.applier.applied_through, *self.applier.checkpoint())
+        self._tell_applied()
         self.log_keeper = LogKeeper(log_store, config.node, self, is_threaded=is_write_threaded)
         self.desk = ClientDesk(self)
         self.keeper = StateKeeper(state_store, config.node, self)
@@ -422,9 +430,13 @@ class Node:
             if record is None:
                 return
             self.desk.on_outcomes(applier.apply(record.slot, record.value))
-        self.replica.on_applied(applier.applied_through, *applier.checkpoint())
+        self._tell_applied()
         if applier.applied_through < goal and not self.keeper.is_behind():
             self._wake()
+
+    def _tell_applied(self) -> None:
+        applier = self.applier
+        self.replica.on_applied(applier.applied_through, *applier.checkpoint(), applier.log_time_ms)
 
     def _next_to_apply(self, slot: Slot) -> AcceptedSlot | None:
         released = self._released
@@ -472,6 +484,7 @@ class Node:
         await self.log_keeper.install_floor(applied_through, self.replica.membership)
         log.info("state_installed", applied_through=applied_through)
         self._compacted_through = max(self._compacted_through, applied_through)
+        self.put(self._tell_applied)
         self.put(self.replica.on_state_installed, applied_through)
         self.put(self.replica.on_compacted, applied_through)
 
@@ -491,7 +504,8 @@ class Node:
                 raise StateDiverged(
                     f"this replica's state differs from the others' at slot {notice.facts['slot']} (digest "
                     f"{notice.facts['digest']}, theirs {notice.facts['other']}): the state machine is not "
-                    "deterministic, or its code differs between nodes."
+                    "deterministic; or its code, a library of it, Python or a setting of [sessions] differs between "
+                    "the nodes; or this node's stored state is damaged."
                 )
 
     # --- the alarm: the core says when it wants to be called ---

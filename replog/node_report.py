@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from .paxos.ballot import node_name
 from .paxos.proposer import Role
-from .status import NodeStatus
+from .status import NodeStatus, format_span
 
 if TYPE_CHECKING:
     from .node import Node
+    from .paxos.replica import Replica
 
 _ROLE_NAMES = {
     Role.FOLLOWING: "follower",
@@ -57,7 +59,11 @@ def report(node: Node) -> NodeStatus:
         is_voter=is_voter,
         is_voting=replica.is_voting,
         is_storage_full=replica.is_storage_full,
-        problem=replica.abstain_reason,
+        is_contradicted=replica.contradiction is not None,
+        is_clock_right=not replica.is_clock_astray and not replica.log_time_ahead_ms,
+        problem="; ".join(_problems(replica)),
+        clock_offset_ms=replica.clock_offset_ms,
+        log_time_ms=applier.log_time_ms,
         log_bytes=node.log_store.file_bytes,
         state_bytes=node.state_store.file_bytes,
         sync_p50_ms=commits.latency_us(0.5) / 1000 if commits.commits else None,
@@ -71,6 +77,21 @@ def report(node: Node) -> NodeStatus:
         sessions_open=applier.sessions_open,
         counters=_counters(node),
     )
+
+
+def _problems(replica: Replica) -> Iterator[str]:
+    """Each for as long as it is true."""
+    if replica.abstain_reason:
+        yield replica.abstain_reason
+    contradiction = replica.contradiction
+    if contradiction is not None:
+        others = ", ".join(f"{node_name(node)}'s" for node in contradiction.against)
+        yield f"its state differs from {others} at slot {contradiction.slot:,}"
+    offset_ms = replica.clock_offset_ms
+    if replica.is_clock_astray and offset_ms is not None:
+        yield f"its clock is {format_span(offset_ms)} {'ahead' if offset_ms > 0 else 'behind'}"
+    if replica.log_time_ahead_ms:
+        yield f"log time is {format_span(replica.log_time_ahead_ms)} ahead"
 
 
 def _counters(node: Node) -> dict[str, int]:

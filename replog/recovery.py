@@ -9,13 +9,41 @@ from __future__ import annotations
 
 import msgspec
 
+from .errors import Damaged
 from .paxos.ballot import Slot
 from .paxos.effects import LogWrite
 from .paxos.recovered import Recovered
+from .paxos.values import stamp_of
 from .storage import LogStore
+
+_STAMPS_SLOTS = 256
 
 
 def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
+    """What the log remembers, once its position is at least the state's, and the newest stamp unknown to the state."""
+    recovered = _at_one_position(log, applied_through)
+    return msgspec.structs.replace(recovered, log_time_ms=_newest_stamp(log, applied_through, recovered))
+
+
+def _newest_stamp(log: LogStore, applied_through: Slot, recovered: Recovered) -> int:
+    """The newest stamp of what is chosen and not applied (P11).
+
+    It stands near the end: only what an older ballot left, at most a window of slots, can carry an older one.
+    """
+    last = recovered.chosen_through
+    above = max(applied_through, recovered.compacted_through, last - _STAMPS_SLOTS)
+    return max((_stamp_at(log, Slot(number)) for number in range(above + 1, last + 1)), default=0)
+
+
+def _stamp_at(log: LogStore, slot: Slot) -> int:
+    try:
+        found = log.read(slot, slot, slots_max=1, bytes_max=1)
+    except Damaged:
+        return 0  # it is repaired before it is applied
+    return stamp_of(found[0].value) if found else 0
+
+
+def _at_one_position(log: LogStore, applied_through: Slot) -> Recovered:
     """What the log remembers, once its position is at least the state's.
 
     What the state machine applied was chosen, so the log may say so; where the log has a gap below it, the state came

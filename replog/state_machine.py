@@ -28,7 +28,8 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     payload: what the client submitted.
     slot, offset: its place in the log.
     session: whose it is.
-    time_ms: log time, milliseconds since the Unix epoch; the only clock a state machine has.
+    time_ms: log time, milliseconds since the Unix epoch; the only clock a state machine has. It never goes back, and
+        follows a quorum's clocks; where it got ahead of them it goes a tenth slower until they arrive.
     """
 
     payload: bytes

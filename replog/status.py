@@ -35,7 +35,11 @@ class NodeStatus:
     is_voter: whether the membership gives it a vote.
     is_voting: whether it uses that vote; one that can't trust its disk keeps silent (P9, P10).
     is_storage_full: it refuses new commands until there is room.
+    is_contradicted: its state differs from other voters', and no majority is known to hold it.
+    is_clock_right: its clock is near a quorum's, and log time is not ahead of them.
     problem: why it is not fully at work, in a few words; empty if it is.
+    clock_offset_ms: how far its wall clock is ahead of a quorum's (negative: behind); None while it can't know.
+    log_time_ms: the log time its state has come to.
     log_bytes, state_bytes: what its two stores take on its disk.
     sync_p50_ms, sync_p99_ms: how long its disk takes to make a write durable; None before the first.
     version: of the program.
@@ -63,7 +67,11 @@ class NodeStatus:
     is_voter: bool = True
     is_voting: bool = True
     is_storage_full: bool = False
+    is_contradicted: bool = False
+    is_clock_right: bool = True
     problem: str = ""
+    clock_offset_ms: int | None = None
+    log_time_ms: int = 0
     log_bytes: int = 0
     state_bytes: int = 0
     sync_p50_ms: float | None = None
@@ -76,6 +84,16 @@ class NodeStatus:
     learners: list[str] = attrs.field(factory=list)
     sessions_open: int = 0
     counters: dict[str, int] = attrs.field(factory=dict)
+
+
+def format_span(span_ms: float) -> str:
+    """``3.2 h``: a span of time without its sign, in the largest unit it has two of."""
+    size, unit = abs(span_ms), "ms"
+    for count, larger in ((1000, "s"), (60, "min"), (60, "h"), (24, "d"), (365, "y")):
+        if size < 2 * count:
+            break
+        size, unit = size / count, larger
+    return f"{size:.0f} {unit}" if unit == "ms" else f"{size:.1f} {unit}"
 
 
 def encode_status(status: NodeStatus) -> bytes:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import attrs
 
-Verdict = Literal["healthy", "degraded", "no_quorum"]
+Verdict = Literal["healthy", "degraded", "contradicted", "no_quorum"]
 
 UNNAMED = "?"
 """An endpoint that did not answer, and that nobody else named."""
@@ -34,8 +34,11 @@ class MemberReport:
     leader: whom it follows, by name.
     digest: running digest of the state at ``applied_through``, in hex.
     is_voting: a voter that keeps silent because it can't trust its disk has False (P9, P10).
+    is_contradicted: its state differs from other voters', and no majority is known to hold it.
     problem: why it is not fully at work, in a few words; empty if it is.
     cluster_id: in hex.
+    is_clock_right: its clock is near a quorum's, and log time is not ahead of them.
+    clock_offset_ms: how far its clock is ahead of a quorum's.
     """
 
     node: str
@@ -51,6 +54,7 @@ class MemberReport:
     is_voter: bool = True
     is_voting: bool = True
     is_storage_full: bool = False
+    is_contradicted: bool = False
     problem: str = ""
     cluster_id: str = ""
     disk_bytes: int | None = None
@@ -58,6 +62,8 @@ class MemberReport:
     version: str = ""
     uptime_s: float | None = None
     commands_applied: int | None = None
+    is_clock_right: bool = True
+    clock_offset_ms: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -104,12 +110,12 @@ def judge(members: Sequence[MemberReport], *, voter_count: int) -> ClusterReport
     """
     count = _Count(voter_count, sum(_counts(member) for member in members), voter_count // 2 + 1)
     leader = _leader(members) if count.spare >= 0 else None
-    troubles = _troubles(members)
+    doubts, troubles = _doubts(members), _troubles(members)
     can_write = leader is not None and count.spare >= 0 and not leader.is_storage_full
     return ClusterReport(
         cluster_id=next((member.cluster_id for member in members if member.cluster_id), ""),
-        verdict=_verdict(count, troubles, can_write=can_write),
-        summary=_summary(count, leader, troubles),
+        verdict=_verdict(count, doubts, troubles, can_write=can_write),
+        summary=_summary(count, leader, doubts, troubles),
         can_write=can_write,
         leader=leader.node if leader else None,
         members=tuple(members),
@@ -127,23 +133,32 @@ def _leader(members: Sequence[MemberReport]) -> MemberReport | None:
     return max(claims, key=lambda member: _ballot_key(member.ballot), default=None)
 
 
+def _doubts(members: Sequence[MemberReport]) -> list[str]:
+    """Nodes whose states differ while no majority holds one of them: nobody can say whose answers are right."""
+    torn = [member.node for member in members if member.is_contradicted]
+    return [f"{' and '.join(torn)} can't say whose state is right: no answer can be trusted"] if torn else []
+
+
 def _ballot_key(ballot: str) -> tuple[int, int]:
     ballot_round, _, node = ballot.partition(".n")
     return (int(ballot_round or 0), int(node or 0))
 
 
-def _verdict(count: _Count, troubles: list[str], *, can_write: bool) -> Verdict:
+def _verdict(count: _Count, doubts: list[str], troubles: list[str], *, can_write: bool) -> Verdict:
     if count.spare < 0:
         return "no_quorum"
+    if doubts:
+        return "contradicted"
     return "healthy" if can_write and count.up == count.total and not troubles else "degraded"
 
 
-def _summary(count: _Count, leader: MemberReport | None, troubles: list[str]) -> str:
+def _summary(count: _Count, leader: MemberReport | None, doubts: list[str], troubles: list[str]) -> str:
     voters = f"{count.up} of {count.total} {_plural(count.total, 'voter')} up"
     if count.spare < 0:
-        return f"{voters}, {count.quorum} needed: writes and linearizable reads stop, stale reads still answer"
+        stopped = f"{voters}, {count.quorum} needed: writes and linearizable reads stop, stale reads still answer"
+        return ", ".join([stopped, *doubts])
     parts = [voters, _what_works(leader), _what_is_left(count)]
-    return ", ".join([part for part in parts if part] + troubles)
+    return ", ".join([*(part for part in parts if part), *doubts, *troubles])
 
 
 def _what_works(leader: MemberReport | None) -> str:
@@ -171,7 +186,8 @@ def _troubles(members: Sequence[MemberReport]) -> list[str]:
     ]
     full = [f"{member.node}'s disk is full" for member in up if member.is_storage_full and member.role != "leader"]
     learners = [f"learner {member.node} down" for member in members if not member.up and _is_learner(member)]
-    return [*silent, *late, *full, *learners, *_divergences(up), *_strangers(up), *_nobodies(members)]
+    clocks = [f"{member.node}: {member.problem}" for member in up if not member.is_clock_right]
+    return [*silent, *late, *full, *learners, *_divergences(up), *clocks, *_strangers(up), *_nobodies(members)]
 
 
 def _divergences(up: Sequence[MemberReport]) -> list[str]:
@@ -212,6 +228,11 @@ def lag_of(member: MemberReport, members: Sequence[MemberReport]) -> int:
 def _next_steps(members: Sequence[MemberReport], count: _Count, leader: MemberReport | None) -> list[str]:
     down = [member for member in members if not member.up]
     steps = []
+    if _doubts(members):
+        steps.append(
+            "let clients wait, keep every data directory, "
+            'and see "the replicas contradict each other" in docs/OPERATING.md.'
+        )
     if not any(member.up for member in members):
         steps.append("nobody answered: check the endpoints (--endpoints, REPLOG_ENDPOINTS) and start the nodes.")
     elif down:
@@ -224,6 +245,8 @@ def _next_steps(members: Sequence[MemberReport], count: _Count, leader: MemberRe
             steps.append(
                 f"{member.node} keeps silent: {member.problem or 'its disk is not trusted'}; run `replog verify`."
             )
+    if not all(member.is_clock_right for member in members):
+        steps.append('set the clocks right (chrony, ntpd) and see "a clock is wrong" in docs/OPERATING.md.')
     if leader is None and count.spare >= 0:
         steps.append("an election takes well under a second; if this stays, nodes can't reach each other.")
     if any(member.is_storage_full for member in members):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replog.status import format_span
+
 from .cluster_report import ClusterReport, MemberReport, lag_of
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-STYLES = {"healthy": "bold green", "degraded": "bold yellow", "no_quorum": "bold red"}
+STYLES = {"healthy": "bold green", "degraded": "bold yellow", "contradicted": "bold red", "no_quorum": "bold red"}
 NOTHING = "-"
 _GAP = 2
 
@@ -58,6 +60,13 @@ def format_bytes(count: int | None) -> str:
     return f"{size:.1f} TB"
 
 
+def format_offset(offset_ms: int | None) -> str:
+    """``+3.2 h``: how far a clock is ahead."""
+    if offset_ms is None:
+        return NOTHING
+    return f"{'-' if offset_ms < 0 else '+'}{format_span(offset_ms)}"
+
+
 def _milliseconds(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.1f} ms"
 
@@ -67,12 +76,13 @@ _COLUMNS = (
     _Column("ROLE", lambda member, _: member.role or NOTHING),
     _Column("ADDRESS", lambda member, _: member.address),
     _Column("STATE", _state),
-    _Column("BALLOT", lambda member, _: member.ballot or NOTHING, given_up=3),
-    _Column("CHOSEN", lambda member, _: _number(member.chosen_through), given_up=4, is_number=True),
+    _Column("BALLOT", lambda member, _: member.ballot or NOTHING, given_up=4),
+    _Column("CHOSEN", lambda member, _: _number(member.chosen_through), given_up=5, is_number=True),
     _Column("APPLIED", lambda member, _: _number(member.applied_through), is_number=True),
     _Column("LAG", _lag, is_number=True),
-    _Column("DISK", lambda member, _: format_bytes(member.disk_bytes), given_up=2, is_number=True),
-    _Column("SYNC p99", lambda member, _: _milliseconds(member.sync_p99_ms), given_up=5, is_number=True),
+    _Column("DISK", lambda member, _: format_bytes(member.disk_bytes), given_up=3, is_number=True),
+    _Column("SYNC p99", lambda member, _: _milliseconds(member.sync_p99_ms), given_up=6, is_number=True),
+    _Column("CLOCK", lambda member, _: format_offset(member.clock_offset_ms), given_up=2, is_number=True),
     _Column("VERSION", lambda member, _: member.version or NOTHING, given_up=1),
 )
 
@@ -119,6 +129,8 @@ def member_table(report: ClusterReport, *, width: int) -> Table:
 
 def _row_style(member: MemberReport) -> str:
     if not member.up:
+        return "red"
+    if member.is_contradicted:
         return "red"
     if not member.is_voting or member.is_storage_full:
         return "yellow"

@@ -24,7 +24,8 @@ def status(
 ) -> int:
     """Show whether a cluster is healthy, what still works if not, and every node.
 
-    Ends with 0 if the cluster takes writes and with 3 if it does not. Never says healthy while a voter is missing.
+    Ends with 0 if the cluster takes writes, with 3 if it does not, and with 1 if its replicas contradict each other and
+    no majority agrees. Never says healthy while a voter is missing.
 
     Parameters
     ----------
@@ -52,8 +53,10 @@ def status(
 
 
 def exit_code(report: ClusterReport) -> ExitCode:
-    """What a script decides by: whether writes work."""
-    return ExitCode.OK if report.can_write else ExitCode.UNREACHABLE
+    """What a script decides by: whether writes work, and whether what is answered can be trusted."""
+    if not report.can_write:
+        return ExitCode.UNREACHABLE
+    return ExitCode.BUG if report.verdict == "contradicted" else ExitCode.OK
 
 
 def report_fields(report: ClusterReport) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Acceptor:
         self.accepted: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
         self.accepted_through = max(self.accepted, default=self.chosen_through)
         self.damaged_received_count = 0
+        self.time_ms = 0
+        """This node's wall clock, told with each Promise (P11)."""
         self._acks: dict[tuple[NodeId, Ballot], list[Slot]] = {}
         for record in recovered.accepted:
             assert record.slot > self.chosen_through, (record.slot, self.chosen_through)
@@ -131,7 +133,15 @@ class Acceptor:
             reported, slots_max=self._options.piece_slots_max, bytes_max=self._options.piece_bytes_max
         )
         return [
-            Promise(message.ballot, self.chosen_through, self.compacted_through, number, len(pieces), tuple(piece))
+            Promise(
+                message.ballot,
+                self.chosen_through,
+                self.compacted_through,
+                number,
+                len(pieces),
+                tuple(piece),
+                self.time_ms,
+            )
             for number, piece in enumerate(pieces)
         ]
 

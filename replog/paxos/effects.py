@@ -94,6 +94,10 @@ class NoticeKind(enum.Enum):
     DISK_STALLED = "disk_stalled"
     STATE_TRANSFER_BEGAN = "state_transfer_began"
     STATE_DIVERGED = "state_diverged"
+    STATE_CONTRADICTED = "state_contradicted"
+    CLOCK_ASTRAY = "clock_astray"
+    CLOCK_AGREES = "clock_agrees"
+    LOG_TIME_AHEAD = "log_time_ahead"
     MEMBERSHIP_CHANGED = "membership_changed"
 
 

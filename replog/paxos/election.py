@@ -49,6 +49,8 @@ class Election:
         self.round_at_s = now_s + random.uniform(0.0, options.heartbeat_interval_s)
         self.take_over_at_s: float | None = None
         self.highest_seen = BALLOT_ZERO
+        self.astray: frozenset[NodeId] = frozenset()
+        """Whose clocks are far from a quorum's: they lead only if nobody else can (P11)."""
         self._replies: dict[NodeId, HeartbeatReply] = {}
         self._last_replies: dict[NodeId, HeartbeatReply] = {}
         self._closed: set[NodeId] = set()
@@ -207,20 +209,25 @@ class Election:
         return self.membership.is_quorum([*voters, self._node])
 
     def consider(self, accepted_through: Slot, chosen_through: Slot, now_s: float) -> None:
-        """Set the moment to take over, if the time for it has come; the longest log goes first."""
+        """Set the moment to take over, if the time for it has come; a true clock goes first, then the longest log."""
         has_waited = self._is_suspicious or self._unhappy_rounds >= self._options.election_rounds
         if self.take_over_at_s is not None or not has_waited or not self.can_take_over(chosen_through):
             return
-        own = (accepted_through, self._node)
+        own = self._rank(self._node, accepted_through)
         ahead = sum(
-            self.is_able(node) and (reply.accepted_through, node) > own for node, reply in self._fresh_replies().items()
+            self.is_able(node) and self._rank(node, reply.accepted_through) > own
+            for node, reply in self._fresh_replies().items()
         )
         self.take_over_at_s = now_s + ahead * self._options.patience_max_s * self._random.uniform(0.5, 1.0)
 
     def best_successor(self) -> NodeId | None:
-        """The reachable voter with the longest log that could lead."""
+        """The reachable voter that could lead and ought to first."""
         able = [node for node in self._fresh_replies() if self.is_able(node) and self.membership.is_voter(node)]
-        return max(able, key=lambda node: (self._last_replies[node].accepted_through, node), default=None)
+        return max(able, key=lambda node: self._rank(node, self._last_replies[node].accepted_through), default=None)
+
+    def _rank(self, node: NodeId, accepted_through: Slot) -> tuple[bool, Slot, NodeId]:
+        """Among those that could lead the highest one goes first."""
+        return (node not in self.astray, accepted_through, node)
 
     def is_reachable(self, node: NodeId) -> bool:
         return node in self._fresh_replies()

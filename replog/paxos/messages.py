@@ -56,6 +56,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     digest_slot, digest: the state machine's running digest at that slot, to compare (zero and empty: none).
     is_full: its disk takes no new commands, so it should not lead.
     is_led: it has heard the proposer of ``promise`` lead, in this round or the one before.
+    time_ms: its wall clock, milliseconds since the Unix epoch; 0 from a release that does not tell it (P11).
     """
 
     round: Count
@@ -71,6 +72,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     digest: Name = b""
     is_full: bool = False
     is_led: bool = False
+    time_ms: int = 0
 
 
 class Prepare(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
@@ -84,7 +86,8 @@ class Promise(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     """Phase 1b, piece ``piece`` (from 0) of ``piece_count``.
 
     It reports every acceptance above ``chosen_through``. The slots up to it are reported by that position
-    alone: they are chosen, and a candidate that lacks them learns them before it leads (P3, P4).
+    alone: they are chosen, and a candidate that lacks them learns them before it leads (P3, P4). ``time_ms`` is the
+    acceptor's wall clock, so that whoever leads knows the clocks of a quorum (P11).
     """
 
     ballot: Ballot
@@ -93,6 +96,7 @@ class Promise(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     piece: Count
     piece_count: Count
     accepted: tuple[AcceptedSlot, ...]
+    time_ms: int = 0
 
 
 class Nack(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):

@@ -25,6 +25,8 @@ class Options:
     """An unanswered Prepare, Accept, Confirm or catch-up request is repeated after this."""
     disk_stall_s: float = attrs.field(default=1.0, validator=gt(0.0))
     """A write older than this makes a leader hand over and a follower refrain from taking over."""
+    clock_offset_max_s: float = attrs.field(default=5.0, validator=gt(0.0))
+    """A node whose clock is further from a quorum's says so and leads only if nobody else can."""
 
     window_slots: int = attrs.field(default=64, validator=ge(1))
     """Slots proposed and not yet chosen."""

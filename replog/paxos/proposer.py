@@ -89,7 +89,6 @@ class Proposer:
         self.is_full = False
         self._queue: deque[bytes] = deque()
         self._queue_bytes = 0
-        self._last_time_ms = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -118,6 +117,10 @@ class Proposer:
     @property
     def slots_in_flight(self) -> int:
         return len(self._proposals)
+
+    @property
+    def values_in_flight(self) -> list[bytes]:
+        return [proposal.accept.value for proposal in self._proposals.values()]
 
     @property
     def submissions_waiting(self) -> int:
@@ -217,6 +220,7 @@ class Proposer:
         """Join waiting submissions into batches while the window has room.
 
         No delay is added: a batch waits only for the leader's own previous write, so it grows while the disk works.
+        ``time_ms`` is the log time they are stamped with.
         """
         if self.role is not Role.LEADING:
             return
@@ -226,8 +230,7 @@ class Proposer:
             and len(self._undurable) < self._options.undurable_slots_max
             and (self._proposals_bytes + self._options.batch_bytes_max <= self._options.window_bytes)
         ):
-            self._last_time_ms = max(time_ms, self._last_time_ms)
-            value = encode_value(Batch(self._last_time_ms, self._next_batch()))
+            value = encode_value(Batch(time_ms, self._next_batch()))
             self._propose(value, self._checksum(value), now_s)
 
     def _next_batch(self) -> list[bytes]:

@@ -22,6 +22,7 @@ class Recovered(msgspec.Struct, frozen=True):
         With ``compacted_through`` among them the state stands below the log, and a peer's state is fetched.
     damaged_reason: empty, or why this node must abstain: its promise or an unchosen acceptance is damaged (P9, P10).
     membership: the newest membership known chosen.
+    log_time_ms: the newest stamp at or below ``chosen_through`` that the state has not applied (P11).
     """
 
     promise: Ballot
@@ -31,3 +32,4 @@ class Recovered(msgspec.Struct, frozen=True):
     damaged_chosen: tuple[Slot, ...]
     damaged_reason: str
     membership: Membership
+    log_time_ms: int = 0

@@ -17,12 +17,13 @@ import msgspec
 
 from .acceptor import Acceptor
 from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
-from .divergence import Divergence
+from .divergence import Contradiction, Divergence
 from .effects import Effects, NoHandOver, NoticeKind, ReadSlots, SendState
 from .effects import Refusal as Refusal
 from .election import Election
 from .learner import Learner
 from .ledger import Ledger
+from .log_time import LogTime
 from .messages import (
     Accept,
     Accepted,
@@ -47,7 +48,10 @@ from .proposer import Proposer, Role
 from .reads import Reads
 from .recovered import Recovered
 from .turn import Turn
-from .values import decode_membership
+from .values import decode_membership, stamp_of
+
+_CLOCK_ROUNDS = 600
+"""A leader whose clock is astray asks another one to lead at most once in so many rounds."""
 
 if not __debug__:
     raise RuntimeError(
@@ -93,6 +97,9 @@ class Replica:
         self._reads = Reads(options, self._turn, self.membership)
         self._election = Election(node, options, self._turn, self.membership, random, now_s)
         self._divergence = Divergence(self._turn, self.membership)
+        self._log_time = LogTime(options, self._turn, self.membership, now_s, time_ms)
+        self._log_time.on_stamp(recovered.log_time_ms)
+        self._clock_asked_at_s = float("-inf")
         self._ledger = Ledger(node)
         self._reading_for: set[NodeId] = set()
         self._is_full = False
@@ -138,6 +145,25 @@ class Replica:
         return self._learner.chosen_through
 
     @property
+    def contradiction(self) -> Contradiction | None:
+        """Who contradicts this node's state while no majority is known to hold it."""
+        return self._divergence.contradiction
+
+    @property
+    def clock_offset_ms(self) -> int | None:
+        """How far this node's wall clock is ahead of a quorum's; None while that is not known (P11)."""
+        return self._log_time.offset_ms
+
+    @property
+    def is_clock_astray(self) -> bool:
+        return self.node in self._log_time.astray
+
+    @property
+    def log_time_ahead_ms(self) -> int:
+        """How far log time is ahead of a quorum's clock; 0 unless it is more than ``clock_offset_max_s``."""
+        return self._log_time.ahead_ms if self._log_time.is_ahead else 0
+
+    @property
     def compacted_through(self) -> Slot:
         return self._learner.compacted_through
 
@@ -171,7 +197,8 @@ class Replica:
         """Time passed: ``now_s`` monotonic seconds, ``time_ms`` wall clock since the Unix epoch. First in each turn."""
         assert now_s >= self._now_s, (now_s, self._now_s)
         self._now_s = now_s
-        self._time_ms = time_ms
+        self._time_ms = self._acceptor.time_ms = time_ms
+        self._log_time.tick(now_s, time_ms)
         if now_s >= self._election.round_at_s:
             self._end_round()
         self._take_over_if_due()
@@ -180,6 +207,9 @@ class Replica:
         self._watch_disk()
 
     def _end_round(self) -> None:
+        self._divergence.judge()
+        self._log_time.judge()
+        self._election.astray = self._log_time.astray
         self._judge()
         if self._proposer.is_leading:
             if self._election.should_step_down():
@@ -190,6 +220,7 @@ class Replica:
         elif self._proposer.role is not Role.FOLLOWING and self._election.should_step_down():
             self._step_down("phase 1 came to nothing for one election timeout")
             self._election.on_abandoned()
+        self._watch_clock()
         leading = self._proposer.ballot if self._proposer.is_leading else BALLOT_ZERO
         chosen_through = self._proposer.chosen_through if self._proposer.is_leading else self._learner.chosen_through
         self._election.begin_round(leading, chosen_through, self._now_s)
@@ -234,6 +265,20 @@ class Replica:
             self.transfer_leadership(None)
             self._step_down("its disk has not finished a write in time")
 
+    def _watch_clock(self) -> None:
+        """A leader whose clock is astray hands over to a voter whose clock is not.
+
+        Log time is a quorum's whoever leads (P11), so this is only worth asking now and then: the other one may not
+        reach a quorum.
+        """
+        if not self._proposer.is_leading or not self.is_clock_astray:
+            return
+        successor = self._election.best_successor()
+        due_s = self._clock_asked_at_s + _CLOCK_ROUNDS * self.options.heartbeat_interval_s
+        if successor is not None and successor not in self._log_time.astray and self._now_s >= due_s:
+            self._clock_asked_at_s = self._now_s
+            self.transfer_leadership(successor)
+
     # --- messages ---
 
     def on_message(self, sender: NodeId, message: Message) -> None:
@@ -261,6 +306,8 @@ class Replica:
                 self._on_prepare(sender, message)
             case Promise():
                 self._learner.on_peer_position(sender, message.chosen_through, message.compacted_through)
+                if not self._log_time.is_known(sender):
+                    self._log_time.on_clock(sender, message.time_ms)  # it waited for a write: a reply's is fresher
                 self._proposer.on_promise(sender, message)
                 self._lead_if_ready()
             case Nack():
@@ -321,6 +368,7 @@ class Replica:
                 self._divergence.own_digest,
                 self._is_full,
                 self._election.is_led,
+                self._time_ms,
             ),
         )
 
@@ -337,7 +385,9 @@ class Replica:
     def _on_heartbeat_reply(self, sender: NodeId, message: HeartbeatReply) -> None:
         self._election.on_reply(sender, message)
         self._learner.on_peer_position(sender, message.chosen_through, message.compacted_through)
-        self._divergence.compare(sender, message.digest_slot, message.digest, is_leading=message.is_leading)
+        self._divergence.on_peer_digest(sender, message.digest_slot, message.digest)
+        if message.round == self._election.round:
+            self._log_time.on_clock(sender, message.time_ms)  # a late answer would tell a late clock
         if self._election.is_ready_to_judge:
             self._judge()
             self._take_over_if_due()
@@ -387,6 +437,8 @@ class Replica:
             self._learner.goal = max(self._learner.goal, self._proposer.catch_up_through)
             return
         self._proposer.lead(self._learner.chosen_through, self._now_s)
+        for value in self._proposer.values_in_flight:
+            self._log_time.on_stamp(stamp_of(value))
         self._times_leader += 1
         self._reads.begin_ballot(self._proposer.ballot)
         self._election.on_leading()
@@ -457,9 +509,13 @@ class Replica:
         """A record of the log failed its checksum when it was read (P10)."""
         self._learner.on_slot_damaged(slot)
 
-    def on_applied(self, applied_through: Slot, digest_slot: Slot, digest: bytes) -> None:
-        """The state machine applied up to ``applied_through``; ``digest`` is its digest after ``digest_slot``."""
+    def on_applied(self, applied_through: Slot, digest_slot: Slot, digest: bytes, log_time_ms: int = 0) -> None:
+        """The state machine applied up to ``applied_through``; ``digest`` is its digest after ``digest_slot``.
+
+        ``log_time_ms`` is the log time it has come to.
+        """
         self._learner.applied_through = applied_through
+        self._log_time.on_stamp(log_time_ms)
         self._divergence.on_digest(digest_slot, digest)
 
     def on_compacted(self, compacted_through: Slot) -> None:
@@ -490,7 +546,8 @@ class Replica:
 
     def take_effects(self) -> Effects:
         """Everything this turn asks of the driver, once."""
-        self._proposer.fill_window(self._now_s, self._time_ms)
+        if self._proposer.is_leading and self._proposer.submissions_waiting:
+            self._proposer.fill_window(self._now_s, self._log_time.next_stamp_ms())
         if self._proposer.is_leading:
             self._reads.begin_round(max(self._proposer.chosen_through, self._proposer.barrier_slot), self._now_s)
         self._settle()
@@ -522,6 +579,7 @@ class Replica:
             return
         for record in self._turn.release[-(self._learner.chosen_through - before) :]:
             self._adopt_membership(record)
+            self._log_time.on_stamp(stamp_of(record.value))
         self._acceptor.forget_through(self._learner.chosen_through)
         self._lead_if_ready()
         self._handle_local()
@@ -531,7 +589,7 @@ class Replica:
         if membership is None or membership.version <= self.membership.version:
             return
         self.membership = membership
-        for role in (self._proposer, self._reads, self._election, self._divergence):
+        for role in (self._proposer, self._reads, self._election, self._divergence, self._log_time):
             role.membership = membership
         self._acceptor.is_voting = membership.is_voter(self.node) and not self._acceptor.abstain_reason
         self._turn.notice(NoticeKind.MEMBERSHIP_CHANGED, version=membership.version, slot=record.slot)

@@ -22,7 +22,8 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
     Parameters
     ----------
-    time_ms: log time, milliseconds since the Unix epoch, never below that of an earlier slot.
+    time_ms: its stamp, milliseconds since the Unix epoch. Log time at a slot is the newest stamp up to there, since a
+        leader may have to adopt what an older ballot left above what a newer one chose (P4, P11).
     submissions: opaque submissions in order, each as it left its client.
     """
 
@@ -63,6 +64,14 @@ def decode_value(data: bytes) -> SlotValue:
 
 
 NO_OP = encode_value(NoOp())
+_INTEGER_BYTES = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
+
+
+def stamp_of(data: bytes) -> int:
+    """The ``time_ms`` of a batch, 0 of anything else: read off its first bytes, without decoding the batch."""
+    if len(data) < 3 or data[1] != 1:
+        return 0
+    return data[2] if data[2] < 0x80 else int.from_bytes(data[3 : 3 + _INTEGER_BYTES.get(data[2], 0)], "big")
 
 
 def decode_membership(data: bytes) -> Membership | None:

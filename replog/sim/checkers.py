@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..paxos.ballot import Ballot, NodeId, Slot, node_name
+from ..paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Message, Prepare, Promise
+from ..paxos.values import stamp_of
 from .disk import SimLogStore
 
 
@@ -42,6 +43,14 @@ class ProtocolChecker:
         self._chosen: dict[Slot, bytes] = {}
         self._digests: dict[Slot, tuple[bytes, NodeId]] = {}
         self._released: dict[NodeId, Slot] = {}
+        self._origin: dict[tuple[Slot, int], Ballot] = {}
+        """The first ballot at which a slot's value, known by its checksum, was durable anywhere."""
+        self._stamped_through = Slot(0)
+        self._stamped_at = BALLOT_ZERO
+        self.stamp_ms = 0
+        """The log time of the newest batch."""
+        self.log_time_ahead_max_ms: float | None = None
+        """How far log time may be ahead of the true time; None where a quorum's clocks may be wrong (P11)."""
         self.chosen_through = Slot(0)
 
     @property
@@ -117,6 +126,7 @@ class ProtocolChecker:
                     "released stays",
                     f"{node_name(node)} writes {record.ballot}'s value over slot {record.slot}, which it released (P7)",
                 )
+            self._origin.setdefault((record.slot, record.crc), record.ballot)
             key = (node, record.slot, record.ballot)
             if key in self._taught or (record.ballot.node != node and key not in self._told):
                 continue
@@ -154,6 +164,31 @@ class ProtocolChecker:
                 "released is durable", f"{node_name(node)} releases slot {record.slot}, which is not on its disk (P7)"
             )
         self._released[node] = record.slot
+
+    def on_stamped(self, record: AcceptedSlot, true_ms: float) -> None:
+        """A slot was released somewhere at ``true_ms``: log time never falls and never runs ahead (P11).
+
+        What an earlier ballot left, and a later leader had to adopt above slots of a ballot between, may be older.
+        """
+        if record.slot <= self._stamped_through:
+            return
+        self._stamped_through = record.slot
+        stamp_ms = stamp_of(record.value)
+        if not stamp_ms:
+            return
+        origin = self._origin.get((record.slot, record.crc), record.ballot)
+        if stamp_ms < self.stamp_ms:
+            if origin < self._stamped_at:
+                return
+            raise _violation(
+                "log time never falls",
+                f"slot {record.slot} is stamped {self.stamp_ms - stamp_ms} ms before an earlier",
+            )
+        self.stamp_ms, self._stamped_at = stamp_ms, origin
+        if self.log_time_ahead_max_ms is not None and stamp_ms > true_ms + self.log_time_ahead_max_ms:
+            raise _violation(
+                "log time is true", f"slot {record.slot} is stamped {stamp_ms - true_ms:.0f} ms after it was chosen"
+            )
 
     def _released_by(self, node: NodeId) -> Slot:
         return self._released.get(node, Slot(0))

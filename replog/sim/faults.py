@@ -19,6 +19,8 @@ from .host import DiskWeather, Host
 from .network import Network
 from .world import World
 
+_TEN_YEARS_MS = 10 * 365 * 86_400_000
+
 
 class Faults:
     """Strikes hosts, disks, clocks and links until it is told to end."""
@@ -118,8 +120,14 @@ class Faults:
         return host.is_up
 
     def _clock_jump(self) -> bool:
+        """By years too, but only on a minority of the voters; a cluster of one has one clock, and that may be wrong."""
         host = self._some_host()
-        host.wall_skew_ms += self._random.choice((-3_600_000, -500, 500, 60_000))
+        skew_ms = self._random.choice((-_TEN_YEARS_MS, -3_600_000, -500, 0, 500, 60_000, _TEN_YEARS_MS))
+        others = [node for node in self._membership.voters if node != host.node]
+        right = [node for node in others if abs(self._hosts[node].wall_skew_ms) <= 500]
+        if others and abs(skew_ms) > 500 and not self._membership.is_quorum(right):
+            return False
+        host.wall_skew_ms = skew_ms
         return True
 
     def _hand_over(self) -> bool:

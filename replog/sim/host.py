@@ -111,6 +111,7 @@ class Host:
         self.node = disk.identity.node
         self.disk = disk
         self.wall_skew_ms = 0
+        """How far its wall clock is from the true time."""
         self.clock_rate = 1.0
         self.life = 0
         self.replica: Replica | None = None
@@ -200,7 +201,7 @@ class Host:
         self._is_turn_due = False
         self._tick_at_s = float("inf")
         self.replica.on_storage_full(self._weather.is_full)
-        self.replica.on_applied(self._applier.applied_through, *self._applier.checkpoint())
+        self._tell_applied(self.replica)
         self._apply()
         for peer in self.peers.values():
             if peer.is_up:
@@ -252,7 +253,7 @@ class Host:
         return self._world.now_s * self.clock_rate
 
     def _wall_ms(self) -> int:
-        return max(0, int(self._world.now_s * 1000) + self.wall_skew_ms)
+        return max(0, int(self._world.true_ms) + self.wall_skew_ms)
 
     def _later(self, delay_s: float, act: Callable[..., None], *arguments: Any) -> None:
         """Call ``act`` unless this life of the process has ended by then."""
@@ -339,6 +340,7 @@ class Host:
         for record in effects.release:
             # What this node knows chosen it may say at once: the checker hears of it before it hears the messages.
             self._checker.on_released(self.node, record, self.disk)
+            self._checker.on_stamped(record, self._world.true_ms)
         for outbound in effects.send:
             self._send(outbound.target, outbound.message)
         if effects.write is not None:
@@ -469,8 +471,12 @@ class Host:
                     return
                 record = found[0]
             self._apply_slot(slot, record.value)
-        replica.on_applied(applier.applied_through, *applier.checkpoint())
+        self._tell_applied(replica)
         self._answer_ready()
+
+    def _tell_applied(self, replica: Replica) -> None:
+        applier = self._applier
+        replica.on_applied(applier.applied_through, *applier.checkpoint(), applier.log_time_ms)
 
     def _report_damage(self, slot: Slot) -> None:
         self.put(lambda replica: replica.on_slot_damaged(slot))
@@ -625,6 +631,7 @@ class Host:
         self._applier = Applier(self._machine(), self._store, self._options.sessions)
         self._world.say(f"-- {node_name(self.node)} installed the state at slot {piece.applied_through}")
         self.disk.install_floor(piece.applied_through, self.replica.membership)
+        self.put(self._tell_applied)
         self.put(lambda replica: replica.on_state_installed(piece.applied_through))
         self.put(lambda replica: replica.on_compacted(piece.applied_through))
         self.put(lambda replica: self._apply())

@@ -30,6 +30,8 @@ from .strangers import Stranger
 from .workload import Workload, load_workload
 from .world import Trace, World
 
+EPOCH_MS = 1_764_547_200_000
+"""When a simulated life begins, so that clocks can be wrong by years either way."""
 PROGRESS_STEPS_MAX = 200_000
 """Events within which the same has to happen: a cluster that only spins makes no progress."""
 PROGRESS_LIMIT_S = 20.0
@@ -85,7 +87,7 @@ class Simulation:
         trace: Trace | None,
         state_machine: str | None = None,
     ) -> None:
-        self.world = World(seed, trace)
+        self.world = World(seed, trace, epoch_ms=EPOCH_MS)
         self._state_machine = state_machine
         self._steps = steps
         draw = self.world.stream("swarm")
@@ -136,6 +138,8 @@ class Simulation:
         self.session_options = options.sessions
         self.network = Network(self.world, weather)
         self.checker = ProtocolChecker(self.membership)
+        if len(voters) > 1:
+            self.checker.log_time_ahead_max_ms = options.paxos.clock_offset_max_s * 1000
         self.history = History()
         self.group = ClientGroup(self.world, client_weather)
         self.hosts = {

@@ -15,16 +15,22 @@ Trace = Callable[[str], None]
 
 
 class World:
-    """Virtual time, in seconds from 0."""
+    """Virtual time, in seconds from 0, which is ``epoch_ms`` on a wall clock that is right."""
 
-    def __init__(self, seed: int, trace: Trace | None = None) -> None:
+    def __init__(self, seed: int, trace: Trace | None = None, *, epoch_ms: int = 0) -> None:
         self.seed = seed
+        self.epoch_ms = epoch_ms
         self.now_s = 0.0
         self.steps = 0
         """Events handled so far."""
         self.trace = trace
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._asked = 0
+
+    @property
+    def true_ms(self) -> float:
+        """What a wall clock that is right shows, in milliseconds."""
+        return self.epoch_ms + self.now_s * 1000
 
     def stream(self, concern: str) -> random.Random:
         """The random stream of one concern; a text seed does not depend on PYTHONHASHSEED."""

@@ -23,6 +23,7 @@ def up(node: int, **changes: Any) -> MemberReport:
         "cluster_id": CLUSTER,
         "disk_bytes": 412_000_000,
         "sync_p99_ms": 1.9,
+        "clock_offset_ms": 3,
         "version": "0.1.0",
     }
     return MemberReport(**{**fields, **changes})

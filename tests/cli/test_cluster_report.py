@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from replog.cli.cluster_report import ClusterReport, MemberReport, judge, lag_of
+from replog.cli.exit_codes import ExitCode
+from replog.cli.status import exit_code
 
 from .clusters import down, up
 
@@ -112,3 +114,30 @@ def test_five_voters_survive_two() -> None:
     """What is left before writes stop is counted from the quorum."""
     assert "survives 2 failures" in judged(*(up(node) for node in range(1, 6)), voters=5).summary
     assert "survives 1 failure" in judged(*(up(node) for node in range(1, 5)), down(5), voters=5).summary
+
+
+def test_states_without_a_majority_are_a_verdict_of_their_own() -> None:
+    """Writes go on, but no answer can be trusted, and that is what the first word says."""
+    report = judged(*(up(node, is_contradicted=True, problem="its state differs from n9's") for node in (1, 2, 3)))
+    assert (report.verdict, report.can_write) == ("contradicted", True)
+    assert "n1 and n2 and n3 can't say whose state is right: no answer can be trusted" in report.summary
+    assert "the replicas contradict" in report.next_steps[0]
+    assert exit_code(report) == ExitCode.BUG
+
+
+def test_two_contradict_while_the_third_is_down() -> None:
+    """Without a quorum that is the verdict; the doubt is told beside it, and so is the next step."""
+    report = judged(up(1, is_contradicted=True), up(2, is_contradicted=True), down(3))
+    assert (report.verdict, exit_code(report)) == ("contradicted", ExitCode.BUG)
+    alone = judged(up(1, is_contradicted=True), down(2), down(3))
+    assert (alone.verdict, exit_code(alone)) == ("no_quorum", ExitCode.UNREACHABLE)
+    assert alone.summary.endswith("n1 can't say whose state is right: no answer can be trusted")
+    assert "the replicas contradict" in alone.next_steps[0]
+
+
+def test_a_wrong_clock_is_named_and_writes_go_on() -> None:
+    """The verdict says whose clock, and what to do."""
+    report = judged(up(1), up(2, is_clock_right=False, problem="its clock is 10.0 y ahead"), up(3))
+    assert (report.verdict, exit_code(report)) == ("degraded", ExitCode.OK)
+    assert "n2: its clock is 10.0 y ahead" in report.summary
+    assert 'see "a clock is wrong"' in report.next_steps[0]

@@ -6,16 +6,16 @@ import pytest
 from rich.console import Console
 
 from replog.cli.cluster_report import MemberReport, judge
-from replog.cli.cluster_view import format_bytes, member_table, render_cluster, short_id
+from replog.cli.cluster_view import format_bytes, format_offset, member_table, render_cluster, short_id
 
 from .clusters import down, up
 
 WIDE = """\
 cluster e4c1..9a  DEGRADED: 2 of 3 voters up, n1 leads, writes OK, one more failure stops writes
-NODE  ROLE      ADDRESS        STATE            BALLOT     CHOSEN    APPLIED  LAG    DISK  SYNC p99  VERSION
-n1    leader    10.0.0.1:7101  ok               17.n1   1,204,311  1,204,311    0  412 MB    1.9 ms  0.1.0
-n2    follower  10.0.0.2:7101  ok               17.n1   1,204,311  1,204,309    2  412 MB    1.9 ms  0.1.0
-n3    -         10.0.0.3:7101  down: timed out  -               -          -    -       -         -  -
+NODE  ROLE      ADDRESS        STATE            BALLOT     CHOSEN    APPLIED  LAG    DISK  SYNC p99  CLOCK  VERSION
+n1    leader    10.0.0.1:7101  ok               17.n1   1,204,311  1,204,311    0  412 MB    1.9 ms  +3 ms  0.1.0
+n2    follower  10.0.0.2:7101  ok               17.n1   1,204,311  1,204,309    2  412 MB    1.9 ms  +3 ms  0.1.0
+n3    -         10.0.0.3:7101  down: timed out  -               -          -    -       -         -      -  -
 next: check n3 (timed out). If a disk is lost, see "replace a dead node" in docs/OPERATING.md; never `replog init`
 a node again."""
 
@@ -72,3 +72,19 @@ def test_sizes_have_three_digits(count: int | None, text: str) -> None:
 def test_a_long_id_is_shortened_a_short_one_is_not() -> None:
     """Two ids can still be told apart by eye."""
     assert (short_id("e4c1" + "0" * 26 + "9a"), short_id("e4c1")) == ("e4c1..9a", "e4c1")
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "text"),
+    [
+        (None, "-"),
+        (0, "+0 ms"),
+        (-1_999, "-1999 ms"),
+        (2_000, "+2.0 s"),
+        (-10 * 365 * 86_400_000, "-10.0 y"),
+        (3 * 86_400_000, "+3.0 d"),
+    ],
+)
+def test_a_clocks_offset_reads_as_a_person_says_it(offset_ms: int | None, text: str) -> None:
+    """With its sign, in the largest unit it has two of."""
+    assert format_offset(offset_ms) == text

@@ -54,6 +54,7 @@ from replog.requests import (
 CLUSTER = bytes(range(16))
 INCARNATION = bytes(range(16, 32))
 BALLOT = Ballot(17, NodeId(1))
+TIME_MS = 1_764_000_000_000
 RECORD = AcceptedSlot(Slot(5), BALLOT, 0xCAFEF00D, b"value")
 
 GREETINGS: list[Hello | Welcome] = [
@@ -65,10 +66,12 @@ GREETINGS: list[Hello | Welcome] = [
 
 PEER_MESSAGES: list[Message] = [
     Heartbeat(3, BALLOT, Slot(70_000)),
-    HeartbeatReply(3, BALLOT, True, True, True, Slot(9), Slot(10), Slot(8), Slot(2), Slot(0), b"", False, True),
+    HeartbeatReply(
+        3, BALLOT, True, True, True, Slot(9), Slot(10), Slot(8), Slot(2), Slot(0), b"", False, True, TIME_MS
+    ),
     HeartbeatReply(4, BALLOT_ZERO, False, False, True, Slot(9), Slot(10), Slot(8), Slot(2), Slot(16), b"digest", True),
     Prepare(BALLOT, Slot(4)),
-    Promise(BALLOT, Slot(4), Slot(1), 0, 2, (RECORD,)),
+    Promise(BALLOT, Slot(4), Slot(1), 0, 2, (RECORD,), TIME_MS),
     Nack(BALLOT, Ballot(18, NodeId(3))),
     Accept(BALLOT, Slot(5), 0xCAFEF00D, b"value", Slot(4)),
     Accepted(BALLOT, Slot(5), Slot(7)),

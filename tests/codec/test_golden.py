@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from replog.codec import FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
-from replog.paxos.messages import Message
+from replog.paxos.messages import HeartbeatReply, Message, Promise
 from replog.paxos.values import Batch, NoOp, decode_value, encode_value
 from replog.requests import ClientMessage, NodeMessage, Submission, decode_submission
 
@@ -92,6 +92,11 @@ def test_an_older_senders_missing_field_is_filled_in() -> None:
     replies = msgspec.msgpack.encode([[40, 1, 2, 3, 4, [b"reply"]]])
     (message,) = decode_payload(Kind.NODE, replies, list)
     assert message.failed == []
+    for message in PEER_MESSAGES:
+        if isinstance(message, HeartbeatReply | Promise):
+            *older, _ = msgspec.msgpack.decode(msgspec.msgpack.encode(message))
+            (found,) = decode_payload(Kind.PEER, msgspec.msgpack.encode([older]), list)
+            assert found == msgspec.structs.replace(message, time_ms=0)
 
 
 def test_frames_are_found_wherever_the_stream_is_cut() -> None:

@@ -41,6 +41,8 @@ LEARNER = "paxos/learner.py"
 ELECTION = "paxos/election.py"
 READS = "paxos/reads.py"
 REPLICA = "paxos/replica.py"
+DIVERGENCE = "paxos/divergence.py"
+LOG_TIME = "paxos/log_time.py"
 
 _NO_PROMISE_ASSERT = Change(ACCEPTOR, "        assert ballot >= self.promise, (ballot, self.promise)  # P2\n", "")
 _NO_HELD_ASSERT = Change(
@@ -439,6 +441,79 @@ MUTANTS = (
                 "self._applier.applied_through - self._options.log_tail_slots",
             ),
         ),
+    ),
+    Mutant(
+        "a diverged state is never told",
+        24,
+        (Change(DIVERGENCE, "            if self.membership.is_quorum(against):\n", "            if False:\n"),),
+    ),
+    Mutant(
+        "states without a majority are told to nobody",
+        24,
+        (
+            Change(
+                DIVERGENCE,
+                "        if not against:\n            return None\n",
+                "        if True:\n            return None\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a minority that agrees hides a contradiction",
+        24,
+        (
+            Change(
+                DIVERGENCE,
+                "if self.membership.is_quorum([*agreeing, self._turn.node]):",
+                "if agreeing:",
+            ),
+        ),
+    ),
+    Mutant(
+        "an agreement from before a contradiction counts",
+        24,
+        (Change(DIVERGENCE, "if slot >= first and peer not in against]", "if True]"),),
+    ),
+    Mutant(
+        "log time goes backwards with the leader's clock",
+        0,
+        (
+            Change(
+                LOG_TIME,
+                "        stamp_ms = self._current_ms()\n",
+                "        stamp_ms = self._lead_ms[self._node] + self._now_s * 1000\n",
+            ),
+            Change(LOG_TIME, "        assert stamp_ms >= self._stamp_ms, (stamp_ms, self._stamp_ms)  # P11\n", ""),
+        ),
+    ),
+    Mutant(
+        "log time believes the leader's clock",
+        0,
+        (
+            Change(
+                LOG_TIME,
+                "        return known[count - 1] if len(known) >= count else None\n",
+                "        return self._lead_ms[self._node] if len(known) >= count else None\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "log time believes the clock that is furthest ahead",
+        0,
+        (Change(LOG_TIME, "        return known[count - 1] if", "        return known[0] if"),),
+    ),
+    Mutant(
+        "a new leader's log time begins below the log",
+        0,
+        (
+            Change(REPLICA, "            self._log_time.on_stamp(stamp_of(record.value))\n", ""),
+            Change(REPLICA, "        self._log_time.on_stamp(log_time_ms)\n", ""),
+        ),
+    ),
+    Mutant(
+        "log time stands still until the clocks arrive",
+        0,
+        (Change(LOG_TIME, "elapsed_ms * (1 - SLEW), clock_ms)", "0, clock_ms)"),),
     ),
     Mutant(
         "a peer that fell silent is asked for ever",

@@ -31,6 +31,16 @@ class Ledger(StateMachine):
         return view.get(request if request == b"total" else b"n/" + request[:64], b"0")
 
 
+class Signed(Ledger):
+    """Every replica answers with its own name: three states, and no majority."""
+
+    def __init__(self, number: int) -> None:
+        self._name = b" n%d" % number
+
+    def apply(self, state: State, command: Command) -> bytes:
+        return super().apply(state, command) + self._name
+
+
 class Moody(Ledger):
     """One replica of it answers differently from the others: what must never be."""
 

@@ -15,7 +15,7 @@ from replog.errors import StateDiverged, StorageError, StorageFull
 from replog.paxos.ballot import Slot
 from replog.requests import Ping
 
-from .machines import Moody
+from .machines import Moody, Signed
 from .stage import DEADLINE_S, Member, Stage, eventually, stage
 
 
@@ -224,9 +224,32 @@ async def test_a_state_machine_that_differs_is_caught(tmp_path: Path) -> None:
         await cluster.settled()
         await client.submit(b"odd", timeout=DEADLINE_S)
         error = await cluster[2].ended()
-        assert any(isinstance(inner, StateDiverged) and "slot" in str(inner) for inner in within(error)), error
+        (told,) = [str(inner) for inner in within(error) if isinstance(inner, StateDiverged)]
+        for cause in ("slot", "not deterministic", "Python", "[sessions]", "damaged"):
+            assert cause in told
         assert (await client.submit(b"a", timeout=DEADLINE_S)).reply == b"2"
         assert len(cluster.running) == 2
+
+
+async def test_states_that_all_differ_are_told_by_all_for_as_long_as_they_do(tmp_path: Path) -> None:
+    """Nobody can say who is right: everybody goes on, and says so in its status and its log."""
+    with capture_logs() as logs:
+        async with (
+            stage(tmp_path, machine=Signed, sessions={"digest_interval_slots": 1}) as cluster,
+            cluster.client() as client,
+        ):
+            await client.submit(b"a")
+            await eventually(
+                lambda: all(member.node.status().is_contradicted for member in cluster.running), "all three say so"
+            )
+            assert (await client.submit(b"a", timeout=DEADLINE_S)).reply.startswith(b"2")
+            assert len(cluster.running) == 3
+            status = cluster[1].node.status()
+            assert "its state differs from" in status.problem
+            assert status.is_clock_right
+            assert abs(status.clock_offset_ms or 0) < 5_000
+    told = [line for line in logs if line["event"] == "state_contradicted"]
+    assert {line["log_level"] for line in told} == {"warning"}
 
 
 async def test_a_state_disk_without_room_is_waited_for(tmp_path: Path) -> None:

@@ -192,6 +192,32 @@ def test_the_longest_log_goes_first() -> None:
     assert 0.0 < second.take_over_at_s <= Options().patience_max_s
 
 
+def test_a_clock_that_is_astray_goes_last() -> None:
+    """However long its log: it waits for one that can lead and whose clock is right, if there is one."""
+    role = election()
+    role.astray = frozenset({N1})
+    for _ in range(3):
+        round_with(role, {N3: {"accepted": 7}})
+    role.consider(Slot(8), Slot(8), 0.0)
+    assert role.take_over_at_s is not None
+    assert 0.0 < role.take_over_at_s <= Options().patience_max_s
+    role.take_over_at_s = None
+    role.astray = frozenset({N1, N3})
+    role.consider(Slot(8), Slot(8), 0.0)
+    assert role.take_over_at_s == 0.0
+
+
+def test_the_successor_is_one_whose_clock_is_right() -> None:
+    """If there is one: else whoever has the longest log."""
+    role = election()
+    round_with(role, {N2: {"accepted": 3}, N3: {"accepted": 9}}, leading=ballot(1, 1))
+    assert role.best_successor() == N3
+    role.astray = frozenset({N3})
+    assert role.best_successor() == N2
+    role.astray = frozenset({N2, N3})
+    assert role.best_successor() == N3
+
+
 def test_a_node_far_behind_learns_first() -> None:
     """P4: it could not lead before it had caught up, so it does not unsettle the others."""
     role = election()

@@ -174,16 +174,6 @@ def test_a_leader_does_not_run_ahead_of_its_own_disk() -> None:
     assert len(proposed(turn)) == 2
 
 
-def test_log_time_never_goes_back() -> None:
-    """A wall clock that jumps back stamps the last time again."""
-    role, turn = leading(Options(undurable_slots_max=8))
-    for time_ms in (100, 40):
-        role.submit(b"x")
-        role.fill_window(0.0, time_ms)
-    values = [decode_value(accept.value) for accept in proposed(turn)]
-    assert [value.time_ms for value in values if isinstance(value, Batch)] == [100, 100]
-
-
 def test_window_and_batch_limits_hold() -> None:
     """Slots in flight, bytes in flight and bytes in a batch stay within their options."""
     options = Options(window_slots=3, window_bytes=100, batch_bytes_max=20, undurable_slots_max=8)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections import deque
 
+import msgspec
+
 from replog.paxos.ballot import BALLOT_ZERO, NodeId, Slot
 from replog.paxos.effects import Effects, NoticeKind, Refusal
 from replog.paxos.membership import Membership
@@ -26,7 +28,7 @@ from replog.paxos.messages import (
 from replog.paxos.options import Options
 from replog.paxos.recovered import Recovered
 from replog.paxos.replica import Replica
-from replog.paxos.values import encode_value
+from replog.paxos.values import Batch, encode_value, stamp_of
 
 from .build import N1, N2, N3, N4, THREE, accept, ballot, checksum, record, recovered
 
@@ -36,6 +38,7 @@ class Trio:
 
     def __init__(self, starts: dict[NodeId, Recovered] | None = None, options: Options | None = None) -> None:
         self.now_s = 0.0
+        self.wall_ms = 0
         self.log: dict[NodeId, dict[Slot, AcceptedSlot]] = {node: {} for node in THREE.voters}
         self.released: dict[NodeId, list[AcceptedSlot]] = {node: [] for node in THREE.voters}
         self.notices: list[tuple[NodeId, NoticeKind]] = []
@@ -90,7 +93,7 @@ class Trio:
             self.now_s += 0.01
             for node in THREE.voters:
                 if node not in self.down:
-                    self.replicas[node].tick(self.now_s, int(self.now_s * 1000))
+                    self.replicas[node].tick(self.now_s, self.wall_ms + int(self.now_s * 1000))
                     self.take(node)
             self.deliver()
 
@@ -295,6 +298,65 @@ def test_a_single_voter_leads_and_chooses_alone() -> None:
             replica.on_written(effects.ticket)
     assert [one.slot for one in released] == [1, 2]
     assert reads == [1]
+
+
+LATE_MS = 1_764_000_000_000
+
+
+def first_stamp(replica: Replica) -> int:
+    """The log time of the first batch that a lone voter makes once it leads; its clock says 1970."""
+    stamps: list[int] = []
+    for step in range(1, 40):
+        replica.tick(step * 0.05, 0)
+        if replica.is_leading and not stamps:
+            replica.submit(b"x")
+        effects = replica.take_effects()
+        for one in effects.write.slots if effects.write is not None else ():
+            stamps += [stamp_of(one.value)] if b"x" in one.value else []
+        if effects.write is not None:
+            replica.on_written(effects.ticket)
+    return stamps[0]
+
+
+def test_a_new_leader_begins_above_what_it_adopts() -> None:
+    """P11: the last leader's stamp stands in an acceptance that is not known chosen."""
+    late = record(1, ballot(1), encode_value(Batch(LATE_MS, [b"y"])))
+    start = recovered(promise=ballot(1), accepted=(late,), membership=Membership(1, (N1,)))
+    assert first_stamp(alone(start)) > LATE_MS
+
+
+def test_a_new_leader_begins_above_what_it_has_not_applied() -> None:
+    """P11: the log's newest stamp is read when the node starts, however much is to be applied yet."""
+    start = recovered(chosen_through=1, membership=Membership(1, (N1,)))
+    assert first_stamp(alone(msgspec.structs.replace(start, log_time_ms=LATE_MS))) > LATE_MS
+
+
+def test_a_new_leader_begins_above_its_state() -> None:
+    """P11: the log below the state may be gone."""
+    replica = alone(recovered(chosen_through=1, compacted_through=1, membership=Membership(1, (N1,))))
+    replica.on_applied(Slot(1), Slot(0), b"", LATE_MS)
+    assert first_stamp(replica) > LATE_MS
+
+
+def test_a_new_leader_begins_above_what_it_has_learned() -> None:
+    """P11: a follower releases the last leader's batch and takes over before it has applied it."""
+    trio = Trio()
+    for wall_ms in (0, LATE_MS, 0):  # all clocks leap and come back
+        trio.wall_ms = wall_ms
+        trio.run(0.5)
+        trio.replicas[trio.leader()].submit(b"x")
+        trio.run(0.5)
+    before = trio.leader()
+    trio.replicas[before].transfer_leadership(None)
+    trio.run(0.5)
+    successor = trio.replicas[trio.leader()]
+    assert successor.node != before
+    successor.submit(b"x")
+    trio.run(0.5)
+    stamps = [stamp for one in trio.released[successor.node] if (stamp := stamp_of(one.value))]
+    assert len(stamps) == 4
+    assert stamps == sorted(stamps)
+    assert stamps[1] > LATE_MS
 
 
 def test_an_answer_that_rests_on_an_earlier_write_waits_for_it() -> None:

@@ -60,6 +60,18 @@ class StageNetwork(Network):
         self._world.say(describe_message(sender, target, message) + fate)
 
 
+class StageChecker(ProtocolChecker):
+    """Looks away from the state of nodes that a story makes differ."""
+
+    def __init__(self, membership: Membership) -> None:
+        super().__init__(membership)
+        self.differing: set[NodeId] = set()
+
+    def on_applied(self, node: NodeId, slot: Slot, digest: bytes) -> None:
+        if node not in self.differing:
+            super().on_applied(node, slot, digest)
+
+
 class Stage:
     """Plays one command after the other: ``play("crash n1")`` calls ``do_crash(["n1"])``."""
 
@@ -93,11 +105,12 @@ class Stage:
     # --- building ---
 
     def do_cluster(self, words: list[str]) -> None:
-        """``cluster 3 [option=value ...]``: started, nobody leads."""
+        """``cluster 3 [option=value ...]``: started, nobody leads; ``epoch_s`` is the wall clocks' time by then."""
         settings = {name: float(value) for name, _, value in (word.partition("=") for word in words[1:])}
         tail = int(settings.pop("tail", 1000))
         flush_s = settings.pop("flush_s", 0.02)
         sessions = int(settings.pop("sessions", 1000))
+        epoch_ms = int(settings.pop("epoch_s", 0)) * 1000
         exact = {name: value if name.endswith("_s") else int(value) for name, value in settings.items()}
         options = HostOptions(
             paxos=Options(**exact),  # type: ignore[arg-type]
@@ -105,17 +118,18 @@ class Stage:
             flush_interval_s=flush_s,
             log_tail_slots=tail,
         )
-        self.world = World(1, self._hear)
+        self.world = World(1, self._hear, epoch_ms=epoch_ms)
         self.network = StageNetwork(self.world)
         self.membership = Membership(1, tuple(NodeId(n) for n in range(1, int(words[0]) + 1)))
-        checker = ProtocolChecker(self.membership)
+        self.checker = StageChecker(self.membership)
+        self.workloads = {node: NotebookWorkload() for node in self.membership.members}
         self.hosts = {
             node: Host(
                 self.world,
                 self.network,
-                checker,
+                self.checker,
                 self,
-                NotebookWorkload(),
+                self.workloads[node],
                 options,
                 SimLogStore(b"staged", node, b"%d" % node, self.membership),
             )
@@ -291,7 +305,14 @@ class Stage:
 
     def do_clock(self, words: list[str]) -> None:
         """``clock n1 -3600 s``: its wall clock jumps."""
-        self._host(words[0]).wall_skew_ms += int(float(words[1]) * 1000)
+        for node in self._nodes(words[0]):
+            self.hosts[node].wall_skew_ms += int(float(words[1]) * 1000)
+
+    def do_differ(self, words: list[str]) -> None:
+        """``differ n2,n3 [as x]``: from here on their state machines write what no other does, each its own or x."""
+        for node in self._nodes(words[0]):
+            self.workloads[node].hand = (words[2] if "as" in words else node_name(node)).encode()
+            self.checker.differing.add(node)
 
     def do_transfer(self, words: list[str]) -> None:
         """``transfer n1 [n2]``: the leader is asked to hand over."""
@@ -356,6 +377,15 @@ class Stage:
     def do_show(self, words: list[str]) -> None:
         """``show``: where every node stands; ``show log n1``: its log."""
         self._said += [f"{words[1]}: {self._log(words[1])}"] if words else self._roles()
+
+    def is_contradicted(self, words: list[str]) -> bool:
+        """``contradicted n1,n2``: just these say that nobody can say who is right."""
+        up = {node: host.replica for node, host in self.hosts.items() if host.replica is not None}
+        return {node for node, replica in up.items() if replica.contradiction} == set(self._nodes(words[0]))
+
+    def is_ahead(self, words: list[str]) -> bool:
+        """``ahead 3600 s``: the newest batch's log time against the true time, to a second."""
+        return abs(self.checker.stamp_ms - self.world.true_ms - _seconds(words) * 1000) < 1000
 
     def do_expect(self, words: list[str]) -> None:
         """``expect leader n2``, ``expect not done a``: fails the story if it does not hold."""
@@ -458,8 +488,8 @@ class Stage:
         return self.hosts[self._nodes(name)[0]]
 
     def _nodes(self, names: str) -> list[NodeId]:
-        if names == "all":
-            return list(self.hosts)
+        if names in ("all", "nobody"):
+            return list(self.hosts) if names == "all" else []
         return [NodeId(int(name.removeprefix("n"))) for name in names.split(",")]
 
     def _pairs(self, words: list[str]) -> Iterable[Pair]:

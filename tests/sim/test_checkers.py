@@ -109,6 +109,41 @@ def test_a_lesson_is_not_taken_for_a_vote() -> None:
     assert caught(lambda: checker.on_released(N1, one, store)) == "chosen by a quorum"
 
 
+# --- log time ---
+
+
+def stamped(slot: int, time_ms: int) -> AcceptedSlot:
+    return record(slot, LOW, encode_value(Batch(time_ms, [])))
+
+
+def test_log_time_never_falls_along_the_log() -> None:
+    """P11: whoever stamped; what is no batch says nothing, and a slot counts once."""
+    checker = ProtocolChecker(THREE)
+    for one in (stamped(1, 700), record(2, LOW), stamped(3, 700), stamped(1, 600)):
+        checker.on_stamped(one, 0.0)
+    assert caught(lambda: checker.on_stamped(stamped(4, 699), 0.0)) == "log time never falls"
+
+
+def test_what_an_older_ballot_left_may_be_older() -> None:
+    """P4: it has to be adopted as it is, above slots that a ballot between has stamped."""
+    checker = ProtocolChecker(THREE)
+    late = record(1, HIGH, encode_value(Batch(700, [])))
+    holding(checker, N1, stamped(2, 600))
+    holding(checker, N2, late)
+    checker.on_stamped(late, 0.0)
+    checker.on_stamped(record(2, Ballot(3, N3), stamped(2, 600).value), 0.0)
+    assert checker.stamp_ms == 700
+
+
+def test_log_time_does_not_run_ahead() -> None:
+    """P11: where the clocks of a quorum are right."""
+    checker = ProtocolChecker(THREE)
+    checker.on_stamped(stamped(1, 9_000), 1_000.0)
+    checker.log_time_ahead_max_ms = 5_000
+    checker.on_stamped(stamped(2, 9_000), 4_000.0)
+    assert caught(lambda: checker.on_stamped(stamped(3, 9_001), 4_000.0)) == "log time is true"
+
+
 # --- what is released and applied ---
 
 

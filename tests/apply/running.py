@@ -54,7 +54,7 @@ class Run:
 
     def slot(self, *submissions: bytes) -> list[object]:
         value = encode_value(Batch(0, list(submissions)))
-        return [told.message for told in self.applier.apply(Slot(self.applier.applied_through + 1), value)]
+        return [message for _, message, _ in self.applier.apply(Slot(self.applier.applied_through + 1), value)]
 
     def __call__(self, *payloads: bytes) -> list[bytes | str]:
         """Replies; a failed command's as a text."""

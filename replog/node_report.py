@@ -49,7 +49,7 @@ def report(node: Node) -> NodeStatus:
         is_voter=is_voter,
         is_voting=replica.is_voting,
         is_storage_full=replica.is_storage_full,
-        problem=replica.abstain_reason,
+        problem=replica.problem,
         log_bytes=node.log_store.file_bytes,
         state_bytes=node.state_store.file_bytes,
         sync_p50_ms=commits.latency_us(0.5) / 1000 if commits.commits else None,

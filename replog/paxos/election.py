@@ -76,7 +76,8 @@ class Election:
         self.highest_seen = max(self.highest_seen, ballot)
 
     def on_reply(self, sender: NodeId, message: HeartbeatReply) -> None:
-        self.note_ballot(message.promise)
+        if message.is_voting:
+            self.note_ballot(message.promise)  # a promise that nobody keeps stands in no ballot's way (P9)
         self._last_replies[sender] = message
         if message.round == self.round:
             self._replies[sender] = message
@@ -206,14 +207,25 @@ class Election:
         voters = [node for node, reply in replies.items() if reply.is_voting]
         return self.membership.is_quorum([*voters, self._node])
 
-    def consider(self, accepted_through: Slot, chosen_through: Slot, now_s: float) -> None:
-        """Set the moment to take over, if the time for it has come; the longest log goes first."""
-        has_waited = self._is_suspicious or self._unhappy_rounds >= self._options.election_rounds
-        if self.take_over_at_s is not None or not has_waited or not self.can_take_over(chosen_through):
+    def consider(self, accepted_through: Slot, chosen_through: Slot, now_s: float, *, is_able: bool = True) -> None:
+        """Set the moment to take over, if the time for it has come; who is able and has the longest log goes first.
+
+        A node that ought not to lead gives those who could another election timeout, and no more than that: they may
+        be kept from it by something that nobody sees from here.
+        """
+        if self.take_over_at_s is not None or not self.can_take_over(chosen_through):
             return
-        own = (accepted_through, self._node)
+        rounds = self._options.election_rounds
+        if not is_able and self.best_successor() is not None:
+            has_waited = self._unhappy_rounds >= 2 * rounds
+        else:
+            has_waited = self._is_suspicious or self._unhappy_rounds >= rounds
+        if not has_waited:
+            return
+        own = (is_able, accepted_through, self._node)
         ahead = sum(
-            self.is_able(node) and (reply.accepted_through, node) > own for node, reply in self._fresh_replies().items()
+            reply.is_voting and (not reply.is_full, reply.accepted_through, node) > own
+            for node, reply in self._fresh_replies().items()
         )
         self.take_over_at_s = now_s + ahead * self._options.patience_max_s * self._random.uniform(0.5, 1.0)
 

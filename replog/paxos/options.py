@@ -25,6 +25,8 @@ class Options:
     """An unanswered Prepare, Accept, Confirm or catch-up request is repeated after this."""
     disk_stall_s: float = attrs.field(default=1.0, validator=gt(0.0))
     """A write older than this makes a leader hand over and a follower refrain from taking over."""
+    apply_stall_rounds: int = attrs.field(default=30, validator=ge(1))
+    """Heartbeat rounds in which nothing was applied though slots wait; then a leader hands over to whoever applies."""
 
     window_slots: int = attrs.field(default=64, validator=ge(1))
     """Slots proposed and not yet chosen."""

@@ -45,6 +45,8 @@ class Faults:
             "slow_disk": self._slow_disk,
             "stalled_disk": self._stalled_disk,
             "full_disk": self._full_disk,
+            "full_everywhere": self._full_everywhere,
+            "hanging_state": self._hanging_state,
             "failing_write": self._failing_write,
             "aimed_crashes": self._aimed_crashes,
             "damaged_record": self._damaged_record,
@@ -204,6 +206,15 @@ class Faults:
     def _full_disk(self) -> bool:
         return self._weather_for_a_while(self._some_host(), DiskWeather(is_full=True))
 
+    def _full_everywhere(self) -> bool:
+        """Equal disks under equal load; room comes back node by node."""
+        for host in self._hosts.values():
+            self._weather_for_a_while(host, DiskWeather(is_full=True))
+        return True
+
+    def _hanging_state(self) -> bool:
+        return self._weather_for_a_while(self._some_host(), DiskWeather(is_state_hanging=True))
+
     def _failing_write(self) -> bool:
         self._some_host().disk.fail_next_write()
         return True
@@ -280,13 +291,23 @@ class Faults:
         for node, host in self._hosts.items():
             if node not in healed:
                 self._leave_broken(host)
+        full = self._choose_full(healed)
         for node in sorted(healed):
             host = self._hosts[node]
-            host.weather = DiskWeather()
+            host.weather = DiskWeather(is_full=node == full)
             host.disk.replace()
             host.resume()
             self._restart(host)
         return healed
+
+    def _choose_full(self, healed: set[NodeId]) -> NodeId | None:
+        """One of the healed voters may stay full for ever, if another has room: it votes, and must not lead."""
+        voters = sorted(healed.intersection(self._membership.voters))
+        if len(voters) < 2 or self._random.random() < 0.5:
+            return None
+        full = self._random.choice(voters)
+        self._world.say(f"-- {node_name(full)} stays full")
+        return full
 
     def _choose_healed(self) -> set[NodeId]:
         healthy = self._healthy

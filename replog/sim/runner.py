@@ -98,6 +98,7 @@ class Simulation:
             ),
             flush_interval_s=draw.choice((0.02, 0.2)),
             flush_s=draw.choice((0.001, 0.05)),
+            install_s=draw.choice((0.0005, 0.02, 0.3)),
             log_tail_slots=draw.choice((0, 2, 20, 1000)),
             state_piece_bytes=draw.choice((64, 4096)),
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
@@ -178,7 +179,12 @@ class Simulation:
         up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
         positions = {host.applied_through for host in up}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
-        return self.group.is_idle and len(positions) == 1 and len(leaders) == 1
+        return self.group.is_idle and len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
+
+    def _is_fit(self, leader: Host, up: list[Host]) -> bool:
+        """A full node does not lead beside a voter that has room."""
+        voters = [host for host in up if self.membership.is_voter(host.node)]
+        return not leader.weather.is_full or all(host.weather.is_full for host in voters)
 
     def _judge(self) -> None:
         for host in self.hosts.values():

@@ -295,6 +295,7 @@ class Faults:
         for node in sorted(healed):
             host = self._hosts[node]
             host.weather = DiskWeather(is_full=node == full)
+            host.install_crash_rate = 0.0
             host.disk.replace()
             host.resume()
             self._restart(host)

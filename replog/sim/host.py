@@ -118,6 +118,8 @@ class Host:
         self.disk = disk
         self.wall_skew_ms = 0
         self.clock_rate = 1.0
+        self.install_crash_rate = 0.0
+        """Crashes aimed between a received state and the log's floor, which follows it."""
         self.life = 0
         self.replica: Replica | None = None
         self.is_paused = False
@@ -441,7 +443,8 @@ class Host:
             self.count["write_failed"] += 1
             self.crash("a write failed")
             return
-        if self._is_struck("between durable and answered"):
+        if self._weather.crash_after_rate and self._random.random() < self._weather.crash_after_rate:
+            self._aimed_crash("between durable and answered")
             return
         for job in writing:
             if isinstance(job, _Drop):
@@ -453,13 +456,6 @@ class Host:
         if isinstance(last, Effects):
             self.put(lambda replica: replica.on_written(last.ticket))
         self._write_next()
-
-    def _is_struck(self, where: str) -> bool:
-        """Whether a crash aimed at this place has ended the process."""
-        if not self._weather.crash_after_rate or self._random.random() >= self._weather.crash_after_rate:
-            return False
-        self._aimed_crash(where)
-        return self.replica is None
 
     def _dropped(self, job: _Drop) -> None:
         """Slots have left the log: after an install that is the moment at which the core hears of it (P6)."""
@@ -682,6 +678,9 @@ class Host:
         self._store.finish_install(applied_through)
         self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
         self._world.say(f"-- {node_name(self.node)} installed the state at slot {applied_through}")
-        if not self._is_struck("between state and floor"):
-            self._to_write.append(_Drop(applied_through, self.replica.membership))
-            self._write_next()
+        if self._random.random() < self.install_crash_rate:
+            self.count["install_crash"] += 1
+            self.crash("between state and floor")
+            return
+        self._to_write.append(_Drop(applied_through, self.replica.membership))
+        self._write_next()

@@ -137,6 +137,7 @@ class Simulation:
         for host in self.hosts.values():
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
             host.clock_rate = draw.choice((1.0, 1.0, 0.95, 1.05))
+            host.install_crash_rate = draw.choice((0.0, 0.5))
         self.group.clients = [
             Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
             for number in range(draw.randint(2, 4))

@@ -90,6 +90,7 @@ class Member:
     error: BaseException | None = None
     is_running: bool = False
     is_awaited: bool = False
+    is_write_threaded: bool = False
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended: trio.Event = attrs.field(factory=trio.Event)
 
@@ -101,7 +102,9 @@ class Member:
         """A node over the disks as they are; ``start`` runs it."""
         self.config.data_dir.mkdir(exist_ok=True)
         admission = KnownPeers(self.config.data_dir)
-        self.node = Node(self.config, self.machine, self.log, self.state, admission, is_write_threaded=False)
+        self.node = Node(
+            self.config, self.machine, self.log, self.state, admission, is_write_threaded=self.is_write_threaded
+        )
         return self.node
 
     async def start(self) -> None:

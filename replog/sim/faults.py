@@ -45,8 +45,6 @@ class Faults:
             "slow_disk": self._slow_disk,
             "stalled_disk": self._stalled_disk,
             "full_disk": self._full_disk,
-            "full_everywhere": self._full_everywhere,
-            "hanging_state": self._hanging_state,
             "failing_write": self._failing_write,
             "aimed_crashes": self._aimed_crashes,
             "damaged_record": self._damaged_record,
@@ -56,7 +54,14 @@ class Faults:
             "clock_jump": self._clock_jump,
             "hand_over": self._hand_over,
         }
+        self._lasting: dict[str, Callable[[], bool]] = {
+            "full_everywhere": self._full_everywhere,
+            "hanging_state": self._hanging_state,
+        }
+        """Faults that keep clients waiting for as long as they last, and so belong to fewer lives."""
+        lasting = world.stream("faults that last")
         chosen = [kind for kind in self._kinds if self._random.random() < 0.45]
+        chosen += [kind for kind in self._lasting if lasting.random() < 0.3]
         self._mix = chosen or ["crash"]
         self._mean_gap_s = self._random.choice((0.05, 0.1, 0.2, 0.5))
 
@@ -67,7 +72,7 @@ class Faults:
         if self._is_over:
             return
         kind = self._random.choice(self._mix)
-        self.count[kind] += self._kinds[kind]()
+        self.count[kind] += (self._kinds | self._lasting)[kind]()
         self._world.after(self._random.expovariate(1 / self._mean_gap_s), self._strike)
 
     def _some_host(self) -> Host:
@@ -207,7 +212,9 @@ class Faults:
         return self._weather_for_a_while(self._some_host(), DiskWeather(is_full=True))
 
     def _full_everywhere(self) -> bool:
-        """Equal disks under equal load; room comes back node by node."""
+        """Equal disks under equal load; room comes back node by node. Rarely: meanwhile no command is taken."""
+        if self._random.random() < 0.8:
+            return False
         for host in self._hosts.values():
             self._weather_for_a_while(host, DiskWeather(is_full=True))
         return True

@@ -249,7 +249,7 @@ class Host:
             if isinstance(job, _Drop) and job.membership is not None:
                 self.disk.install_floor(job.through, job.membership)
             elif isinstance(job, _Drop):
-                self.disk.compact(min(job.through, self.disk.chosen_through), slots_max=40)
+                self.disk.compact(job.through, slots_max=40)
         for write in writes:
             self._checker.on_durable(self.node, promise_before, write, chosen_before)
             promise_before = max(promise_before, write.promise or promise_before)
@@ -616,9 +616,10 @@ class Host:
         self._applier.flush()
         self._applier.end_flush()
         self._is_flushing = False
+        assert self.replica is not None
         through = Slot(self._applier.durable_through - self._options.log_tail_slots)
         if through > self.disk.compacted_through and self._image is None:
-            self._compact(through)
+            self._compact(min(through, self.replica.chosen_through))
 
     def _compact(self, through: Slot) -> None:
         """At once if the disk is idle, and otherwise in its turn."""
@@ -678,7 +679,7 @@ class Host:
         self._store.finish_install(applied_through)
         self._applier = Applier(self._workload.machine(), self._store, self._options.sessions)
         self._world.say(f"-- {node_name(self.node)} installed the state at slot {applied_through}")
-        if self._random.random() < self.install_crash_rate:
+        if self.install_crash_rate and self._random.random() < self.install_crash_rate:
             self.count["install_crash"] += 1
             self.crash("between state and floor")
             return

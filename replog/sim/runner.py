@@ -73,7 +73,7 @@ class Simulation:
     def __init__(self, seed: int, *, replicas: int | None, workload: Workload, steps: int, trace: Trace | None) -> None:
         self.world = World(seed, trace)
         self._steps = steps
-        draw = self.world.stream("swarm")
+        draw, draw_install = self.world.stream("swarm"), self.world.stream("installs")
         count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
         voters = tuple(NodeId(n) for n in range(1, count + 1))
         learners = (NodeId(count + 1),) if draw.random() < 0.15 else ()
@@ -98,7 +98,7 @@ class Simulation:
             ),
             flush_interval_s=draw.choice((0.02, 0.2)),
             flush_s=draw.choice((0.001, 0.05)),
-            install_s=draw.choice((0.0005, 0.02, 0.3)),
+            install_s=draw_install.choice((0.0005, 0.02, 0.3)),
             log_tail_slots=draw.choice((0, 2, 20, 1000)),
             state_piece_bytes=draw.choice((64, 4096)),
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
@@ -137,7 +137,7 @@ class Simulation:
         for host in self.hosts.values():
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
             host.clock_rate = draw.choice((1.0, 1.0, 0.95, 1.05))
-            host.install_crash_rate = draw.choice((0.0, 0.5))
+            host.install_crash_rate = draw_install.choice((0.0, 0.5))
         self.group.clients = [
             Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
             for number in range(draw.randint(2, 4))

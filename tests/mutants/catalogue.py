@@ -482,13 +482,8 @@ MUTANTS = (
         (
             Change(
                 REPLICA,
-                "elif message.from_slot <= self._learner.chosen_through and",
-                "elif message.from_slot <= self._acceptor.accepted_through and",
-            ),
-            Change(
-                REPLICA,
-                "min(message.through, self._learner.chosen_through)",
-                "min(message.through, self._learner.goal)",
+                "                    min(message.through, self._learner.chosen_through),\n",
+                "                    self._acceptor.accepted_through,\n",
             ),
         ),
     ),

@@ -60,6 +60,8 @@ class Turns(Protocol):
 
     def on_compacted(self, through: Slot) -> None: ...
 
+    def on_floor_installed(self, through: Slot) -> None: ...
+
     def on_slots_read(self, target: NodeId, slots: list[AcceptedSlot]) -> None: ...
 
     def on_slot_damaged(self, slot: Slot) -> None: ...
@@ -188,9 +190,17 @@ class LogKeeper:
         self._writer.request_compaction(through)
 
     async def install_floor(self, through: Slot, membership: Membership) -> None:
-        """Drop everything up to ``through`` and remember it as the floor; returns when that is durable."""
+        """Drop everything up to ``through`` and remember it as the floor; returns when that is durable.
+
+        The node hears of it by the same road as of what is compacted after it, and so before it.
+        """
         is_installed = trio.Event()
-        self._writer.request_floor(through, membership, lambda: self._soon(is_installed.set))
+
+        def report() -> None:
+            self._node.put(self._node.on_floor_installed, through)
+            is_installed.set()
+
+        self._writer.request_floor(through, membership, lambda: self._soon(report))
         await is_installed.wait()
 
     async def _watch_room_forever(self) -> None:

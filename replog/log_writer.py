@@ -186,7 +186,10 @@ class LogWriter:
         self._submit(_Wake(is_last=False))
 
     def request_floor(self, through: Slot, membership: Membership, on_installed: Callable[[], None]) -> None:
-        """``LogStore.install_floor`` in its turn between writes; then ``on_installed`` on the writer's thread."""
+        """``LogStore.install_floor`` in its turn between writes; then ``on_installed`` on the writer's thread.
+
+        No compaction that goes as far is reported before it.
+        """
         self._submit(_Floor(through, membership, on_installed))
 
     def abandon(self) -> None:

@@ -74,6 +74,7 @@ class MemoryStateStore:
 
     def __init__(self) -> None:
         self._durable = _Durable(BEFORE_LOG, {}, {})
+        self.installed_through = BEFORE_LOG
         self._receiving = b""
         self._received = bytearray()
         self._restore()
@@ -188,6 +189,7 @@ class MemoryStateStore:
     def finish_install(self, applied_through: Slot) -> None:
         """See ``storage.StateStore``."""
         self._durable = self._whole_image(applied_through)
+        self.installed_through = applied_through
         self._receiving = b""
         self._received = bytearray()
         self._restore()

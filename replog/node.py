@@ -66,6 +66,7 @@ _WARNINGS = frozenset(
         NoticeKind.STEPPED_DOWN,
         NoticeKind.ABSTAINED,
         NoticeKind.DISK_STALLED,
+        NoticeKind.APPLYING_STALLED,
         NoticeKind.STATE_DIVERGED,
         NoticeKind.STATE_CONTRADICTED,
         NoticeKind.CLOCK_ASTRAY,
@@ -124,7 +125,7 @@ class Node:
         self.state_store = state_store
         self._admission = admission
         self._terms = machine_terms(config.sessions)
-        recovered = reconcile(log_store, self.applier.applied_through)
+        recovered = reconcile(log_store, self.applier.applied_through, state_store.installed_through)
         self._began_s = trio.current_time()
         self.replica = Replica(
             node=self.node,
@@ -161,11 +162,9 @@ class Node:
         self._alarm_at_s = 0.0
         self._room: trio.Event | None = None
         self._is_applying_paused = False
-        self._is_waiting_for_repair = False
         self._failure: BaseException | None = None
         self._is_inside = False
         self._life = trio.CancelScope(shield=True)
-        self._compacted_through = recovered.compacted_through
         self.turns = 0
         self.submissions = 0
         self.submissions_refused = 0
@@ -384,15 +383,16 @@ class Node:
         self.replica.on_written(ticket)
 
     def on_compacted(self, through: Slot) -> None:
-        self._compacted_through = max(self._compacted_through, through)
         self.replica.on_compacted(through)
+
+    def on_floor_installed(self, through: Slot) -> None:
+        self._tell_applied()
+        self.replica.on_state_installed(through)
 
     def on_slots_read(self, target: NodeId, slots: list[AcceptedSlot]) -> None:
         self.replica.on_slots_read(target, slots)
 
     def on_slot_damaged(self, slot: Slot) -> None:
-        if slot == self.applier.applied_through + 1:
-            self._is_waiting_for_repair = True
         self.replica.on_slot_damaged(slot)
 
     def on_storage_full(self, is_full: bool) -> None:
@@ -422,8 +422,10 @@ class Node:
         """Apply what is released, a bounded number of slots a turn; what an earlier life left is read from the log."""
         applier = self.applier
         goal = self.replica.chosen_through
-        if applier.applied_through >= goal or self._is_applying_paused or self._is_waiting_for_repair:
+        if applier.applied_through >= goal or self._is_applying_paused:
             return
+        if self.replica.is_damaged(Slot(applier.applied_through + 1)):
+            return  # until it is repaired, or a state that goes over it is installed
         last = min(goal, applier.applied_through + self.options.apply_slots_max)
         while applier.applied_through < last and not self.keeper.is_behind():
             record = self._next_to_apply(Slot(applier.applied_through + 1))
@@ -464,8 +466,8 @@ class Node:
     def on_piece_stored(self, image: bytes, position: int) -> None:
         self.put(self.replica.on_state_piece_stored, image, position)
 
-    def on_install_skipped(self, applied_through: Slot) -> None:
-        self.put(self.replica.on_state_installed, applied_through)
+    def on_install_skipped(self) -> None:
+        self.put(self.replica.on_state_skipped)
 
     def on_flush_begun(self) -> None:
         """What was changed is set aside: applying may have waited for that."""
@@ -474,19 +476,15 @@ class Node:
     def on_flushed(self) -> None:
         """The state is durable further: the log may be shorter, unless a peer still needs it."""
         through = min(self.applier.durable_through, self.replica.chosen_through)
-        if through > self._compacted_through and not self.keeper.is_sending:
+        if through > self.replica.compacted_through and not self.keeper.is_sending:
             self.log_keeper.compact(through)
 
     async def adopt_state(self, applied_through: Slot) -> None:
-        """Begin anew over a state that came from a peer; the log below it is dropped first."""
+        """Begin anew over a state that came from a peer, and drop the log below it; then the core hears of it."""
         self.applier = Applier(self._machine, self.state_store, self.config.sessions)
         self._released.clear()
         await self.log_keeper.install_floor(applied_through, self.replica.membership)
         log.info("state_installed", applied_through=applied_through)
-        self._compacted_through = max(self._compacted_through, applied_through)
-        self.put(self._tell_applied)
-        self.put(self.replica.on_state_installed, applied_through)
-        self.put(self.replica.on_compacted, applied_through)
 
     # --- notices ---
 
@@ -498,7 +496,6 @@ class Node:
             case NoticeKind.BECAME_LEADER | NoticeKind.LEADER_CHANGED:
                 self.desk.on_leader_changed()
             case NoticeKind.DAMAGE_REPAIRED:
-                self._is_waiting_for_repair = False
                 self._wake()
             case NoticeKind.STATE_DIVERGED:
                 raise StateDiverged(
@@ -681,7 +678,7 @@ class Node:
 
     @property
     def compacted_through(self) -> Slot:
-        return self._compacted_through
+        return self.replica.compacted_through
 
     def leader_address(self) -> tuple[NodeId, str]:
         leader = self.replica.leader

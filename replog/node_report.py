@@ -81,8 +81,8 @@ def report(node: Node) -> NodeStatus:
 
 def _problems(replica: Replica) -> Iterator[str]:
     """Each for as long as it is true."""
-    if replica.abstain_reason:
-        yield replica.abstain_reason
+    if replica.problem:
+        yield replica.problem
     contradiction = replica.contradiction
     if contradiction is not None:
         others = ", ".join(f"{node_name(node)}'s" for node in contradiction.against)

@@ -1,8 +1,9 @@
 """How the two stores of a node are brought to one position when it starts.
 
 The state may stand above the log's own ``chosen_through``, which is a hint written with the next transaction; and a
-crash can come between installing a received state and dropping the log below it. It may stand below the log's first
-slot, too, if it was damaged and somebody removed it. Both drivers, node and simulator, begin here.
+crash can come between the two steps of an install, after the received state is in place and before the log's floor is
+(docs/STATE.md, "Installing"). It may stand below the log's first slot, too, if it was damaged and somebody removed it.
+Both drivers, node and simulator, begin here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from .storage import LogStore
 _STAMPS_SLOTS = 256
 
 
-def reconcile(log: LogStore, applied_through: Slot) -> Recovered:
+def reconcile(log: LogStore, applied_through: Slot, installed_through: Slot) -> Recovered:
     """What the log remembers, once its position is at least the state's, and the newest stamp unknown to the state."""
-    recovered = _at_one_position(log, applied_through)
+    recovered = _at_one_position(log, applied_through, installed_through)
     return msgspec.structs.replace(recovered, log_time_ms=_newest_stamp(log, applied_through, recovered))
 
 
@@ -43,14 +44,19 @@ def _stamp_at(log: LogStore, slot: Slot) -> int:
     return stamp_of(found[0].value) if found else 0
 
 
-def _at_one_position(log: LogStore, applied_through: Slot) -> Recovered:
+def _at_one_position(log: LogStore, applied_through: Slot, installed_through: Slot) -> Recovered:
     """What the log remembers, once its position is at least the state's.
 
-    What the state machine applied was chosen, so the log may say so; where the log has a gap below it, the state came
-    from a peer and the log below it is of no use. Where the log begins above the state, the last slot that is gone
-    counts as damaged: nothing but a peer's state goes over it.
+    Up to ``installed_through`` the state came from a peer. It says that those slots are chosen, and nothing about what
+    stands in them here, which may be acceptances that lost (P6): the install is finished, and they go. What was applied
+    above that was released from this log, so the log may say that it is chosen. A gap in it (lost, damaged) is passed
+    over by a floor, since the state holds what was there. Where the log begins above the state, the last slot that is
+    gone counts as damaged: nothing but a peer's state goes over it.
     """
     recovered = log.recover()
+    if installed_through > recovered.compacted_through:
+        log.install_floor(installed_through, recovered.membership)
+        recovered = log.recover()
     if applied_through < recovered.compacted_through:
         damaged = (recovered.compacted_through, *recovered.damaged_chosen)
         return msgspec.structs.replace(recovered, damaged_chosen=damaged)

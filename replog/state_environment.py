@@ -65,12 +65,14 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     ----------
     store: 16 random bytes, made with the environment.
     transaction: number of the transaction that wrote it, so that an old tree is not taken for the newest.
+    installed_through: where the state stood when it was received from another node; BEFORE_LOG if it never was.
     """
 
     format: int
     store: bytes
     applied_through: Slot
     transaction: int
+    installed_through: Slot = BEFORE_LOG
 
 
 def rebuild(path: Path) -> str:
@@ -355,9 +357,11 @@ class StateEnvironment:
             self._env.close()
 
 
-def put_position(transaction: lmdb.Transaction, store: bytes, applied_through: Slot) -> Position:
+def put_position(
+    transaction: lmdb.Transaction, store: bytes, applied_through: Slot, installed_through: Slot = BEFORE_LOG
+) -> Position:
     """Make ``applied_through`` part of ``transaction``."""
-    position = Position(FORMAT, store, applied_through, transaction.id())
+    position = Position(FORMAT, store, applied_through, transaction.id(), installed_through)
     transaction.put(POSITION_KEY, encode_checked(position))
     return position
 

@@ -197,7 +197,8 @@ class IncomingState:
                 transaction.put(_RECEIVING_KEY, encode_checked(receiving))
             else:
                 transaction.delete(_RECEIVING_KEY)
-            put_position(transaction, store, BEFORE_LOG if finish_at is None else finish_at)
+            stands_at = BEFORE_LOG if finish_at is None else finish_at
+            put_position(transaction, store, stands_at, stands_at)
 
         try:
             environment.transact(2 * self._pending_bytes, write)

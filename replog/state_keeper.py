@@ -41,12 +41,12 @@ class Keeper(Protocol):
 
     def on_piece_stored(self, image: bytes, position: int) -> None: ...
 
-    def on_install_skipped(self, applied_through: Slot) -> None: ...
+    def on_install_skipped(self) -> None: ...
 
     def set_applying(self, *, is_paused: bool) -> None: ...
 
     async def adopt_state(self, applied_through: Slot) -> None:
-        """A received state is in place: begin a new Applier over it and drop the log below it."""
+        """A received state is durably in place: begin a new Applier over it and drop the log below it."""
 
 
 class StateKeeper:
@@ -243,13 +243,14 @@ class StateKeeper:
                 self._node.on_piece_stored(piece.image, piece.position + len(piece.data))
                 return
             if piece.applied_through <= self._node.applier.applied_through:
-                self._node.on_install_skipped(piece.applied_through)
+                self._node.on_install_skipped()
                 return
             self._close_image()
             await self._install(piece)
 
     async def _install(self, piece: StoreStatePiece) -> None:
-        """Swap the received state in; nothing is applied meanwhile, reads go on from the old state.
+        """Swap the received state in, then let the log's floor follow; nothing is applied or flushed until both are
+        durable, reads go on from the old state (docs/STATE.md, "Installing").
 
         The slow part is done beside the event loop, the swap on it, so that no query sees two states.
         """

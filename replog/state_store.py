@@ -227,7 +227,8 @@ class LmdbStateStore:
                         transaction.cursor(tree).putmulti(puts)
                     for key in deletes:
                         transaction.delete(key, db=tree)
-            put_position(transaction, environment.position.store, through)
+            position = environment.position
+            put_position(transaction, position.store, through, position.installed_through)
 
         environment.transact(self._need_bytes(changes), write)
 
@@ -325,6 +326,11 @@ class LmdbStateStore:
             raise
         except (lmdb.Error, OSError) as error:
             raise self._fail(error) from error
+
+    @property
+    def installed_through(self) -> Slot:
+        """See ``storage.StateStore``."""
+        return self._environment.position.installed_through
 
     def prepare_install(self, applied_through: Slot) -> None:
         """The slow part of ``finish_install``: check the image and make all of it durable, beside reads.

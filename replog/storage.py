@@ -140,6 +140,13 @@ class StateStore(Protocol):
     def open_image(self) -> StateImage:
         """An image of the last completed flush."""
 
+    @property
+    def installed_through(self) -> Slot:
+        """Where this state stood when it was received; BEFORE_LOG if it never was.
+
+        It becomes durable with the state itself, and no flush changes it: what is above it was applied here.
+        """
+
     def begin_install(self, image: bytes) -> None:
         """Start receiving an image into a fresh place, dropping a half-received other one."""
 

@@ -12,12 +12,19 @@ from collections.abc import Callable
 from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, Prepare, Promise
 from .options import Options
+from .position import Rising
 from .recovered import Recovered
 from .turn import Turn
 
 
 class Acceptor:
     """Answers Prepare, Accept and Confirm; an abstaining one (P9, P10) answers none of them."""
+
+    chosen_through = Rising()
+    taught_through = Rising()
+    """Slots up to here are known chosen; those not yet released are on their way to the disk as lessons (P8)."""
+    compacted_through = Rising()
+    accepted_through = Rising()
 
     def __init__(
         self, options: Options, recovered: Recovered, turn: Turn, checksum: Callable[[bytes], int], *, is_voter: bool
@@ -30,7 +37,6 @@ class Acceptor:
         self.promise = recovered.promise
         self.chosen_through = recovered.chosen_through
         self.taught_through = recovered.chosen_through
-        """Slots up to here are known chosen; those not yet released are on their way to the disk as lessons (P8)."""
         self.compacted_through = recovered.compacted_through
         self.accepted: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
         self.accepted_through = max(self.accepted, default=self.chosen_through)
@@ -92,7 +98,6 @@ class Acceptor:
 
     def forget_through(self, chosen_through: Slot) -> None:
         """Slots up to here are known chosen: they are reported by position from here on."""
-        assert chosen_through >= self.chosen_through, (chosen_through, self.chosen_through)
         if chosen_through - self.chosen_through <= len(self.accepted):
             for number in range(self.chosen_through + 1, chosen_through + 1):
                 self.accepted.pop(Slot(number), None)

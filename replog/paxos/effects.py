@@ -55,8 +55,9 @@ class SendState(msgspec.Struct, frozen=True, gc=False):
 class StoreStatePiece(msgspec.Struct, frozen=True, gc=False):
     """Keep one piece of a state image that is being received; answer ``Replica.on_state_piece_stored``.
 
-    A piece at position 0 begins a new image. After the last one is stored and the image is durably installed,
-    the driver answers ``Replica.on_state_installed`` instead.
+    A piece at position 0 begins a new image. After the last one the driver installs the state: the image becomes the
+    state, durably, then everything up to its slot leaves the log, durably, and then it answers
+    ``Replica.on_state_installed`` (docs/STATE.md, "Installing"); or ``on_state_skipped`` if it has applied as much.
     """
 
     image: bytes
@@ -92,6 +93,7 @@ class NoticeKind(enum.Enum):
     ABSTAINED = "abstained"
     DAMAGE_REPAIRED = "damage_repaired"
     DISK_STALLED = "disk_stalled"
+    APPLYING_STALLED = "applying_stalled"
     STATE_TRANSFER_BEGAN = "state_transfer_began"
     STATE_DIVERGED = "state_diverged"
     STATE_CONTRADICTED = "state_contradicted"

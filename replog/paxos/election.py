@@ -78,7 +78,8 @@ class Election:
         self.highest_seen = max(self.highest_seen, ballot)
 
     def on_reply(self, sender: NodeId, message: HeartbeatReply) -> None:
-        self.note_ballot(message.promise)
+        if message.is_voting:
+            self.note_ballot(message.promise)  # a promise that nobody keeps stands in no ballot's way (P9)
         self._last_replies[sender] = message
         if message.round == self.round:
             self._replies[sender] = message
@@ -208,14 +209,24 @@ class Election:
         voters = [node for node, reply in replies.items() if reply.is_voting]
         return self.membership.is_quorum([*voters, self._node])
 
-    def consider(self, accepted_through: Slot, chosen_through: Slot, now_s: float) -> None:
-        """Set the moment to take over, if the time for it has come; a true clock goes first, then the longest log."""
-        has_waited = self._is_suspicious or self._unhappy_rounds >= self._options.election_rounds
-        if self.take_over_at_s is not None or not has_waited or not self.can_take_over(chosen_through):
+    def consider(self, accepted_through: Slot, chosen_through: Slot, now_s: float, *, is_able: bool = True) -> None:
+        """Set the moment to take over, if the time for it has come; who ranks highest goes first.
+
+        A node that ought not to lead gives those who could another election timeout, and no more than that: they may
+        be kept from it by something that nobody sees from here.
+        """
+        if self.take_over_at_s is not None or not self.can_take_over(chosen_through):
             return
-        own = self._rank(self._node, accepted_through)
+        rounds = self._options.election_rounds
+        if not is_able and self.best_successor() is not None:
+            has_waited = self._unhappy_rounds >= 2 * rounds
+        else:
+            has_waited = self._is_suspicious or self._unhappy_rounds >= rounds
+        if not has_waited:
+            return
+        own = self._rank(self._node, accepted_through, is_able=is_able)
         ahead = sum(
-            self.is_able(node) and self._rank(node, reply.accepted_through) > own
+            reply.is_voting and self._rank(node, reply.accepted_through, is_able=not reply.is_full) > own
             for node, reply in self._fresh_replies().items()
         )
         self.take_over_at_s = now_s + ahead * self._options.patience_max_s * self._random.uniform(0.5, 1.0)
@@ -223,11 +234,15 @@ class Election:
     def best_successor(self) -> NodeId | None:
         """The reachable voter that could lead and ought to first."""
         able = [node for node in self._fresh_replies() if self.is_able(node) and self.membership.is_voter(node)]
-        return max(able, key=lambda node: self._rank(node, self._last_replies[node].accepted_through), default=None)
+        return max(
+            able,
+            key=lambda node: self._rank(node, self._last_replies[node].accepted_through, is_able=True),
+            default=None,
+        )
 
-    def _rank(self, node: NodeId, accepted_through: Slot) -> tuple[bool, Slot, NodeId]:
-        """Among those that could lead the highest one goes first."""
-        return (node not in self.astray, accepted_through, node)
+    def _rank(self, node: NodeId, accepted_through: Slot, *, is_able: bool) -> tuple[bool, bool, Slot, NodeId]:
+        """Who could serve goes first, then whose clock is true, then who has the longest log."""
+        return (is_able, node not in self.astray, accepted_through, node)
 
     def is_reachable(self, node: NodeId) -> bool:
         return node in self._fresh_replies()

@@ -21,6 +21,7 @@ from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from .effects import NoticeKind, StoreStatePiece
 from .messages import AcceptedSlot, BelowFloor, FetchState, Learn, LearnRequest, StatePiece
 from .options import Options
+from .position import Rising
 from .recovered import Recovered
 from .turn import Turn
 
@@ -55,6 +56,15 @@ class _Transfer:
 class Learner:
     """Learns slots in order and catches up when it is behind."""
 
+    chosen_through = Rising()
+    compacted_through = Rising()
+    applied_through = Rising()
+    """How far the state machine has come: what it has applied, it does not need from the log."""
+    goal = Rising()
+    """The highest slot anybody is known to know chosen."""
+    taught_through = Rising()
+    """Known chosen, and durable here once every write asked for is."""
+
     def __init__(
         self,
         options: Options,
@@ -70,14 +80,11 @@ class Learner:
         self.chosen_through = recovered.chosen_through
         self.compacted_through = recovered.compacted_through
         self.applied_through = BEFORE_LOG
-        """How far the state machine has come: what it has applied, it does not need from the log."""
         self.damaged: set[Slot] = set(recovered.damaged_chosen)
         self.goal = self.chosen_through
-        """The highest slot anybody is known to know chosen."""
         self._durable: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
         self._taught: dict[Slot, AcceptedSlot] = {}
         self.taught_through = self.chosen_through
-        """Known chosen, and durable here once every write asked for is."""
         self._hint_ballot = BALLOT_ZERO
         self._hint_through = BEFORE_LOG
         self._peers: dict[NodeId, _Peer] = {}
@@ -338,23 +345,30 @@ class Learner:
         transfer.is_storing = False
         self._fetch(now_s)
 
-    def on_state_installed(self, applied_through: Slot) -> None:
-        """The state stands at ``applied_through``: everything up to it is chosen, applied and gone from the log."""
+    def end_transfer(self) -> None:
+        """The state that was on its way is here, or needed no more: whatever is missing now is asked for anew."""
         self._transfer = None
         self._question = None
         self._retry_at_s = 0.0
         self._without.clear()
+
+    def on_state_installed(self, applied_through: Slot) -> None:
+        """The state stands at ``applied_through``: everything up to it is chosen, applied and gone from the log.
+
+        What was learned above it meanwhile, or is on its way to the disk as a lesson, stays: the log says that it is
+        chosen, or soon will.
+        """
+        self.end_transfer()
         self.applied_through = max(self.applied_through, applied_through)
         self.on_compacted(applied_through)
         if applied_through <= self.chosen_through:
             return
         self.chosen_through = applied_through
         self._turn.store_chosen_through(applied_through)
-        self.taught_through = applied_through
-        self._taught.clear()
+        self.taught_through = max(self.taught_through, applied_through)
+        self._taught = {slot: record for slot, record in self._taught.items() if slot > applied_through}
         self._durable = {slot: record for slot, record in self._durable.items() if slot > applied_through}
         self.goal = max(self.goal, applied_through)
-        self.advance()
 
     def on_slot_damaged(self, slot: Slot) -> None:
         if self.compacted_through < slot <= self.chosen_through:

@@ -54,7 +54,8 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     is_voting: it may promise and accept (P9, P10).
     accepted_through: the highest slot it accepted, whatever the ballot.
     digest_slot, digest: the state machine's running digest at that slot, to compare (zero and empty: none).
-    is_full: its disk takes no new commands, so it should not lead.
+    is_full: it should not lead if another can: its disk takes no new commands or hangs, or it has applied nothing for
+        long.
     is_led: it has heard the proposer of ``promise`` lead, in this round or the one before.
     time_ms: its wall clock, milliseconds since the Unix epoch; 0 from a release that does not tell it (P11).
     """

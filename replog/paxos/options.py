@@ -27,6 +27,8 @@ class Options:
     """A write older than this makes a leader hand over and a follower refrain from taking over."""
     clock_offset_max_s: float = attrs.field(default=5.0, validator=gt(0.0))
     """A node whose clock is further from a quorum's says so and leads only if nobody else can."""
+    apply_stall_rounds: int = attrs.field(default=30, validator=ge(1))
+    """Heartbeat rounds in which nothing was applied though slots wait; then a leader hands over to whoever applies."""
 
     window_slots: int = attrs.field(default=64, validator=ge(1))
     """Slots proposed and not yet chosen."""

@@ -21,6 +21,7 @@ from .divergence import Contradiction, Divergence
 from .effects import Effects, NoHandOver, NoticeKind, ReadSlots, SendState
 from .effects import Refusal as Refusal
 from .election import Election
+from .fitness import Fitness
 from .learner import Learner
 from .ledger import Ledger
 from .log_time import LogTime
@@ -100,10 +101,9 @@ class Replica:
         self._log_time = LogTime(options, self._turn, self.membership, now_s, time_ms)
         self._log_time.on_stamp(recovered.log_time_ms)
         self._clock_asked_at_s = float("-inf")
+        self._fitness = Fitness(options, self._turn)
         self._ledger = Ledger(node)
         self._reading_for: set[NodeId] = set()
-        self._is_full = False
-        self._is_stalled = False
         self._leader_told: NodeId | None = None
         self._ballots_begun = 0
         self._times_leader = 0
@@ -116,7 +116,7 @@ class Replica:
     @property
     def is_storage_full(self) -> bool:
         """Whether new commands are refused here for want of room; what ``on_storage_full`` said last."""
-        return self._is_full
+        return self._fitness.is_full
 
     @property
     def is_leading(self) -> bool:
@@ -130,6 +130,15 @@ class Replica:
     def abstain_reason(self) -> str:
         """Empty, or why this node does not vote (P9, P10)."""
         return self._acceptor.abstain_reason
+
+    @property
+    def problem(self) -> str:
+        """Empty, or why this node is not fully at work."""
+        return self._acceptor.abstain_reason or self._fitness.problem
+
+    def is_damaged(self, slot: Slot) -> bool:
+        """Whether the record of ``slot`` is known damaged here; reading it again before it is repaired is of no use."""
+        return slot in self._learner.damaged
 
     @property
     def leader(self) -> NodeId | None:
@@ -207,6 +216,7 @@ class Replica:
         self._watch_disk()
 
     def _end_round(self) -> None:
+        self._fitness.end_round(self._learner.chosen_through)
         self._divergence.judge()
         self._log_time.judge()
         self._election.astray = self._log_time.astray
@@ -220,6 +230,7 @@ class Replica:
         elif self._proposer.role is not Role.FOLLOWING and self._election.should_step_down():
             self._step_down("phase 1 came to nothing for one election timeout")
             self._election.on_abandoned()
+        self._give_way()
         self._watch_clock()
         leading = self._proposer.ballot if self._proposer.is_leading else BALLOT_ZERO
         chosen_through = self._proposer.chosen_through if self._proposer.is_leading else self._learner.chosen_through
@@ -228,11 +239,21 @@ class Replica:
     def _judge(self) -> None:
         self._election.judge(self._acceptor.promise, is_leading=self._proposer.is_leading)
         if self._can_lead and self._proposer.role is Role.FOLLOWING:
-            self._election.consider(self._acceptor.accepted_through, self._learner.chosen_through, self._now_s)
+            self._election.consider(
+                self._acceptor.accepted_through,
+                self._learner.chosen_through,
+                self._now_s,
+                is_able=self._fitness.is_able,
+            )
 
     @property
     def _can_lead(self) -> bool:
-        return self._acceptor.is_voting and not self._is_stalled and not self._is_full
+        return self._acceptor.is_voting and not self._fitness.is_disk_stalled
+
+    def _give_way(self) -> None:
+        """A leader that can't serve asks somebody who can to take over, in every round until it is heard."""
+        if self._proposer.is_leading and not self._fitness.is_able:
+            self.transfer_leadership(None)
 
     def _take_over_if_due(self) -> None:
         due_s = self._election.take_over_at_s
@@ -256,13 +277,9 @@ class Replica:
 
     def _watch_disk(self) -> None:
         """A leader whose disk hangs hands over; a follower whose disk hangs does not take over."""
-        age_s = self._ledger.oldest_age_s(self._now_s)
-        is_stalled = age_s > self.options.disk_stall_s
-        if is_stalled and not self._is_stalled:
-            self._turn.notice(NoticeKind.DISK_STALLED, seconds=round(age_s, 3))
-        self._is_stalled = is_stalled
-        if is_stalled and self._proposer.is_leading:
-            self.transfer_leadership(None)
+        self._fitness.watch_disk(self._ledger.oldest_age_s(self._now_s))
+        if self._fitness.is_disk_stalled and self._proposer.is_leading:
+            self._give_way()
             self._step_down("its disk has not finished a write in time")
 
     def _watch_clock(self) -> None:
@@ -330,7 +347,7 @@ class Replica:
             case TransferLeadership():
                 is_late = message.ballot < self._election.highest_seen
                 self._election.note_ballot(message.ballot)
-                if self._can_lead and not is_late:
+                if self._can_lead and self._fitness.is_able and not is_late:
                     self._take_over()
             case _:
                 assert_never(message)
@@ -358,7 +375,7 @@ class Replica:
                 message.round,
                 self._acceptor.promise,
                 self._proposer.is_leading,
-                self._election.is_happy and not self._is_stalled,
+                self._election.is_happy and not self._fitness.is_disk_stalled,
                 self._acceptor.is_voting,
                 self._learner.chosen_through,
                 self._acceptor.accepted_through,
@@ -366,7 +383,7 @@ class Replica:
                 self._learner.compacted_through,
                 self._divergence.own_slot,
                 self._divergence.own_digest,
-                self._is_full,
+                not self._fitness.is_able,
                 self._election.is_led,
                 self._time_ms,
             ),
@@ -471,7 +488,7 @@ class Replica:
         if not self._election.is_reachable(successor):
             return NoHandOver(f"n{successor} has not answered lately", may_pass=True)
         if not self._election.is_able(successor):
-            return NoHandOver(f"n{successor} can't lead: its disk is full or not trusted yet", may_pass=True)
+            return NoHandOver(f"n{successor} can't lead: its disk is full, hangs or is not trusted yet", may_pass=True)
         self._turn.send(successor, TransferLeadership(self._proposer.ballot))
         return None
 
@@ -516,12 +533,16 @@ class Replica:
         """
         self._learner.applied_through = applied_through
         self._log_time.on_stamp(log_time_ms)
+        self._fitness.on_applied(applied_through)
         self._divergence.on_digest(digest_slot, digest)
 
     def on_compacted(self, compacted_through: Slot) -> None:
-        """The log's slots up to here are gone."""
-        assert compacted_through <= self._learner.chosen_through, (compacted_through, self._learner.chosen_through)
-        self._learner.on_compacted(compacted_through)
+        """The log's slots up to here are gone.
+
+        What is gone above ``chosen_through`` is the floor of a state that is being installed: ``on_state_installed``
+        says so, with what makes it true.
+        """
+        self._learner.on_compacted(min(compacted_through, self._learner.chosen_through))
         self._acceptor.compacted_through = self._learner.compacted_through
 
     def on_state_piece_stored(self, image: bytes, position: int) -> None:
@@ -529,18 +550,24 @@ class Replica:
         self._learner.on_state_piece_stored(image, position, self._now_s)
 
     def on_state_installed(self, applied_through: Slot) -> None:
-        """A received state is in place; the log below it is gone."""
+        """A received state is in place, and the log below it is gone; both are durable."""
         self._learner.on_state_installed(applied_through)
+        self._fitness.on_applied(self._learner.applied_through)
+        self._acceptor.taught_through = self._learner.taught_through
         self._acceptor.compacted_through = self._learner.compacted_through
         self._acceptor.forget_through(self._learner.chosen_through)
+        self._advance()
         self._lead_if_ready()
+
+    def on_state_skipped(self) -> None:
+        """The state that was fetched is no newer than what was applied here meanwhile; nothing was installed."""
+        self._learner.end_transfer()
 
     def on_storage_full(self, is_full: bool) -> None:
         """The disk is nearly full (refuse new commands, hand over) or has room again."""
-        if is_full and not self._is_full and self._proposer.is_leading:
-            self.transfer_leadership(None)
-        self._is_full = is_full
+        self._fitness.is_full = is_full
         self._proposer.is_full = is_full
+        self._give_way()
 
     # --- what to do ---
 

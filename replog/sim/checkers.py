@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot, node_name
+from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Message, Prepare, Promise
@@ -51,6 +51,7 @@ class ProtocolChecker:
         """The log time of the newest batch."""
         self.log_time_ahead_max_ms: float | None = None
         """How far log time may be ahead of the true time; None where a quorum's clocks may be wrong (P11)."""
+        self._positions: dict[tuple[NodeId, int], tuple[Slot, ...]] = {}
         self.chosen_through = Slot(0)
 
     @property
@@ -76,6 +77,8 @@ class ProtocolChecker:
             self._check_promise(sender, disk, message)  # type: ignore[arg-type]
         elif kind is Prepare:
             self._check_prepare(sender, life, disk, message)  # type: ignore[arg-type]
+        elif kind is Learn:
+            self._check_learn(sender, message)  # type: ignore[arg-type]
 
     def _check_accepted(self, sender: NodeId, disk: SimLogStore, message: Accepted) -> None:
         for number in range(message.first_slot, message.last_slot + 1):
@@ -107,6 +110,17 @@ class ProtocolChecker:
                 "one ballot once", f"{message.ballot} is begun again, by life {life} of {node_name(sender)}"
             )
 
+    def _check_learn(self, sender: NodeId, message: Learn) -> None:
+        for record in message.slots:
+            self._check_chosen(record, "taught is chosen", f"{node_name(sender)} teaches slot {record.slot}", "P8")
+
+    def _check_chosen(self, record: AcceptedSlot, checker: str, what: str, rule: str) -> None:
+        """Somebody has released this slot, with this value."""
+        if record.slot not in self._chosen:
+            raise _violation(checker, f"{what}, which nobody has taken for chosen ({rule})")
+        if self._chosen[record.slot] != record.value:
+            raise _violation(checker, f"{what} with {record.ballot}'s value, which is not the chosen one ({rule})")
+
     # --- what is told and written ---
 
     def on_accept_arrived(self, target: NodeId, message: Accept) -> None:
@@ -118,8 +132,16 @@ class ProtocolChecker:
         for record in message.slots:
             self._taught.add((target, record.slot, record.ballot))
 
-    def on_durable(self, node: NodeId, promise_before: Ballot, write: LogWrite) -> None:
-        """A write became durable on ``node``."""
+    def on_durable(
+        self, node: NodeId, promise_before: Ballot, write: LogWrite, chosen_before: Slot = BEFORE_LOG
+    ) -> None:
+        """A write became durable on ``node``, whose disk remembered ``promise_before`` and ``chosen_before``."""
+        known_through = max(chosen_before, write.chosen_through or BEFORE_LOG)
+        for record in {record.slot: record for record in write.slots}.values():
+            if record.slot <= known_through:
+                self._check_chosen(
+                    record, "the log keeps what is chosen", f"{node_name(node)} stores slot {record.slot}", "P7"
+                )
         for record in write.slots:
             if record.slot <= self._released_by(node) and record.value != self._chosen.get(record.slot, record.value):
                 raise _violation(
@@ -137,6 +159,20 @@ class ProtocolChecker:
                     f"having promised {promise_before} (P2)",
                 )
             self._held.setdefault(record.slot, {}).setdefault(record.ballot, set()).add(node)
+
+    def on_recovered(self, node: NodeId, chosen_before: Slot, disk: SimLogStore) -> None:
+        """A node starts: what its log has come to call chosen since it was closed, it will teach."""
+        for number in range(max(chosen_before, disk.compacted_through) + 1, disk.chosen_through + 1):
+            if disk.is_intact(Slot(number)):
+                what = f"{node_name(node)} begins with slot {number} known chosen"
+                self._check_chosen(disk.slots[Slot(number)], "the log keeps what is chosen", what, "P6")
+
+    def on_positions(self, node: NodeId, life: int, positions: tuple[Slot, ...]) -> None:
+        """Where a node stands after a turn; the same positions each time."""
+        before = self._positions.get((node, life), positions)
+        if any(now < then for now, then in zip(positions, before, strict=True)):
+            raise _violation("positions rise", f"{node_name(node)} goes back from {before} to {positions} (P7)")
+        self._positions[node, life] = positions
 
     # --- what is released and applied ---
 

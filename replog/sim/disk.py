@@ -87,6 +87,7 @@ class SimLogStore:
             self.slots.pop(Slot(number), None)
             self._damaged.discard(Slot(number))
         self.compacted_through = max(self.compacted_through, last)
+        self.chosen_through = max(self.chosen_through, last)  # what may go is chosen
         return self.compacted_through
 
     def set_membership(self, membership: Membership) -> None:

@@ -56,7 +56,14 @@ class Faults:
             "clock_jump": self._clock_jump,
             "hand_over": self._hand_over,
         }
+        self._lasting: dict[str, Callable[[], bool]] = {
+            "full_everywhere": self._full_everywhere,
+            "hanging_state": self._hanging_state,
+        }
+        """Faults that keep clients waiting for as long as they last, and so belong to fewer lives."""
+        lasting = world.stream("faults that last")
         chosen = [kind for kind in self._kinds if self._random.random() < 0.45]
+        chosen += [kind for kind in self._lasting if lasting.random() < 0.3]
         self._mix = chosen or ["crash"]
         self._mean_gap_s = self._random.choice((0.05, 0.1, 0.2, 0.5))
 
@@ -67,7 +74,7 @@ class Faults:
         if self._is_over:
             return
         kind = self._random.choice(self._mix)
-        self.count[kind] += self._kinds[kind]()
+        self.count[kind] += (self._kinds | self._lasting)[kind]()
         self._world.after(self._random.expovariate(1 / self._mean_gap_s), self._strike)
 
     def _some_host(self) -> Host:
@@ -212,6 +219,17 @@ class Faults:
     def _full_disk(self) -> bool:
         return self._weather_for_a_while(self._some_host(), DiskWeather(is_full=True))
 
+    def _full_everywhere(self) -> bool:
+        """Equal disks under equal load; room comes back node by node. Rarely: meanwhile no command is taken."""
+        if self._random.random() < 0.8:
+            return False
+        for host in self._hosts.values():
+            self._weather_for_a_while(host, DiskWeather(is_full=True))
+        return True
+
+    def _hanging_state(self) -> bool:
+        return self._weather_for_a_while(self._some_host(), DiskWeather(is_state_hanging=True))
+
     def _failing_write(self) -> bool:
         self._some_host().disk.fail_next_write()
         return True
@@ -288,13 +306,24 @@ class Faults:
         for node, host in self._hosts.items():
             if node not in healed:
                 self._leave_broken(host)
+        full = self._choose_full(healed)
         for node in sorted(healed):
             host = self._hosts[node]
-            host.weather = DiskWeather()
+            host.weather = DiskWeather(is_full=node == full)
+            host.install_crash_rate = 0.0
             host.disk.replace()
             host.resume()
             self._restart(host)
         return healed
+
+    def _choose_full(self, healed: set[NodeId]) -> NodeId | None:
+        """One of the healed voters may stay full for ever, if another has room: it votes, and must not lead."""
+        voters = sorted(healed.intersection(self._membership.voters))
+        if len(voters) < 2 or self._random.random() < 0.5:
+            return None
+        full = self._random.choice(voters)
+        self._world.say(f"-- {node_name(full)} stays full")
+        return full
 
     def _choose_healed(self) -> set[NodeId]:
         healthy = self._healthy

@@ -18,9 +18,10 @@ import crc32c
 from ..applier import Applier, Outcome
 from ..errors import Damaged, StorageError
 from ..memory_state_store import MemoryImage, MemoryStateStore
-from ..paxos.ballot import Ballot, NodeId, Slot, node_name
+from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_notice, describe_write
-from ..paxos.effects import Effects, LogWrite, NoticeKind, ReadSlots, Refusal, SendState, StoreStatePiece
+from ..paxos.effects import Effects, NoticeKind, ReadSlots, Refusal, SendState, StoreStatePiece
+from ..paxos.membership import Membership
 from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, StatePiece
 from ..paxos.options import Options
 from ..paxos.replica import Replica
@@ -77,6 +78,19 @@ class DiskWeather:
     """Crashes during a write after which the write is found durable all the same."""
     is_full: bool = False
     """Nearly full: new commands are refused, the leadership is handed over."""
+    is_state_hanging: bool = False
+    """No flush of the state ends, so nothing more is applied."""
+
+
+@attrs.frozen
+class _Drop:
+    """Slots up to ``through`` leave the log, in the turn of this job between the writes.
+
+    ``membership``: of the floor of an installed state; None for a compaction.
+    """
+
+    through: Slot
+    membership: Membership | None = None
 
 
 @attrs.define(kw_only=True)
@@ -88,6 +102,8 @@ class HostOptions:
     flush_interval_s: float = 0.05
     flush_s: float = 0.001
     """How long the state's flush takes."""
+    install_s: float = 0.0
+    """How long a received state is checked before it is swapped in."""
     log_tail_slots: int = 50
     state_piece_bytes: int = 4096
     turn_delay_s: float = 0.0
@@ -113,6 +129,8 @@ class Host:
         self.wall_skew_ms = 0
         """How far its wall clock is from the true time."""
         self.clock_rate = 1.0
+        self.install_crash_rate = 0.0
+        """Crashes aimed between a received state and the log's floor, which follows it."""
         self.life = 0
         self.replica: Replica | None = None
         self.is_paused = False
@@ -151,10 +169,13 @@ class Host:
 
     @weather.setter
     def weather(self, weather: DiskWeather) -> None:
-        is_told = self.replica is not None and weather.is_full != self._weather.is_full
-        self._weather = weather
-        if is_told:
+        before, self._weather = self._weather, weather
+        if self.replica is None:
+            return
+        if weather.is_full != before.is_full:
             self.put(lambda replica: replica.on_storage_full(weather.is_full))
+        if before.is_state_hanging and not weather.is_state_hanging:
+            self.put(lambda replica: self._apply())
 
     @property
     def durable_through(self) -> Slot:
@@ -173,10 +194,12 @@ class Host:
         self._store.crash()
         self._applier = Applier(self._machine(), self._store, self._options.sessions)
         try:
-            recovered = reconcile(self.disk, self._applier.applied_through)
+            chosen_before = self.disk.chosen_through
+            recovered = reconcile(self.disk, self._applier.applied_through, self._store.installed_through)
         except StorageError:
             self.disk.replace()
             return
+        self._checker.on_recovered(self.node, chosen_before, self.disk)
         self._started_at_s = self._world.now_s
         self.replica = Replica(
             node=self.node,
@@ -187,8 +210,10 @@ class Host:
             now_s=self._local_s(),
             time_ms=self._wall_ms(),
         )
-        self._writing: list[Effects] = []
-        self._to_write: deque[Effects] = deque()
+        self._writing: list[Effects | _Drop] = []
+        self._to_write: deque[Effects | _Drop] = deque()
+        self._is_flushing = False
+        self._is_installing = False
         self._released: deque[AcceptedSlot] = deque()
         self._reads_waiting: list[tuple[Slot, tuple[int, ...]]] = []
         self._reads: dict[int, tuple[int, Query]] = {}
@@ -226,19 +251,26 @@ class Host:
 
     def _commit_unheard(self) -> None:
         """The transaction under way made it to the disk, and nobody was left to hear of it."""
-        writes = [effects.write for effects in self._writing if effects.write is not None]
-        promise_before = self.disk.promise
         try:
-            self.disk.write(writes)
+            self._commit(self._writing)
         except StorageError:
             self.disk.replace()
-            return
-        self._check_durable(promise_before, writes)
 
-    def _check_durable(self, promise_before: Ballot, writes: list[LogWrite]) -> None:
+    def _commit(self, group: list[Effects | _Drop]) -> None:
+        """What is under way is durable. Raises ``StorageError``."""
+        promise_before, chosen_before = self.disk.promise, self.disk.chosen_through
+        writes = [job.write for job in group if isinstance(job, Effects) and job.write is not None]
+        if writes:
+            self.disk.write(writes)
+        for job in group:
+            if isinstance(job, _Drop) and job.membership is not None:
+                self.disk.install_floor(job.through, job.membership)
+            elif isinstance(job, _Drop):
+                self.disk.compact(job.through, slots_max=40)
         for write in writes:
-            self._checker.on_durable(self.node, promise_before, write)
+            self._checker.on_durable(self.node, promise_before, write, chosen_before)
             promise_before = max(promise_before, write.promise or promise_before)
+            chosen_before = max(chosen_before, write.chosen_through or chosen_before)
 
     def pause(self) -> None:
         """The process is frozen; what is sent to it waits."""
@@ -333,6 +365,8 @@ class Host:
         while self._inbox:
             self._inbox.popleft()(replica)
         self._obey(replica.take_effects())
+        positions = (replica.chosen_through, replica.compacted_through, self._applier.applied_through)
+        self._checker.on_positions(self.node, self.life, positions)
 
     # --- effects ---
 
@@ -393,11 +427,12 @@ class Host:
     # --- disk ---
 
     def _write_next(self) -> None:
-        """Group commit: everything that waits becomes one transaction when the disk is free."""
+        """Group commit: every write that waits becomes one transaction when the disk is free."""
         if self._writing or not self._to_write:
             return
-        self._writing = list(self._to_write)
-        self._to_write.clear()
+        self._writing = [self._to_write.popleft()]
+        while self._to_write and not any(isinstance(job, _Drop) for job in (self._writing[0], self._to_write[0])):
+            self._writing.append(self._to_write.popleft())
         weather = self._weather
         seconds = weather.write_s * (0.5 + self._random.random())
         if weather.stall_rate and self._random.random() < weather.stall_rate:
@@ -419,25 +454,37 @@ class Host:
             self._later(0.01, self._written)
             return
         writing, self._writing = self._writing, []
-        promise_before = self.disk.promise
-        writes = [effects.write for effects in writing if effects.write is not None]
         try:
-            self.disk.write(writes)
+            self._commit(writing)
         except StorageError:
             self.disk.replace()
             self.count["write_failed"] += 1
             self.crash("a write failed")
             return
-        self._check_durable(promise_before, writes)
         if self._weather.crash_after_rate and self._random.random() < self._weather.crash_after_rate:
             self._aimed_crash("between durable and answered")
             return
-        for effects in writing:
-            for outbound in effects.send_after_write:
+        for job in writing:
+            if isinstance(job, _Drop):
+                self._dropped(job)
+                continue
+            for outbound in job.send_after_write:
                 self._send(outbound.target, outbound.message)
-        ticket = writing[-1].ticket
-        self.put(lambda replica: replica.on_written(ticket))
+        last = writing[-1]
+        if isinstance(last, Effects):
+            self.put(lambda replica: replica.on_written(last.ticket))
         self._write_next()
+
+    def _dropped(self, job: _Drop) -> None:
+        """Slots have left the log: after an install that is the moment at which the core hears of it (P6)."""
+        if job.membership is None:
+            compacted_through = self.disk.compacted_through
+            self.put(lambda replica: replica.on_compacted(compacted_through))
+            return
+        self._is_installing = False
+        self.put(self._tell_applied)
+        self.put(lambda replica: replica.on_state_installed(job.through))
+        self.put(lambda replica: self._apply())
 
     def _read_slots(self, asked: ReadSlots) -> None:
         try:
@@ -452,11 +499,13 @@ class Host:
     def _apply(self) -> None:
         """Apply released slots in order; what a crash left between state and log is read from the log first."""
         replica = self.replica
-        if replica is None:
+        if replica is None or self._is_installing or self._weather.is_state_hanging:
             return
         applier = self._applier
         while applier.applied_through < replica.chosen_through:
             slot = Slot(applier.applied_through + 1)
+            if replica.is_damaged(slot):
+                return
             while self._released and self._released[0].slot < slot:
                 self._released.popleft()
             if self._released and self._released[0].slot == slot:
@@ -581,16 +630,30 @@ class Host:
 
     def _begin_flush(self) -> None:
         self._later(self._options.flush_interval_s, self._begin_flush)
-        if not self.is_paused and self._applier.begin_flush():
+        if not self.is_paused and not self._is_installing and self._applier.begin_flush():
+            self._is_flushing = True
             self._later(self._options.flush_s, self._flushed)
 
     def _flushed(self) -> None:
+        if self._weather.is_state_hanging:
+            self._later(0.05, self._flushed)
+            return
         self._applier.flush()
         self._applier.end_flush()
+        self._is_flushing = False
+        assert self.replica is not None
         through = Slot(self._applier.durable_through - self._options.log_tail_slots)
-        if through > self.disk.compacted_through and self._image is None and self.replica is not None:
-            compacted = self.disk.compact(min(through, self.disk.chosen_through), slots_max=40)
-            self.put(lambda replica: replica.on_compacted(compacted))
+        if through > self.disk.compacted_through and self._image is None:
+            self._compact(min(through, self.replica.chosen_through))
+
+    def _compact(self, through: Slot) -> None:
+        """At once if the disk is idle, and otherwise in its turn."""
+        job = _Drop(through)
+        if self._writing or self._to_write:
+            self._to_write.append(job)
+            return
+        self._commit([job])
+        self._dropped(job)
 
     def _send_state(self, asked: SendState) -> None:
         """One image serves whoever asks, as in the node, until nobody has asked for a while."""
@@ -615,6 +678,9 @@ class Host:
             self._image = None
 
     def _store_piece(self, piece: StoreStatePiece) -> None:
+        if self._is_flushing:
+            self._later(0.001, self._store_piece, piece)  # one of the two at a time
+            return
         if piece.position == 0:
             self._store.begin_install(piece.image)
         self._store.install_piece(piece.position, piece.data)
@@ -622,16 +688,25 @@ class Host:
             position = piece.position + len(piece.data)
             self.put(lambda replica: replica.on_state_piece_stored(piece.image, position))
             return
-        assert self.replica is not None
         if piece.applied_through <= self._applier.applied_through:
-            self.put(lambda replica: replica.on_state_installed(piece.applied_through))
+            self.put(lambda replica: replica.on_state_skipped())
             return
         self._image = None
-        self._store.finish_install(piece.applied_through)
+        self._is_installing = True
+        self._later(self._options.install_s, self._swap_state, piece.applied_through)
+
+    def _swap_state(self, applied_through: Slot) -> None:
+        """The received state is durably in place; the log's floor follows in its turn between the writes."""
+        if self.is_paused:
+            self._later(0.01, self._swap_state, applied_through)
+            return
+        assert self.replica is not None
+        self._store.finish_install(applied_through)
         self._applier = Applier(self._machine(), self._store, self._options.sessions)
-        self._world.say(f"-- {node_name(self.node)} installed the state at slot {piece.applied_through}")
-        self.disk.install_floor(piece.applied_through, self.replica.membership)
-        self.put(self._tell_applied)
-        self.put(lambda replica: replica.on_state_installed(piece.applied_through))
-        self.put(lambda replica: replica.on_compacted(piece.applied_through))
-        self.put(lambda replica: self._apply())
+        self._world.say(f"-- {node_name(self.node)} installed the state at slot {applied_through}")
+        if self.install_crash_rate and self._random.random() < self.install_crash_rate:
+            self.count["install_crash"] += 1
+            self.crash("between state and floor")
+            return
+        self._to_write.append(_Drop(applied_through, self.replica.membership))
+        self._write_next()

@@ -90,7 +90,7 @@ class Simulation:
         self.world = World(seed, trace, epoch_ms=EPOCH_MS)
         self._state_machine = state_machine
         self._steps = steps
-        draw = self.world.stream("swarm")
+        draw, draw_install = self.world.stream("swarm"), self.world.stream("installs")
         count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
         voters = tuple(NodeId(n) for n in range(1, count + 1))
         learners = (NodeId(count + 1),) if draw.random() < 0.15 else ()
@@ -116,6 +116,7 @@ class Simulation:
             ),
             flush_interval_s=draw.choice((0.02, 0.2)),
             flush_s=draw.choice((0.001, 0.05)),
+            install_s=draw_install.choice((0.0005, 0.02, 0.3)),
             log_tail_slots=draw.choice((0, 2, 20, 1000)),
             state_piece_bytes=draw.choice((64, 4096)),
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
@@ -157,6 +158,7 @@ class Simulation:
         for host in self.hosts.values():
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
             host.clock_rate = draw.choice((1.0, 1.0, 0.95, 1.05))
+            host.install_crash_rate = draw_install.choice((0.0, 0.5))
         self.group.clients = [
             Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
             for number in range(draw.randint(2, 4))
@@ -206,7 +208,12 @@ class Simulation:
         up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
         positions = {host.applied_through for host in up}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
-        return self.group.is_idle and len(positions) == 1 and len(leaders) == 1
+        return self.group.is_idle and len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
+
+    def _is_fit(self, leader: Host, up: list[Host]) -> bool:
+        """A full node does not lead beside a voter that has room."""
+        voters = [host for host in up if self.membership.is_voter(host.node)]
+        return not leader.weather.is_full or all(host.weather.is_full for host in voters)
 
     def _judge(self) -> None:
         for host in self.hosts.values():

@@ -600,4 +600,78 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "a restart believes its acceptances below a received state",
+        13,
+        (Change("recovery.py", "if installed_through > recovered.compacted_through:", "if False:"),),
+    ),
+    Mutant(
+        "an install sets back what was taught",
+        0,
+        (
+            Change(
+                LEARNER,
+                "        self.taught_through = max(self.taught_through, applied_through)\n"
+                "        self._taught = {slot: record for slot, record in self._taught.items() if slot > "
+                "applied_through}\n",
+                "        self.taught_through = applied_through\n        self._taught.clear()\n",
+            ),
+            Change(LEARNER, "    taught_through = Rising()\n", ""),
+            Change(ACCEPTOR, "    taught_through = Rising()\n", ""),
+        ),
+    ),
+    Mutant(
+        "teaches what is only accepted",
+        13,
+        (
+            Change(
+                REPLICA,
+                "                    min(message.through, self._learner.chosen_through),\n",
+                "                    self._acceptor.accepted_through,\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a slot is waited for after a state went over it",
+        0,
+        (
+            Change(
+                LEARNER,
+                "        self.damaged = {slot for slot in self.damaged if slot > compacted_through}\n",
+                "",
+            ),
+            Change(
+                REPLICA,
+                "        return slot in self._learner.damaged\n",
+                "        return any(damaged <= slot for damaged in self._learner.damaged)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a full leader hands over once",
+        0,
+        (Change(REPLICA, "        self._give_way()\n        self._watch_clock()", "        self._watch_clock()"),),
+    ),
+    Mutant(
+        "nobody leads a cluster that is full",
+        0,
+        (
+            Change(
+                REPLICA,
+                "return self._acceptor.is_voting and not self._fitness.is_disk_stalled",
+                "return self._acceptor.is_voting and self._fitness.is_able",
+            ),
+        ),
+    ),
+    Mutant(
+        "a leader that applies nothing keeps its role",
+        0,
+        (
+            Change(
+                "paxos/fitness.py",
+                "return self._rounds_without_progress >= self._options.apply_stall_rounds",
+                "return False",
+            ),
+        ),
+    ),
 )

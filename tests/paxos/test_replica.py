@@ -6,6 +6,7 @@ import random
 from collections import deque
 
 import msgspec
+import pytest
 
 from replog.paxos.ballot import BALLOT_ZERO, NodeId, Slot
 from replog.paxos.effects import Effects, NoticeKind, Refusal
@@ -461,3 +462,52 @@ def test_a_refused_candidate_is_patient() -> None:
     assert not leader.is_leading
     leader.on_message(N2 if leader.node != N2 else N3, TransferLeadership(ballot(3, 3)))
     assert not [m for m in leader.take_effects().send_after_write if isinstance(m.message, Prepare | Accept)]
+
+
+def below_the_floor() -> tuple[Replica, list[AcceptedSlot]]:
+    """A node at slot 10 that fetches a state at slot 50, and the lessons 11..74 that come late."""
+    replica = alone(recovered(promise=ballot(1), chosen_through=10))
+    replica.on_message(N2, BelowFloor(Slot(40), Slot(60)))
+    replica.take_effects()
+    replica.on_message(N2, StatePiece(b"i", Slot(50), 0, checksum(b"d"), True, b"d"))
+    replica.take_effects()
+    return replica, [record(slot, ballot(2, 2)) for slot in range(11, 75)]
+
+
+@pytest.mark.parametrize("is_written_first", [False, True])
+def test_lessons_above_an_installed_state_are_kept(*, is_written_first: bool) -> None:
+    """P5, P7: the log says that they are chosen, so a deposed leader's Accept is not written over one of them."""
+    replica, lessons = below_the_floor()
+    replica.on_message(N2, Learn(Slot(74), tuple(lessons)))
+    effects = replica.take_effects()
+    assert effects.write is not None
+    assert effects.write.chosen_through == 74
+    steps = [lambda: replica.on_state_installed(Slot(50)), lambda: replica.on_written(effects.ticket)]
+    released: list[int] = []
+    for step in reversed(steps) if is_written_first else steps:
+        step()
+        after = replica.take_effects()
+        released += [one.slot for one in after.release]
+        late = record(70, ballot(1, 3), b"lost")
+        replica.on_message(N3, Accept(late.ballot, late.slot, late.crc, late.value, Slot(10)))
+        write = replica.take_effects().write
+        assert write is None or late not in write.slots
+    assert replica.chosen_through == 74
+    assert released == list(range(11 if is_written_first else 51, 75))
+
+
+def test_a_floor_may_be_reported_before_the_state_that_it_belongs_to() -> None:
+    """One writer reports both, and compaction goes on beside an install."""
+    replica, _lessons = below_the_floor()
+    replica.on_compacted(Slot(50))
+    assert replica.compacted_through == 10
+    replica.on_state_installed(Slot(50))
+    assert (replica.chosen_through, replica.compacted_through) == (50, 50)
+
+
+def test_a_state_that_is_skipped_drops_nothing() -> None:
+    """Nothing was installed, so nothing is gone from the log; what is missing is asked for anew."""
+    replica, _lessons = below_the_floor()
+    replica.on_state_skipped()
+    assert (replica.chosen_through, replica.compacted_through) == (10, 0)
+    assert replica.take_effects().send

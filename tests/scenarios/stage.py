@@ -109,6 +109,7 @@ class Stage:
         settings = {name: float(value) for name, _, value in (word.partition("=") for word in words[1:])}
         tail = int(settings.pop("tail", 1000))
         flush_s = settings.pop("flush_s", 0.02)
+        install_s = settings.pop("install_s", 0.0)
         sessions = int(settings.pop("sessions", 1000))
         epoch_ms = int(settings.pop("epoch_s", 0)) * 1000
         exact = {name: value if name.endswith("_s") else int(value) for name, value in settings.items()}
@@ -116,6 +117,7 @@ class Stage:
             paxos=Options(**exact),  # type: ignore[arg-type]
             sessions=SessionOptions(sessions_max=sessions, digest_interval_slots=1),
             flush_interval_s=flush_s,
+            install_s=install_s,
             log_tail_slots=tail,
         )
         self.world = World(1, self._hear, epoch_ms=epoch_ms)
@@ -281,6 +283,10 @@ class Stage:
 
     def do_full(self, words: list[str]) -> None:
         self._host(words[0]).weather = DiskWeather(write_s=WRITE_S, is_full=True)
+
+    def do_hang(self, words: list[str]) -> None:
+        """``hang n1``: its state can't be flushed, so nothing more is applied."""
+        self._host(words[0]).weather = DiskWeather(write_s=WRITE_S, is_state_hanging=True)
 
     def do_fail(self, words: list[str]) -> None:
         """``fail n1``: its next write fails."""

@@ -144,6 +144,42 @@ def test_log_time_does_not_run_ahead() -> None:
     assert caught(lambda: checker.on_stamped(stamped(3, 9_001), 4_000.0)) == "log time is true"
 
 
+def test_what_is_taught_is_chosen() -> None:
+    """P8: not merely accepted, and not what lost."""
+    checker = ProtocolChecker(THREE)
+    one = record(1, LOW)
+    store = holding(checker, N1, one)
+    assert caught(lambda: checker.on_sent(N1, 1, store, Learn(Slot(1), (one,)))) == "taught is chosen"
+    holding(checker, N2, one)
+    checker.on_released(N1, one, store)
+    checker.on_sent(N1, 1, store, Learn(Slot(1), (one,)))
+    lost = record(1, HIGH, encode_value(Batch(7, [])))
+    assert caught(lambda: checker.on_sent(N3, 1, disk(N3), Learn(Slot(1), (lost,)))) == "taught is chosen"
+
+
+def test_a_log_keeps_what_it_calls_chosen() -> None:
+    """P7: neither a late acceptance nor a restart puts another value there."""
+    checker = ProtocolChecker(THREE)
+    one, other = record(1, LOW), record(1, HIGH, encode_value(Batch(7, [])))
+    store = holding(checker, N1, one)
+    holding(checker, N2, one)
+    checker.on_released(N1, one, store)
+    checker.on_durable(N3, LOW, LogWrite(None, (one,), Slot(1)))
+    write = LogWrite(HIGH, (other,), None)
+    assert caught(lambda: checker.on_durable(N3, LOW, write, Slot(1))) == "the log keeps what is chosen"
+    astray = holding(checker, N3, other)
+    astray.write([LogWrite(None, (), Slot(1))])
+    assert caught(lambda: checker.on_recovered(N3, Slot(0), astray)) == "the log keeps what is chosen"
+
+
+def test_positions_rise_as_long_as_a_process_lives() -> None:
+    """A restart may begin lower: what was applied and not flushed is applied again."""
+    checker = ProtocolChecker(THREE)
+    checker.on_positions(N1, 1, (Slot(5), Slot(4)))
+    checker.on_positions(N1, 2, (Slot(5), Slot(3)))
+    assert caught(lambda: checker.on_positions(N1, 2, (Slot(6), Slot(2)))) == "positions rise"
+
+
 # --- what is released and applied ---
 
 

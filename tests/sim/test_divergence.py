@@ -57,6 +57,7 @@ def life(seed: int, hands: dict[int, bytes]) -> tuple[dict[NodeId, set[str]], di
     faults._mix = ["crash", "crash_all", "pause", "partition", "one_way_cut", "flap", "slow_disk", "hand_over"]
     for node, host in hosts.items():
         host._workload = SignedWorkload(hands.get(node, b""))
+        host._options.log_tail_slots = 10_000  # a state that is fetched would make two odd ones of one
         host.start()
     for client in simulation.group.clients:
         client.start()
@@ -86,9 +87,9 @@ def test_the_odd_one_ends_after_every_fault(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_three_states_are_told_after_every_fault(seed: int) -> None:
-    """By all three, for as long as it is so. One may end: where another has fetched the third one's state."""
+    """By all three, for as long as it is so."""
     told, hosts = life(seed, {1: b"n1", 2: b"n2", 3: b"n3"})
     assert all("state_contradicted" in told[NodeId(node)] for node in (1, 2, 3))
     up = [replica for node in (1, 2, 3) if (replica := hosts[NodeId(node)].replica) is not None]
-    assert len(up) >= 2
+    assert len(up) == 3
     assert all(replica.contradiction is not None for replica in up)

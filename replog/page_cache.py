@@ -10,14 +10,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from .errors import StorageError
 
 
-def settle(path: Path) -> None:
+ALL: Final = 0
+ROOT_FOLIOS_BYTES: Final = 8 * 2**20
+"""Reaches over both root pages of an LMDB file: the kernel lets go of whole folios only, and none is larger."""
+
+
+def settle(path: Path, *, let_go_bytes: int = ALL) -> None:
     """Make the content of the file ``path`` and its name durable, and read it from the disk from here on.
 
-    A file that is absent has nothing to settle. Raises ``StorageError``.
+    A file that is absent has nothing to settle.
+
+    Parameters
+    ----------
+    let_go_bytes: how much of the file's beginning the kernel lets go of. Of a large LMDB file the root pages are
+        enough: every other page was durable before a root page named it.
+
+    Raises ``StorageError``.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -27,7 +40,7 @@ def settle(path: Path) -> None:
         raise StorageError(f"{path} can't be read: {error}; check its owner and the disk.") from error
     try:
         os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(descriptor, 0, let_go_bytes, os.POSIX_FADV_DONTNEED)
         sync_folder(path.parent)
     except OSError as error:
         raise StorageError(

@@ -15,7 +15,7 @@ import lmdb
 import msgspec
 
 from .errors import Damaged, StorageError
-from .page_cache import settle, sync_folder
+from .page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
 from .paxos.ballot import BEFORE_LOG, Slot
 from .state_environment import (
     DATA_FILE,
@@ -96,7 +96,7 @@ class IncomingState:
 
         The rest is settled, since a transfer goes on from what is durable. Raises ``StorageError``.
         """
-        settle(path / DATA_FILE)
+        settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
         incoming = cls._resume(path, step_bytes)
         if incoming is not None:
             incoming.close()

@@ -22,7 +22,7 @@ from typing import Final
 import lmdb
 
 from .errors import Damaged, StorageError, StorageFull
-from .page_cache import settle, sync_folder
+from .page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
 from .paxos.ballot import Slot
 from .state_environment import (
     DATA_FILE,
@@ -85,7 +85,7 @@ class LmdbStateStore:
             remove_folder(path / FRESH_FOLDER)
             if not (path / DATA_FILE).exists():
                 _make_empty(path, map_step_bytes)
-            settle(path / DATA_FILE)
+            settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
             environment = StateEnvironment(path, map_step_bytes)
             IncomingState.clean(path / INCOMING_FOLDER, environment.position.applied_through, map_step_bytes)
         except (OSError, lmdb.Error) as error:

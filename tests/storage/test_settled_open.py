@@ -20,7 +20,7 @@ import replog.state_install
 from replog.data_directory import STATE_FOLDER, format_directory, open_directory
 from replog.errors import StorageError
 from replog.known_peers import KnownPeers
-from replog.page_cache import settle, sync_folder
+from replog.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
 from replog.paxos.ballot import NodeId
 from replog.paxos.recovered import Recovered
 from replog.state_store import LmdbStateStore
@@ -173,9 +173,11 @@ def test_a_sync_that_fails_at_opening_ends_it_and_says_what_to_do(
 def test_what_is_read_after_settling_comes_from_the_disk(tmp_path: Path) -> None:
     """The kernel keeps pages that it failed to write as if they were sound; so it may not keep any."""
     path = tmp_path / "data.mdb"
-    path.write_bytes(bytes(64 * mmap.PAGESIZE))
+    path.write_bytes(bytes(2 * ROOT_FOLIOS_BYTES))
     if not resident_pages(path):
         pytest.skip("the temporary folder's file system has no pages to let go of")
+    settle(path, let_go_bytes=ROOT_FOLIOS_BYTES)
+    assert 0 < resident_pages(path) <= ROOT_FOLIOS_BYTES // mmap.PAGESIZE
     settle(path)
     assert resident_pages(path) == 0
 

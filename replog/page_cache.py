@@ -14,7 +14,6 @@ from typing import Final
 
 from .errors import StorageError
 
-
 ALL: Final = 0
 ROOT_FOLIOS_BYTES: Final = 8 * 2**20
 """Reaches over both root pages of an LMDB file: the kernel lets go of whole folios only, and none is larger."""

@@ -164,10 +164,15 @@ def test_a_sync_that_fails_at_opening_ends_it_and_says_what_to_do(
 
     monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(StorageError, match=rf"{directory / name}: .*Input/output error.*dmesg.*start the node again"):
-        opened(directory)
-        KnownPeers(directory)
+        started(directory)
     monkeypatch.undo()
+    started(directory)
+
+
+def started(directory: Path) -> None:
+    """Every file that a starting node relies on is read."""
     opened(directory)
+    KnownPeers(directory)
 
 
 def test_what_is_read_after_settling_comes_from_the_disk(tmp_path: Path) -> None:

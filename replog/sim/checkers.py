@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..paxos.ballot import Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
-from ..paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Message, Prepare, Promise
+from ..paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
 from .disk import SimLogStore
 
 
@@ -67,6 +67,13 @@ class ProtocolChecker:
             self._check_promise(sender, disk, message)  # type: ignore[arg-type]
         elif kind is Prepare:
             self._check_prepare(sender, life, disk, message)  # type: ignore[arg-type]
+        elif kind is not Confirmed:
+            return
+        if disk.distrust:
+            raise _violation(
+                "abstaining is silent",
+                f"{node_name(sender)} says {kind.__name__}, and must not vote: {disk.distrust} (P9)",
+            )
 
     def _check_accepted(self, sender: NodeId, disk: SimLogStore, message: Accepted) -> None:
         for number in range(message.first_slot, message.last_slot + 1):

@@ -13,7 +13,7 @@ from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
-from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Prepare, Promise
+from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Prepare, Promise
 from replog.paxos.values import NO_OP, Batch, encode_value
 from replog.requests import Commands, OpenSession, Replies, Submission
 from replog.sessions import SessionOptions
@@ -87,6 +87,24 @@ def test_a_ballot_is_begun_by_one_life_of_one_node() -> None:
     checker.on_sent(N1, 1, store, Prepare(LOW, Slot(1)))
     checker.on_sent(N1, 1, store, Prepare(LOW, Slot(1)))
     assert caught(lambda: checker.on_sent(N1, 2, store, Prepare(LOW, Slot(1)))) == "one ballot once"
+
+
+def test_a_node_that_lost_what_it_promised_says_nothing_that_counts() -> None:
+    """P9, P10: no promise, acceptance, ballot or confirmation, however much of it is on the disk since."""
+    for damage in (SimLogStore.damage_promise, lambda store: store.damage(Slot(1))):
+        checker = ProtocolChecker(THREE)
+        store = holding(checker, N1, record(1, LOW))
+        checker.on_sent(N1, 1, store, Confirmed(LOW, 1))
+        damage(store)
+        assert store.recover().damaged_reason
+        store.write([LogWrite(HIGH, (record(1, HIGH),), None)])
+        for message in (
+            Promise(HIGH, Slot(0), Slot(0), 0, 1, ()),
+            Accepted(HIGH, Slot(1), Slot(1)),
+            Prepare(HIGH, Slot(1)),
+            Confirmed(HIGH, 1),
+        ):
+            assert caught(lambda said=message: checker.on_sent(N1, 1, store, said)) == "abstaining is silent"
 
 
 # --- what is written ---

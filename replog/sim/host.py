@@ -21,7 +21,7 @@ from ..memory_state_store import MemoryImage, MemoryStateStore
 from ..paxos.ballot import Ballot, NodeId, Slot, node_name
 from ..paxos.describe import describe_notice, describe_write
 from ..paxos.effects import Effects, LogWrite, NoticeKind, ReadSlots, Refusal, SendState, StoreStatePiece
-from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, StatePiece
+from ..paxos.messages import AcceptedSlot, Message, StatePiece
 from ..paxos.options import Options
 from ..paxos.replica import Replica
 from ..recovery import reconcile
@@ -274,10 +274,9 @@ class Host:
         if self.peers[sender].first_incarnation != incarnation or self.is_foreign:
             self.count["incarnation_refused"] += 1
             return
-        if type(message) is Accept:
-            self._checker.on_accept_arrived(self.node, message)
-        elif type(message) is Learn:
-            self._checker.on_learn_arrived(self.node, message)
+        told = self._checker.arrivals.get(type(message))
+        if told is not None:
+            told(self.node, sender, message)
         self.put(lambda replica: replica.on_message(sender, message))
 
     @property

@@ -40,7 +40,7 @@ def holding(checker: ProtocolChecker, node: NodeId, *records: AcceptedSlot) -> S
     store = disk(node)
     write = LogWrite(max(one.ballot for one in records), records, None)
     for one in records:
-        checker.on_accept_arrived(node, Accept(one.ballot, one.slot, one.crc, one.value, Slot(0)))
+        checker.on_accept_arrived(node, one.ballot.node, Accept(one.ballot, one.slot, one.crc, one.value, Slot(0)))
     checker.on_durable(node, store.promise, write)
     store.write([write])
     return store
@@ -113,7 +113,7 @@ def test_a_node_that_lost_what_it_promised_says_nothing_that_counts() -> None:
 def test_nothing_is_accepted_below_a_promise() -> None:
     """P2: a record at a ballot below the promise that was durable before."""
     checker = ProtocolChecker(THREE)
-    checker.on_accept_arrived(N1, Accept(LOW, Slot(1), 0, NO_OP, Slot(0)))
+    checker.on_accept_arrived(N1, N1, Accept(LOW, Slot(1), 0, NO_OP, Slot(0)))
     assert caught(lambda: checker.on_durable(N1, HIGH, LogWrite(None, (record(1, LOW),), None))) == "promise kept"
 
 
@@ -122,7 +122,7 @@ def test_a_lesson_is_not_taken_for_a_vote() -> None:
     checker = ProtocolChecker(THREE)
     one = record(1, LOW)
     store = holding(checker, N1, one)
-    checker.on_learn_arrived(N2, Learn(Slot(1), (one,)))
+    checker.on_learn_arrived(N2, N1, Learn(Slot(1), (one,)))
     checker.on_durable(N2, HIGH, LogWrite(None, (one,), None))
     assert caught(lambda: checker.on_released(N1, one, store)) == "chosen by a quorum"
 

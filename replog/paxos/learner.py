@@ -72,6 +72,7 @@ class Learner:
         self.applied_through = BEFORE_LOG
         """How far the state machine has come: what it has applied, it does not need from the log."""
         self.damaged: set[Slot] = set(recovered.damaged_chosen)
+        self.damaged_received_count = 0
         self.goal = self.chosen_through
         """The highest slot anybody is known to know chosen."""
         self._durable: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
@@ -136,12 +137,16 @@ class Learner:
         taught_before = self.taught_through
         self.on_peer_position(sender, message.chosen_through, None)
         for record in message.slots:
-            if record.slot in self.damaged and self._checksum(record.value) == record.crc:
-                self._turn.store(record)
-            elif record.slot == self.taught_through + 1 and self._checksum(record.value) == record.crc:
+            is_next = record.slot == self.taught_through + 1
+            if not is_next and record.slot not in self.damaged:
+                continue
+            if self._checksum(record.value) != record.crc:
+                self.damaged_received_count += 1
+                continue
+            if is_next:
                 self._taught[record.slot] = record
                 self.taught_through = record.slot
-                self._turn.store(record)
+            self._turn.store(record)
         if self.taught_through > taught_before:
             # Everything up to here is durable once this write is, so the same transaction may say so.
             self._turn.store_chosen_through(self.taught_through)
@@ -310,7 +315,10 @@ class Learner:
             return
         is_next = message.image == transfer.image and message.position == transfer.position
         is_other = message.image != transfer.image and message.position == 0
-        if not (is_next or is_other) or self._checksum(message.data) != message.crc:
+        if not (is_next or is_other):
+            return
+        if self._checksum(message.data) != message.crc:
+            self.damaged_received_count += 1
             return
         if not self._is_of_use(message.applied_through):
             self._transfer = None  # it would lead backwards: the log goes further by itself

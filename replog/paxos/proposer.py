@@ -87,6 +87,7 @@ class Proposer:
         self.catch_up_through = BEFORE_LOG
         """While catching up: what must be learned before leading (P4)."""
         self.is_full = False
+        self.damaged_received_count = 0
         self._queue: deque[bytes] = deque()
         self._queue_bytes = 0
         self._last_time_ms = 0
@@ -140,8 +141,14 @@ class Proposer:
             self._turn.send_after_write(peer, self._prepare)  # P1: the own acceptor has promised it durably
 
     def on_promise(self, sender: NodeId, message: Promise) -> None:
-        """Gather one piece of phase 1b; with a quorum complete, adopt what was reported."""
+        """Gather one piece of phase 1b; with a quorum complete, adopt what was reported.
+
+        A piece with a damaged value is as good as lost: the question is asked again (P10).
+        """
         if self.role is not Role.PREPARING or message.ballot != self.ballot:
+            return
+        if any(self._checksum(record.value) != record.crc for record in message.accepted):
+            self.damaged_received_count += 1
             return
         reported = self._reported.get(sender)
         if (

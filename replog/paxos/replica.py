@@ -160,7 +160,9 @@ class Replica:
             ballots_begun=self._ballots_begun,
             times_leader=self._times_leader,
             slots_released=self._slots_released,
-            damaged_received=self._acceptor.damaged_received_count,
+            damaged_received=sum(
+                role.damaged_received_count for role in (self._acceptor, self._proposer, self._learner)
+            ),
             slots_in_flight=self._proposer.slots_in_flight,
             submissions_waiting=self._proposer.submissions_waiting,
         )

@@ -6,9 +6,12 @@ can only be judged against the whole log is judged at the end, by ``replay`` in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
 from typing import Any, NamedTuple
+
+from crc32c import crc32c
 
 from ..paxos.ballot import Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
@@ -45,6 +48,8 @@ class ProtocolChecker:
         self._digests: dict[Slot, tuple[bytes, NodeId]] = {}
         self._released: dict[NodeId, Slot] = {}
         self._phase_one = PhaseOneChecker(membership)
+        self.taken: Counter[bytes] = Counter()
+        """How often each submission was taken by some node."""
         self.chosen_through = Slot(0)
         self.arrivals: dict[type, Callable[[NodeId, NodeId, Any], None]] = {
             Accept: self.on_accept_arrived,
@@ -158,6 +163,11 @@ class ProtocolChecker:
                 raise _violation(
                     "chosen by a quorum",
                     f"{node_name(node)} takes slot {record.slot} for chosen; no quorum holds it at one ballot (P5)",
+                )
+            if crc32c(record.value) != record.crc:
+                raise _violation(
+                    "damage is not chosen",
+                    f"{node_name(node)} takes a damaged value of slot {record.slot} for chosen (P10)",
                 )
             self._chosen[record.slot] = record.value
             self.chosen_through = max(self.chosen_through, record.slot)

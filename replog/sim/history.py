@@ -14,6 +14,7 @@ import attrs
 from ..applier import Applier
 from ..memory_state_store import MemoryStateStore
 from ..paxos.ballot import Slot
+from ..paxos.values import Batch, decode_value
 from ..requests import Replies
 from ..sessions import SessionOptions
 from ..state_machine import Command, State, StateMachine, StateView
@@ -110,6 +111,7 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
     machine = _Counting(workload.machine())
     applier = Applier(machine, MemoryStateStore(), options)
     replies: dict[Place, tuple[bytes, bool]] = {}
+    taken = protocol.taken.copy()
     reads: dict[Slot, list[Answered]] = {}
     for read in history.answered:
         reads.setdefault(read.applied_through, []).append(read)
@@ -119,6 +121,8 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
         if value is None:
             found.append(Violation("no gaps", f"slot {slot} was never released, slot {protocol.chosen_through} was"))
             break
+        batch = decode_value(value)
+        taken.subtract(batch.submissions if isinstance(batch, Batch) else ())
         for outcome in applier.apply(slot, value):
             if isinstance(outcome, Replies) and outcome.slot == slot:
                 for position, reply in enumerate(outcome.replies):
@@ -132,6 +136,11 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
             for read in reads.get(slot, ())
             if applier.query(read.request) != read.answer
         ]
+    found += [
+        Violation("refused is not done", f"{submission!r} stands {-count} times more in the log than it was taken")
+        for submission, count in taken.items()
+        if count < 0
+    ]
     found += [Violation("exactly once", f"{payload!r} ran twice") for payload in machine.doubled]
     found += [
         Violation(

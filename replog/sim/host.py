@@ -354,7 +354,8 @@ class Host:
             self._network.say_sent(self.node, target, message, is_lost=not delays)
         peer = self.peers[target]
         for delay_s in delays:
-            self._world.after(delay_s, peer.receive, peer.life, self.node, self.disk.identity.incarnation, message)
+            arriving = self._network.arriving(message)
+            self._world.after(delay_s, peer.receive, peer.life, self.node, self.disk.identity.incarnation, arriving)
 
     def _notice(self, effects: Effects) -> None:
         for notice in effects.notices:
@@ -490,7 +491,9 @@ class Host:
 
         def step(replica: Replica) -> None:
             refusal = replica.submit(message.submission)
-            if refusal is not None:
+            if refusal is None:
+                self._checker.taken[message.submission] += 1
+            else:
                 self._refuse(client, message, refusal)
 
         self.put(step)

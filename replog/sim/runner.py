@@ -108,6 +108,7 @@ class Simulation:
             delay_s=draw.choice((0.0002, 0.001, 0.005)),
             straggler_rate=draw.choice((0.0, 0.0, 0.02)),
             is_ordered=draw.random() < 0.6,
+            flip_rate=self.world.stream("flips").choice((0.0, 0.0, 0.005, 0.05)),
         )
         client_weather = ClientWeather(
             think_s=draw.choice((0.01, 0.03, 0.1)),

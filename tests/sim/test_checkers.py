@@ -13,7 +13,7 @@ from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
-from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Prepare, Promise
+from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
 from replog.paxos.values import NO_OP, Batch, encode_value
 from replog.requests import Commands, OpenSession, Replies, Submission
 from replog.sessions import SessionOptions
@@ -89,22 +89,27 @@ def test_a_ballot_is_begun_by_one_life_of_one_node() -> None:
     assert caught(lambda: checker.on_sent(N1, 2, store, Prepare(LOW, Slot(1)))) == "one ballot once"
 
 
-def test_a_node_that_lost_what_it_promised_says_nothing_that_counts() -> None:
+@pytest.mark.parametrize("damage", [SimLogStore.damage_promise, lambda store: store.damage(Slot(1))])
+@pytest.mark.parametrize(
+    "message",
+    [
+        Promise(HIGH, Slot(0), Slot(0), 0, 1, ()),
+        Accepted(HIGH, Slot(1), Slot(1)),
+        Prepare(HIGH, Slot(1)),
+        Confirmed(HIGH, 1),
+    ],
+)
+def test_a_node_that_lost_what_it_promised_says_nothing_that_counts(
+    damage: Callable[[SimLogStore], None], message: Message
+) -> None:
     """P9, P10: no promise, acceptance, ballot or confirmation, however much of it is on the disk since."""
-    for damage in (SimLogStore.damage_promise, lambda store: store.damage(Slot(1))):
-        checker = ProtocolChecker(THREE)
-        store = holding(checker, N1, record(1, LOW))
-        checker.on_sent(N1, 1, store, Confirmed(LOW, 1))
-        damage(store)
-        assert store.recover().damaged_reason
-        store.write([LogWrite(HIGH, (record(1, HIGH),), None)])
-        for message in (
-            Promise(HIGH, Slot(0), Slot(0), 0, 1, ()),
-            Accepted(HIGH, Slot(1), Slot(1)),
-            Prepare(HIGH, Slot(1)),
-            Confirmed(HIGH, 1),
-        ):
-            assert caught(lambda said=message: checker.on_sent(N1, 1, store, said)) == "abstaining is silent"
+    checker = ProtocolChecker(THREE)
+    store = holding(checker, N1, record(1, LOW))
+    checker.on_sent(N1, 1, store, Confirmed(LOW, 1))
+    damage(store)
+    assert store.recover().damaged_reason
+    store.write([LogWrite(HIGH, (record(1, HIGH),), None)])
+    assert caught(lambda: checker.on_sent(N1, 1, store, message)) == "abstaining is silent"
 
 
 # --- what is written ---
@@ -170,6 +175,55 @@ def test_states_do_not_differ() -> None:
     assert caught(lambda: checker.on_applied(N3, Slot(3), b"other")) == "equal digest"
 
 
+def test_a_damaged_value_is_not_chosen() -> None:
+    """P10: a quorum may hold it, and it is still not what its first leader made."""
+    checker = ProtocolChecker(THREE)
+    damaged = AcceptedSlot(Slot(1), LOW, crc32c.crc32c(NO_OP) ^ 1, NO_OP)
+    store = holding(checker, N1, damaged)
+    holding(checker, N2, damaged)
+    assert caught(lambda: checker.on_released(N1, damaged, store)) == "damage is not chosen"
+
+
+# --- what a new leader proposes ---
+
+
+class PhaseOne:
+    """n2 asks for promises at the ballot ``HIGH``; others hold what they hold."""
+
+    def __init__(self, **held: AcceptedSlot) -> None:
+        self.checker = ProtocolChecker(THREE)
+        own = disk(N2)
+        own.write([LogWrite(HIGH, (), None)])
+        self.checker.on_sent(N2, 1, own, Prepare(HIGH, Slot(1)))
+        for name, one in held.items():
+            node = NodeId(int(name[1:]))
+            store = disk(node)
+            store.write([LogWrite(HIGH, (one,), None)])
+            promise = Promise(HIGH, Slot(0), Slot(0), 0, 1, (one,))
+            self.checker.on_sent(node, 1, store, promise)
+            self.checker.arrivals[Promise](N2, node, promise)
+
+    def propose(self, *records: AcceptedSlot) -> None:
+        for one in records:
+            self.checker.on_sent(N2, 1, disk(N2), Accept(HIGH, one.slot, one.crc, one.value, Slot(0)))
+
+
+def test_a_leader_proposes_what_the_disks_of_its_promises_held() -> None:
+    """P3, P4: neither overlooked nor replaced; above it everything is free."""
+    held, new = record(2, LOW, encode_value(Batch(1, []))), encode_value(Batch(2, []))
+    PhaseOne(n1=held).propose(record(1, HIGH), held, record(3, HIGH, new))
+    assert caught(lambda: PhaseOne(n1=held).propose(record(1, HIGH), record(2, HIGH, new))) == "phase 1 is followed"
+    PhaseOne(n1=held, n3=record(2, Ballot(1, N3), new)).propose(record(1, HIGH), record(2, HIGH, new))
+
+
+def test_a_leader_need_not_go_by_every_promise() -> None:
+    """One that came too late counts for nothing; but the same quorum has to explain every proposal."""
+    one, other = (record(slot, LOW, encode_value(Batch(slot, []))) for slot in (1, 2))
+    PhaseOne(n1=one, n3=other).propose(one, record(2, HIGH))
+    PhaseOne(n1=one, n3=other).propose(record(1, HIGH), other)
+    assert caught(lambda: PhaseOne(n1=one, n3=other).propose(record(1, HIGH), record(2, HIGH))) == "phase 1 is followed"
+
+
 # --- what clients were told, in real time ---
 
 
@@ -217,7 +271,9 @@ class Log:
         self.replies: list[Replies] = []
         applier = Applier(RegisterWorkload().machine(), MemoryStateStore(), SessionOptions())
         for number, submission in enumerate(chosen, start=1):
-            value = encode_value(Batch(0, [msgspec.msgpack.encode(submission)]))
+            encoded = msgspec.msgpack.encode(submission)
+            self.checker.taken[encoded] += 1
+            value = encode_value(Batch(0, [encoded]))
             store = holding(self.checker, N1, record(number, LOW, value))
             holding(self.checker, N2, record(number, LOW, value))
             self.checker.on_released(N1, record(number, LOW, value), store)
@@ -281,6 +337,16 @@ def test_a_read_agrees_with_the_log() -> None:
     log = Log()
     log.history.answered.append(Answered(b"r", Slot(2), b"r=b"))
     assert log.judge() == ["read agrees with the log"]
+
+
+def test_what_was_refused_is_not_in_the_log() -> None:
+    """A refusal says "surely not done": nothing stands in the log more often than some node took it."""
+    log = Log()
+    submission = next(iter(log.checker.taken))
+    log.checker.taken[submission] += 1  # taken again, and never proposed
+    assert log.judge() == []
+    log.checker.taken[submission] = 0
+    assert log.judge() == ["refused is not done"]
 
 
 def test_the_log_has_no_gaps() -> None:

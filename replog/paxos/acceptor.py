@@ -13,7 +13,7 @@ from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, Prepare, Promise
 from .options import Options
 from .recovered import Recovered
-from .turn import Turn
+from .turn import Size, Turn
 
 
 class Acceptor:
@@ -39,6 +39,9 @@ class Acceptor:
         for record in recovered.accepted:
             assert record.slot > self.chosen_through, (record.slot, self.chosen_through)
             assert record.ballot <= self.promise, (record.slot, record.ballot, self.promise)  # P2
+
+    def sizes(self) -> list[Size]:
+        return [Size("acceptances", len(self.accepted), self._options.open_slots_max)]
 
     def on_prepare(self, sender: NodeId, message: Prepare) -> None:
         """Phase 1b (Paxos Made Simple, section 2.2, phase 1 b)."""

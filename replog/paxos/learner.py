@@ -22,7 +22,7 @@ from .effects import NoticeKind, StoreStatePiece
 from .messages import AcceptedSlot, BelowFloor, FetchState, Learn, LearnRequest, StatePiece
 from .options import Options
 from .recovered import Recovered
-from .turn import Turn
+from .turn import Size, Turn
 
 
 @attrs.define(eq=False)
@@ -93,6 +93,14 @@ class Learner:
         self._wanted_since_s = 0.0
         self._repair_at_s = 0.0
         self._transfer: _Transfer | None = None
+
+    def sizes(self) -> list[Size]:
+        lessons_max = 2 * self._options.piece_slots_max
+        return [
+            Size("lessons", len(self._taught), lessons_max),
+            Size("records above what is chosen", len(self._durable), self._options.open_slots_max + lessons_max),
+            Size("slots that peers lack", len(self._without), len(self.damaged) + 1),
+        ]
 
     # --- learning ---
 

@@ -26,7 +26,7 @@ from .effects import NoticeKind, Refusal
 from .membership import Membership
 from .messages import Accept, Accepted, AcceptedSlot, Nack, Prepare, Promise
 from .options import Options
-from .turn import Turn
+from .turn import Size, Turn
 from .values import NO_OP, Batch, encode_value
 
 
@@ -123,6 +123,16 @@ class Proposer:
     @property
     def submissions_waiting(self) -> int:
         return len(self._queue)
+
+    def sizes(self) -> list[Size]:
+        options = self._options
+        in_flight = max(map(len, self._in_flight.values()), default=0)
+        return [
+            Size("proposals", len(self._proposals), options.open_slots_max),
+            Size("proposals in flight to a peer", in_flight, options.accept_ahead_slots_max),
+            Size("queued submissions", len(self._queue), options.queue_submissions_max),
+            Size("queued bytes", self._queue_bytes, options.queue_bytes_max),
+        ]
 
     # --- phase 1 ---
 

@@ -46,7 +46,7 @@ from .options import Options
 from .proposer import Proposer, Role
 from .reads import Reads
 from .recovered import Recovered
-from .turn import Turn
+from .turn import Size, Turn
 from .values import decode_membership
 
 if not __debug__:
@@ -166,6 +166,15 @@ class Replica:
             slots_in_flight=self._proposer.slots_in_flight,
             submissions_waiting=self._proposer.submissions_waiting,
         )
+
+    def sizes(self) -> list[Size]:
+        """What is kept in memory, with its bounds: the options', whatever the peers, the clients and the disk do."""
+        return [
+            *self._acceptor.sizes(),
+            *self._proposer.sizes(),
+            *self._learner.sizes(),
+            *self._reads.sizes(),
+        ]
 
     # --- time ---
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import msgspec
+
 from .ballot import Ballot, NodeId, Slot
 from .effects import (
     LogWrite,
@@ -20,6 +22,14 @@ from .effects import (
     StoreStatePiece,
 )
 from .messages import AcceptedSlot, Message, Outbound
+
+
+class Size(msgspec.Struct, frozen=True, gc=False):
+    """How much of something a role keeps in memory, and how much that may ever be."""
+
+    what: str
+    count: int
+    count_max: int
 
 
 class Turn:

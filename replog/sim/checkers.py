@@ -17,7 +17,11 @@ from ..paxos.ballot import Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
+from ..paxos.turn import Size
 from .disk import SimLogStore
+
+MESSAGES_PER_S, MESSAGES_BURST = 2_000, 400
+"""What a node of five may send, at the load of the simulated clients."""
 
 
 class Violation(NamedTuple):
@@ -151,6 +155,18 @@ class ProtocolChecker:
                     f"having promised {promise_before} (P2)",
                 )
             self._held.setdefault(record.slot, {}).setdefault(record.ballot, set()).add(node)
+
+    # --- what it costs ---
+
+    def on_measured(self, node: NodeId, sizes: list[Size], messages: int, seconds: float) -> None:
+        """What a node keeps in memory, and what it has sent in some time, however it was hurt."""
+        for size in sizes:
+            if size.count > size.count_max:
+                raise _violation(
+                    "bounded memory", f"{node_name(node)} keeps {size.count} {size.what}, at most {size.count_max}"
+                )
+        if messages > MESSAGES_BURST + MESSAGES_PER_S * seconds:
+            raise _violation("bounded messages", f"{node_name(node)} sends {messages} messages in {seconds:.3f} s")
 
     # --- what is released and applied ---
 

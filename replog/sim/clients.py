@@ -319,6 +319,7 @@ class Client:
     def _resend(self) -> None:
         self._is_resend_due = False
         self.count["client_retry"] += 1
+        self._history.on_resent(self.number, self._world.now_s)
         if not self._session:
             self._open_session()
         elif self._commands:

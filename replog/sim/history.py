@@ -7,6 +7,7 @@ search.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import attrs
@@ -22,6 +23,8 @@ from .checkers import ProtocolChecker, Violation, ViolationFound
 from .workload import Workload
 
 Place = tuple[int, int]
+RESENDS_PER_S_MAX = 150
+"""More than a client that is sent from one node to the next has reason for."""
 
 
 @attrs.define(eq=False)
@@ -52,11 +55,21 @@ class History:
         self.acknowledged: list[Acknowledged] = []
         self.answered: list[Answered] = []
         self._highest: Place = (0, 0)
+        self._resent: Counter[tuple[int, int]] = Counter()
 
     @property
     def floor(self) -> Place:
         """The highest place any client has been told of: what begins now must see it."""
         return self._highest
+
+    def on_resent(self, client: int, now_s: float) -> None:
+        """A client sends again what has no answer."""
+        second = (client, int(now_s))
+        self._resent[second] += 1
+        if self._resent[second] > RESENDS_PER_S_MAX:
+            raise ViolationFound(
+                Violation("bounded retries", f"client {client} sends again {self._resent[second]} times in a second")
+            )
 
     def on_acknowledged(self, operation: Acknowledged, floor: Place) -> None:
         """A command that was asked when ``floor`` had been told ended at its place."""

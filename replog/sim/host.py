@@ -159,7 +159,8 @@ class Host:
         except StorageError:
             self.disk.replace()
             return
-        self._started_at_s = self._world.now_s
+        self._started_at_s = self._measured_at_s = self._world.now_s
+        self._sent = 0
         self.replica = Replica(
             node=self.node,
             options=self._options.paxos,
@@ -348,6 +349,7 @@ class Host:
             self._later(at_s - self._world.now_s, self._tick_due, at_s)
 
     def _send(self, target: NodeId, message: Message) -> None:
+        self._sent += 1
         self._checker.on_sent(self.node, self.life, self.disk, message)
         delays = self._network.delays(self.node, target, message)
         if self._world.trace is not None:
@@ -557,7 +559,15 @@ class Host:
 
     # --- state: flush, compaction, transfer ---
 
+    def _measure(self, replica: Replica) -> None:
+        now_s = self._world.now_s
+        self._checker.on_measured(self.node, replica.sizes(), self._sent, now_s - self._measured_at_s)
+        self._sent = 0
+        self._measured_at_s = now_s
+
     def _begin_flush(self) -> None:
+        if self.replica is not None:
+            self._measure(self.replica)
         self._later(self._options.flush_interval_s, self._begin_flush)
         if not self.is_paused and self._applier.begin_flush():
             self._later(self._options.flush_s, self._flushed)

@@ -26,6 +26,8 @@ class Weather:
     delay_s: float = 0.0005
     straggler_rate: float = 0.0
     """Messages that take up to a hundred times as long, and so are overtaken."""
+    piece_loss: float = 0.0
+    """Pieces of promises that come in several: what is asked for again may have changed meanwhile."""
     flip_rate: float = 0.0
     """Messages with values one of which arrives with a bit flipped."""
     is_ordered: bool = True
@@ -76,6 +78,10 @@ class Network:
         if weather.loss and random() < weather.loss:
             self.count["message_lost"] += 1
             return []
+        if weather.piece_loss and type(message) is Promise and message.piece_count > 1:
+            if self._flips.random() < weather.piece_loss:
+                self.count["piece_lost"] += 1
+                return []
         delay_s = weather.delay_s * (0.5 + random())
         if self._held_until_s:
             delay_s = max(delay_s, self._held_until_s.get((sender, target), 0.0) - self._world.now_s)

@@ -78,10 +78,8 @@ class Network:
         if weather.loss and random() < weather.loss:
             self.count["message_lost"] += 1
             return []
-        if weather.piece_loss and type(message) is Promise and message.piece_count > 1:
-            if self._flips.random() < weather.piece_loss:
-                self.count["piece_lost"] += 1
-                return []
+        if weather.piece_loss and type(message) is Promise and self._is_piece_lost(message):
+            return []
         delay_s = weather.delay_s * (0.5 + random())
         if self._held_until_s:
             delay_s = max(delay_s, self._held_until_s.get((sender, target), 0.0) - self._world.now_s)
@@ -96,6 +94,11 @@ class Network:
             self.count["message_doubled"] += 1
             return [delay_s, delay_s * (1 + 3 * random())]
         return [delay_s]
+
+    def _is_piece_lost(self, message: Promise) -> bool:
+        is_lost = message.piece_count > 1 and self._flips.random() < self.weather.piece_loss
+        self.count["piece_lost"] += is_lost
+        return is_lost
 
     def arriving(self, message: Message) -> Message:
         """The message as it arrives."""

@@ -162,6 +162,7 @@ class Simulation:
         """Once a majority is healed, every operation ends and somebody leads."""
         self._healed = healed = self.faults.end()
         self.network.weather.loss = min(self.network.weather.loss, 0.01)
+        self.network.weather.piece_loss = 0.0
         for client in self.group.clients:
             client.is_asking = False
             client.reach_only(healed)

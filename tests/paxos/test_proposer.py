@@ -113,7 +113,6 @@ def test_pieces_of_two_answers_are_not_joined() -> None:
     role.on_promise(N2, second[1])
     assert role.role is Role.PREPARING
     role.on_promise(N2, second[0])
-    assert role.role is Role.CATCHING_UP
     role.lead(Slot(1), 0.0)
     assert [(one.slot, one.value) for one in proposed(turn)][:-1] == [(2, b"2"), (3, b"3")]
 

@@ -326,7 +326,7 @@ class Stage:
         self.network.holding.clear()
 
     def do_release(self, words: list[str]) -> None:
-        """``release``: what was held arrives, in the order it was sent; ``release Promise 1``: the first of its kind."""
+        """``release``: what was held arrives, in the order it was sent; ``release Promise 1``: the first such one."""
         for (sender, target), message in self._let_go(words):
             self._arrive(sender, target, message)
 

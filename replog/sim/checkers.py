@@ -20,8 +20,8 @@ from ..paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, M
 from ..paxos.turn import Size
 from .disk import SimLogStore
 
-MESSAGES_PER_S, MESSAGES_BURST = 2_000, 400
-"""What a node of five may send, at the load of the simulated clients."""
+MESSAGES_PER_S, MESSAGES_BURST = 2_000, 1_500
+"""What a node of five may send, at the load of the simulated clients; the burst is what a hanging disk held back."""
 
 
 class Violation(NamedTuple):

@@ -14,12 +14,13 @@ from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
+from replog.paxos.turn import Size
 from replog.paxos.values import NO_OP, Batch, encode_value
 from replog.requests import Commands, OpenSession, Replies, Submission
 from replog.sessions import SessionOptions
-from replog.sim.checkers import ProtocolChecker, ViolationFound
+from replog.sim.checkers import MESSAGES_BURST, MESSAGES_PER_S, ProtocolChecker, ViolationFound
 from replog.sim.disk import SimLogStore
-from replog.sim.history import Acknowledged, Answered, History, judge
+from replog.sim.history import RESENDS_PER_S_MAX, Acknowledged, Answered, History, judge
 from replog.sim.workload import RegisterWorkload
 
 N1, N2, N3 = (NodeId(n) for n in (1, 2, 3))
@@ -367,3 +368,25 @@ def test_what_the_state_machine_says_of_itself_counts() -> None:
     """A state machine's own invariants are asked at the end."""
     log = Log(OpenSession(b"n" * 16), Commands(1 << 20, 1, 1, [b"spoiled=a"]))
     assert log.judge() == ["state machine"]
+
+
+# --- what it costs ---
+
+
+def test_what_a_node_keeps_and_sends_has_bounds() -> None:
+    """One entry too many, or one message."""
+    checker = ProtocolChecker(THREE)
+    burst = MESSAGES_BURST + MESSAGES_PER_S
+    checker.on_measured(N1, [Size("proposals", 3, 3)], burst, 1.0)
+    assert caught(lambda: checker.on_measured(N1, [Size("proposals", 4, 3)], 0, 1.0)) == "bounded memory"
+    assert caught(lambda: checker.on_measured(N1, [], burst + 1, 1.0)) == "bounded messages"
+
+
+def test_a_client_sends_again_in_measure() -> None:
+    """So many times a second, whatever it is told; another second and another client count for themselves."""
+    history = History()
+    for _ in range(RESENDS_PER_S_MAX):
+        history.on_resent(1, 7.5)
+    history.on_resent(1, 8.0)
+    history.on_resent(2, 7.5)
+    assert caught(lambda: history.on_resent(1, 7.9)) == "bounded retries"

@@ -545,4 +545,26 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "a position is forgotten with a turn that writes nothing",
+        0,
+        (
+            Change(
+                "paxos/turn.py",
+                "        self.sends: list[Outbound] = []\n",
+                "        self.chosen_through = None\n        self.sends: list[Outbound] = []\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a client that finds no leader asks again at once",
+        0,
+        (
+            Change(
+                "sim/clients.py",
+                "self._resend_in(self._patience_s * (0.5 + self._random.random()))",
+                "self._resend_in(0.001)",
+            ),
+        ),
+    ),
 )

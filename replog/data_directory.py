@@ -27,6 +27,7 @@ from .log_environment import DATA_FILE
 from .log_records import IDENTITY_KEY, decode_identity, encode_identity
 from .log_room import LogLimits
 from .log_store import LmdbLogStore
+from .page_cache import settle, sync_folder
 from .paxos.ballot import NodeId, node_name
 from .paxos.membership import Membership
 from .storage import Identity
@@ -57,7 +58,7 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
     """
     identity = Identity(cluster, node, secrets.token_bytes(16), membership)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(path)
         _refuse_contents(path)
         path.chmod(0o700)
         (path / LOG_FOLDER).mkdir(mode=0o700)
@@ -65,7 +66,6 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
         sync_folder(path / LOG_FOLDER)  # LMDB syncs what is in its file, not the file's name
         _write_durably(path, ORIGIN_FILE, _origin_of(path))
         _write_durably(path, IDENTITY_FILE, encode_identity(identity))
-        sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
             f"{path} can't be formatted: {error}; check its owner, its permissions and the disk."
@@ -79,16 +79,22 @@ def open_directory(path: Path) -> DataDirectory:
     Raises
     ------
     Refused: absent, not formatted, or used by another process.
-    StorageError: it can't be read, or who it belongs to is damaged; the message names the file.
+    StorageError: it can't be read, or made durable, or who it belongs to is damaged; the message names the file.
     """
     refuse_unformatted(path)
     try:
         lock = take_lock(path)
-        return DataDirectory(path, read_identity(path), lock)
+        try:
+            settle(path / IDENTITY_FILE)
+            identity = read_identity(path)
+        except BaseException:
+            os.close(lock)
+            raise
     except OSError as error:
         raise StorageError(
             f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
         ) from error
+    return DataDirectory(path, identity, lock)
 
 
 class DataDirectory:
@@ -179,13 +185,12 @@ def read_identity(path: Path) -> Identity | None:
         raise StorageError(f"{path / IDENTITY_FILE}: {error}.") from error
 
 
-def sync_folder(path: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _make_folder(path: Path) -> None:
+    """Make ``path`` and what lacks above it; each name is durable before anything is in the folder."""
+    absent = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in absent or [path]:
+        sync_folder(folder.parent)
 
 
 def _refuse_contents(path: Path) -> None:
@@ -224,6 +229,7 @@ def _refuse_copy(path: Path) -> None:
     origin_path = path / ORIGIN_FILE
     if not (path / LOG_FOLDER / DATA_FILE).is_file():
         return  # opening the log says so
+    settle(origin_path)
     try:
         origin = origin_path.read_bytes()
         if origin != _origin_of(path):

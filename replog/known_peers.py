@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from .data_directory import sync_folder
 from .errors import Damaged, StorageError
 from .log_records import seal, unseal
+from .page_cache import settle, sync_folder
 from .paxos.ballot import NodeId, node_name
 
 PEERS_FILE: Final = "peers"
@@ -26,11 +26,12 @@ class KnownPeers:
 
     Raises
     ------
-    StorageError: the file can't be read, or is damaged.
+    StorageError: the file can't be read, can't be made durable, or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path / PEERS_FILE
+        settle(self._path)
         self._incarnations = self._read()
 
     def refusal_of(self, node: NodeId, incarnation: bytes) -> str:

@@ -52,6 +52,7 @@ from .log_records import (
 from .log_room import MIB, LogLimits, Room
 from .log_scan import LogScan, damaged_slots
 from .log_tail import LogTail
+from .page_cache import settle
 from .paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, Slot, node_name
 from .paxos.effects import LogWrite
 from .paxos.membership import Membership
@@ -117,7 +118,7 @@ class LmdbLogStore:
 
     @classmethod
     def open(cls, path: Path, expected: Identity | None, limits: LogLimits | None = None) -> LmdbLogStore:
-        """Check the structure of the log in ``path`` and open it for its owner.
+        """Make durable what an earlier process wrote, check the structure of the log in ``path``, and open it.
 
         Parameters
         ----------
@@ -130,6 +131,7 @@ class LmdbLogStore:
         """
         limits = limits or LogLimits()
         data_path = path / DATA_FILE
+        settle(data_path)
         unfinished = check_file(data_path).unfinished
         if unfinished is not None:
             finish_commit(data_path, unfinished)

@@ -32,6 +32,7 @@ from crc32c import crc32c
 from .errors import Damaged, StorageError
 from .log_environment import finish_commit
 from .log_pages import Layout, check_roots, records_from
+from .page_cache import sync_folder
 from .paxos.ballot import BEFORE_LOG, Slot
 from .state_overlay import Row
 from .state_room import StateRoom
@@ -405,15 +406,6 @@ def check_roots_of(data_path: Path) -> int:
     if unfinished is not None:
         finish_commit(data_path, unfinished)
     return size
-
-
-def sync_folder(path: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_folder(path: Path) -> None:

@@ -15,6 +15,7 @@ import lmdb
 import msgspec
 
 from .errors import Damaged, StorageError
+from .page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
 from .paxos.ballot import BEFORE_LOG, Slot
 from .state_environment import (
     DATA_FILE,
@@ -23,7 +24,6 @@ from .state_environment import (
     encode_checked,
     put_position,
     remove_folder,
-    sync_folder,
 )
 from .state_image import STREAM_VERSION, Begin, Body, End, Rows, decode_frame
 from .state_rows import first_damaged
@@ -92,7 +92,11 @@ class IncomingState:
 
     @classmethod
     def clean(cls, path: Path, applied_through: Slot, step_bytes: int) -> None:
-        """Remove what can't be resumed, or is no newer than the live state, which stands at ``applied_through``."""
+        """Remove what can't be resumed, or is no newer than the live state, which stands at ``applied_through``.
+
+        The rest is settled, since a transfer goes on from what is durable. Raises ``StorageError``.
+        """
+        settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
         incoming = cls._resume(path, step_bytes)
         if incoming is not None:
             incoming.close()

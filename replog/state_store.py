@@ -22,6 +22,7 @@ from typing import Final
 import lmdb
 
 from .errors import Damaged, StorageError, StorageFull
+from .page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
 from .paxos.ballot import Slot
 from .state_environment import (
     DATA_FILE,
@@ -30,7 +31,6 @@ from .state_environment import (
     StateEnvironment,
     put_position,
     remove_folder,
-    sync_folder,
 )
 from .state_image import LmdbStateImage
 from .state_install import IncomingState
@@ -78,13 +78,14 @@ class LmdbStateStore:
         Raises
         ------
         Damaged: the file is truncated or damaged in its structure; the message names it and the next step.
-        StorageError: it can't be opened, read or made.
+        StorageError: it can't be opened, read, made, or made durable.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             remove_folder(path / FRESH_FOLDER)
             if not (path / DATA_FILE).exists():
                 _make_empty(path, map_step_bytes)
+            settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
             environment = StateEnvironment(path, map_step_bytes)
             IncomingState.clean(path / INCOMING_FOLDER, environment.position.applied_through, map_step_bytes)
         except (OSError, lmdb.Error) as error:

@@ -14,7 +14,7 @@ from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, 
 from .options import Options
 from .position import Rising
 from .recovered import Recovered
-from .turn import Turn
+from .turn import Size, Turn
 
 
 class Acceptor:
@@ -47,6 +47,9 @@ class Acceptor:
         for record in recovered.accepted:
             assert record.slot > self.chosen_through, (record.slot, self.chosen_through)
             assert record.ballot <= self.promise, (record.slot, record.ballot, self.promise)  # P2
+
+    def sizes(self) -> list[Size]:
+        return [Size("acceptances", len(self.accepted), self._options.open_slots_max)]
 
     def on_prepare(self, sender: NodeId, message: Prepare) -> None:
         """Phase 1b (Paxos Made Simple, section 2.2, phase 1 b)."""

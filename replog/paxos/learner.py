@@ -23,7 +23,7 @@ from .messages import AcceptedSlot, BelowFloor, FetchState, Learn, LearnRequest,
 from .options import Options
 from .position import Rising
 from .recovered import Recovered
-from .turn import Turn
+from .turn import Size, Turn
 
 
 @attrs.define(eq=False)
@@ -81,6 +81,7 @@ class Learner:
         self.compacted_through = recovered.compacted_through
         self.applied_through = BEFORE_LOG
         self.damaged: set[Slot] = set(recovered.damaged_chosen)
+        self.damaged_received_count = 0
         self.goal = self.chosen_through
         self._durable: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
         self._taught: dict[Slot, AcceptedSlot] = {}
@@ -99,6 +100,14 @@ class Learner:
         self._wanted_since_s = 0.0
         self._repair_at_s = 0.0
         self._transfer: _Transfer | None = None
+
+    def sizes(self) -> list[Size]:
+        lessons_max = 2 * self._options.piece_slots_max
+        return [
+            Size("lessons", len(self._taught), lessons_max),
+            Size("records above what is chosen", len(self._durable), self._options.open_slots_max + lessons_max),
+            Size("slots that peers lack", len(self._without), len(self.damaged) + 1),
+        ]
 
     # --- learning ---
 
@@ -143,12 +152,16 @@ class Learner:
         taught_before = self.taught_through
         self.on_peer_position(sender, message.chosen_through, None)
         for record in message.slots:
-            if record.slot in self.damaged and self._checksum(record.value) == record.crc:
-                self._turn.store(record)
-            elif record.slot == self.taught_through + 1 and self._checksum(record.value) == record.crc:
+            is_next = record.slot == self.taught_through + 1
+            if not is_next and record.slot not in self.damaged:
+                continue
+            if self._checksum(record.value) != record.crc:
+                self.damaged_received_count += 1
+                continue
+            if is_next:
                 self._taught[record.slot] = record
                 self.taught_through = record.slot
-                self._turn.store(record)
+            self._turn.store(record)
         if self.taught_through > taught_before:
             # Everything up to here is durable once this write is, so the same transaction may say so.
             self._turn.store_chosen_through(self.taught_through)
@@ -317,7 +330,10 @@ class Learner:
             return
         is_next = message.image == transfer.image and message.position == transfer.position
         is_other = message.image != transfer.image and message.position == 0
-        if not (is_next or is_other) or self._checksum(message.data) != message.crc:
+        if not (is_next or is_other):
+            return
+        if self._checksum(message.data) != message.crc:
+            self.damaged_received_count += 1
             return
         if not self._is_of_use(message.applied_through):
             self._transfer = None  # it would lead backwards: the log goes further by itself

@@ -55,6 +55,16 @@ class Options:
     reads_waiting_max: int = attrs.field(default=16384, validator=ge(1))
     """Linearizable reads waiting for a confirmation; more are refused as overload."""
 
+    @property
+    def open_slots_max(self) -> int:
+        """Slots a node may hold above what it knows chosen.
+
+        Those that a new leader adopts, which an acceptor took ahead; its barrier; and what it proposes beside its own
+        writes, which others may choose before they are durable here. A node that starts again holds as many more at
+        most: the position on its disk is one write older than the records.
+        """
+        return 2 * (self.accept_ahead_slots_max + 1 + self.undurable_slots_max)
+
     def __attrs_post_init__(self) -> None:
         if self.accept_ahead_slots_max < self.window_slots:
             raise ValueError(

@@ -26,7 +26,7 @@ from .effects import NoticeKind, Refusal
 from .membership import Membership
 from .messages import Accept, Accepted, AcceptedSlot, Nack, Prepare, Promise
 from .options import Options
-from .turn import Turn
+from .turn import Size, Turn
 from .values import NO_OP, Batch, encode_value
 
 
@@ -87,6 +87,7 @@ class Proposer:
         self.catch_up_through = BEFORE_LOG
         """While catching up: what must be learned before leading (P4)."""
         self.is_full = False
+        self.damaged_received_count = 0
         self._queue: deque[bytes] = deque()
         self._queue_bytes = 0
         self._reset()
@@ -126,6 +127,16 @@ class Proposer:
     def submissions_waiting(self) -> int:
         return len(self._queue)
 
+    def sizes(self) -> list[Size]:
+        options = self._options
+        in_flight = max(map(len, self._in_flight.values()), default=0)
+        return [
+            Size("proposals", len(self._proposals), options.open_slots_max),
+            Size("proposals in flight to a peer", in_flight, options.accept_ahead_slots_max),
+            Size("queued submissions", len(self._queue), options.queue_submissions_max),
+            Size("queued bytes", self._queue_bytes, options.queue_bytes_max),
+        ]
+
     # --- phase 1 ---
 
     def begin(self, ballot: Ballot, from_slot: Slot, now_s: float) -> None:
@@ -143,8 +154,14 @@ class Proposer:
             self._turn.send_after_write(peer, self._prepare)  # P1: the own acceptor has promised it durably
 
     def on_promise(self, sender: NodeId, message: Promise) -> None:
-        """Gather one piece of phase 1b; with a quorum complete, adopt what was reported."""
+        """Gather one piece of phase 1b; with a quorum complete, adopt what was reported.
+
+        A piece with a damaged value is as good as lost: the question is asked again (P10).
+        """
         if self.role is not Role.PREPARING or message.ballot != self.ballot:
+            return
+        if any(self._checksum(record.value) != record.crc for record in message.accepted):
+            self.damaged_received_count += 1
             return
         reported = self._reported.get(sender)
         if (

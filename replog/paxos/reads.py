@@ -18,7 +18,7 @@ from .effects import ReadReady, Refusal
 from .membership import Membership
 from .messages import Confirm, Confirmed
 from .options import Options
-from .turn import Turn
+from .turn import Size, Turn
 
 
 class Reads:
@@ -39,6 +39,9 @@ class Reads:
     @property
     def is_waiting(self) -> bool:
         return bool(self._asked)
+
+    def sizes(self) -> list[Size]:
+        return [Size("reads", len(self._waiting) + len(self._asked), self._options.reads_waiting_max)]
 
     def begin_ballot(self, ballot: Ballot) -> None:
         assert ballot > self._ballot, (ballot, self._ballot)

@@ -48,7 +48,7 @@ from .options import Options
 from .proposer import Proposer, Role
 from .reads import Reads
 from .recovered import Recovered
-from .turn import Turn
+from .turn import Size, Turn
 from .values import decode_membership, stamp_of
 
 _CLOCK_ROUNDS = 600
@@ -195,10 +195,21 @@ class Replica:
             ballots_begun=self._ballots_begun,
             times_leader=self._times_leader,
             slots_released=self._slots_released,
-            damaged_received=self._acceptor.damaged_received_count,
+            damaged_received=sum(
+                role.damaged_received_count for role in (self._acceptor, self._proposer, self._learner)
+            ),
             slots_in_flight=self._proposer.slots_in_flight,
             submissions_waiting=self._proposer.submissions_waiting,
         )
+
+    def sizes(self) -> list[Size]:
+        """What is kept in memory, with its bounds: the options', whatever the peers, the clients and the disk do."""
+        return [
+            *self._acceptor.sizes(),
+            *self._proposer.sizes(),
+            *self._learner.sizes(),
+            *self._reads.sizes(),
+        ]
 
     # --- time ---
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import msgspec
+
 from .ballot import Ballot, NodeId, Slot
 from .effects import (
     LogWrite,
@@ -22,6 +24,14 @@ from .effects import (
 from .messages import AcceptedSlot, Message, Outbound
 
 
+class Size(msgspec.Struct, frozen=True, gc=False):
+    """How much of something a role keeps in memory, and how much that may ever be."""
+
+    what: str
+    count: int
+    count_max: int
+
+
 class Turn:
     """The gathered effects of one turn, mutable, reused turn after turn."""
 
@@ -29,6 +39,8 @@ class Turn:
         self.node = node
         self.local: deque[Message] = deque()
         """Messages to oneself that rest on nothing; the replica handles them before the turn ends."""
+        self.chosen_through: Slot | None = None
+        """Waits for a write to go with, over turns that have none."""
         self.clear()
 
     def clear(self) -> None:
@@ -36,7 +48,6 @@ class Turn:
         self.after_write: list[Outbound] = []
         self.promise: Ballot | None = None
         self.records: list[AcceptedSlot] = []
-        self.chosen_through: Slot | None = None
         self.release: list[AcceptedSlot] = []
         self.reads: list[ReadReady] = []
         self.reads_refused: list[int] = []
@@ -76,4 +87,6 @@ class Turn:
 
     def take_write(self) -> LogWrite:
         assert self.needs_write
-        return LogWrite(self.promise, tuple(self.records), self.chosen_through)
+        write = LogWrite(self.promise, tuple(self.records), self.chosen_through)
+        self.chosen_through = None
+        return write

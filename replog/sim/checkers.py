@@ -6,14 +6,23 @@ can only be judged against the whole log is judged at the end, by ``replay`` in 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from crc32c import crc32c
 
 from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot, node_name
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
-from ..paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Message, Prepare, Promise
+from ..paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
+from ..paxos.turn import Size
 from ..paxos.values import stamp_of
 from .disk import SimLogStore
+
+MESSAGES_PER_S, MESSAGES_BURST = 2_000, 1_500
+"""What a node of five may send, at the load of the simulated clients; the burst is what a hanging disk held back."""
 
 
 class Violation(NamedTuple):
@@ -52,7 +61,16 @@ class ProtocolChecker:
         self.log_time_ahead_max_ms: float | None = None
         """How far log time may be ahead of the true time; None where a quorum's clocks may be wrong (P11)."""
         self._positions: dict[tuple[NodeId, int], tuple[Slot, ...]] = {}
+        self._phase_one = PhaseOneChecker(membership)
+        self.taken: Counter[bytes] = Counter()
+        """How often each submission was taken by some node."""
         self.chosen_through = Slot(0)
+        self.arrivals: dict[type, Callable[[NodeId, NodeId, Any], None]] = {
+            Accept: self.on_accept_arrived,
+            Learn: self.on_learn_arrived,
+            Promise: self._phase_one.on_promise_arrived,
+        }
+        """By kind of message, what is told of its arrival: (target, sender, message)."""
 
     @property
     def chosen(self) -> dict[Slot, bytes]:
@@ -70,6 +88,7 @@ class ProtocolChecker:
         """A message leaves a node; ``life`` counts the node's restarts."""
         kind = type(message)
         if kind is Accept:
+            self._phase_one.on_accept_sent(message)  # type: ignore[arg-type]
             return
         if kind is Accepted:
             self._check_accepted(sender, disk, message)  # type: ignore[arg-type]
@@ -79,6 +98,14 @@ class ProtocolChecker:
             self._check_prepare(sender, life, disk, message)  # type: ignore[arg-type]
         elif kind is Learn:
             self._check_learn(sender, message)  # type: ignore[arg-type]
+            return
+        elif kind is not Confirmed:
+            return
+        if disk.distrust:
+            raise _violation(
+                "abstaining is silent",
+                f"{node_name(sender)} says {kind.__name__}, and must not vote: {disk.distrust} (P9)",
+            )
 
     def _check_accepted(self, sender: NodeId, disk: SimLogStore, message: Accepted) -> None:
         for number in range(message.first_slot, message.last_slot + 1):
@@ -97,6 +124,7 @@ class ProtocolChecker:
                 "durable promise",
                 f"{node_name(sender)} promises {message.ballot}; its disk remembers only {disk.promise} (P1)",
             )
+        self._phase_one.on_promised(sender, disk, message.ballot, message.chosen_through)
 
     def _check_prepare(self, sender: NodeId, life: int, disk: SimLogStore, message: Prepare) -> None:
         if disk.promise < message.ballot:
@@ -109,6 +137,7 @@ class ProtocolChecker:
             raise _violation(
                 "one ballot once", f"{message.ballot} is begun again, by life {life} of {node_name(sender)}"
             )
+        self._phase_one.on_promised(sender, disk, message.ballot, Slot(message.from_slot - 1))
 
     def _check_learn(self, sender: NodeId, message: Learn) -> None:
         for record in message.slots:
@@ -123,11 +152,11 @@ class ProtocolChecker:
 
     # --- what is told and written ---
 
-    def on_accept_arrived(self, target: NodeId, message: Accept) -> None:
+    def on_accept_arrived(self, target: NodeId, _sender: NodeId, message: Accept) -> None:
         """An Accept reached a node: only then does a record at this ballot count as its vote."""
         self._told.add((target, message.slot, message.ballot))
 
-    def on_learn_arrived(self, target: NodeId, message: Learn) -> None:
+    def on_learn_arrived(self, target: NodeId, _sender: NodeId, message: Learn) -> None:
         """A Learn reached a node: from here on its record of such a slot may be a lesson, and is no vote."""
         for record in message.slots:
             self._taught.add((target, record.slot, record.ballot))
@@ -174,6 +203,18 @@ class ProtocolChecker:
             raise _violation("positions rise", f"{node_name(node)} goes back from {before} to {positions} (P7)")
         self._positions[node, life] = positions
 
+    # --- what it costs ---
+
+    def on_measured(self, node: NodeId, sizes: list[Size], messages: int, seconds: float) -> None:
+        """What a node keeps in memory, and what it has sent in some time, however it was hurt."""
+        for size in sizes:
+            if size.count > size.count_max:
+                raise _violation(
+                    "bounded memory", f"{node_name(node)} keeps {size.count} {size.what}, at most {size.count_max}"
+                )
+        if messages > MESSAGES_BURST + MESSAGES_PER_S * seconds:
+            raise _violation("bounded messages", f"{node_name(node)} sends {messages} messages in {seconds:.3f} s")
+
     # --- what is released and applied ---
 
     def on_released(self, node: NodeId, record: AcceptedSlot, disk: SimLogStore) -> None:
@@ -185,6 +226,11 @@ class ProtocolChecker:
                 raise _violation(
                     "chosen by a quorum",
                     f"{node_name(node)} takes slot {record.slot} for chosen; no quorum holds it at one ballot (P5)",
+                )
+            if crc32c(record.value) != record.crc:
+                raise _violation(
+                    "damage is not chosen",
+                    f"{node_name(node)} takes a damaged value of slot {record.slot} for chosen (P10)",
                 )
             self._chosen[record.slot] = record.value
             self.chosen_through = max(self.chosen_through, record.slot)
@@ -237,6 +283,94 @@ class ProtocolChecker:
                 "equal digest",
                 f"{node_name(node)} and {node_name(known[1])} differ after slot {slot}",
             )
+
+
+class _Holding(NamedTuple):
+    """What one acceptor's disk held below a ballot when it first promised that ballot."""
+
+    chosen_through: Slot
+    accepted: dict[Slot, AcceptedSlot]
+
+
+class PhaseOneChecker:
+    """What a leader proposes is what the disks of some quorum of its promises held (P3, P4).
+
+    It knows whose promise has arrived before the first proposal, not which of them the leader went by; so every quorum
+    among them is a way to explain its proposals, until one of these can't come from it. A disk counts as it was at the
+    first promise of a ballot: below that ballot nothing is accepted there afterwards.
+    """
+
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
+        self._held: dict[Ballot, dict[NodeId, _Holding]] = {}
+        self._arrived: dict[Ballot, set[NodeId]] = {}
+        self._quorums: dict[Ballot, list[_Holding]] = {}
+        self._adopted_through: dict[Ballot, Slot] = {}
+
+    def on_promised(self, node: NodeId, disk: SimLogStore, ballot: Ballot, chosen_through: Slot) -> None:
+        """A promise leaves a node, or the candidate's own: its Prepare, which rests on it."""
+        held = self._held.setdefault(ballot, {})
+        if node in held:
+            return
+        held[node] = _Holding(
+            chosen_through,
+            {
+                slot: record
+                for slot, record in disk.slots.items()
+                if slot > chosen_through and record.ballot < ballot and slot not in disk.damaged
+            },
+        )
+        if node == ballot.node:
+            self._arrived[ballot] = {node}
+
+    def on_promise_arrived(self, target: NodeId, sender: NodeId, message: Promise) -> None:
+        """A piece of a promise reached its candidate."""
+        if target == message.ballot.node and message.ballot in self._arrived:
+            self._arrived[message.ballot].add(sender)
+
+    def on_accept_sent(self, message: Accept) -> None:
+        """Above what phase 1 found a value is new, and free."""
+        ballot, slot = message.ballot, message.slot
+        if slot > self._adopted_through.get(ballot, slot):
+            return
+        if ballot not in self._quorums:
+            self._begin(ballot)
+        explained = [quorum for quorum in self._quorums[ballot] if _explains(quorum, message)]
+        if not explained and ballot in self._arrived:
+            raise _violation(
+                "phase 1 is followed",
+                f"{node_name(ballot.node)} proposes at {ballot} for slot {slot} what no quorum of the promises that "
+                "reached it allows (P4)",
+            )
+        self._quorums[ballot] = explained
+
+    def _begin(self, ballot: Ballot) -> None:
+        """The first proposal: whoever's promise has come by now may have counted."""
+        held = self._held.get(ballot, {})
+        nodes = [node for node in self._arrived.get(ballot, ()) if self._membership.is_voter(node)]
+        self._quorums[ballot] = [
+            _together([held[node] for node in quorum])
+            for count in range(self._membership.quorum_count, len(nodes) + 1)
+            for quorum in combinations(sorted(nodes), count)
+        ]
+        through = [slot for quorum in self._quorums[ballot] for slot in (quorum.chosen_through, *quorum.accepted)]
+        self._adopted_through[ballot] = max(through, default=Slot(0))
+
+
+def _together(holdings: list[_Holding]) -> _Holding:
+    """For each slot the acceptance with the highest ballot."""
+    accepted: dict[Slot, AcceptedSlot] = {}
+    for holding in holdings:
+        for slot, record in holding.accepted.items():
+            if slot not in accepted or record.ballot > accepted[slot].ballot:
+                accepted[slot] = record
+    return _Holding(max(holding.chosen_through for holding in holdings), accepted)
+
+
+def _explains(quorum: _Holding, message: Accept) -> bool:
+    """Whether a leader that went by these disks may propose that."""
+    held = quorum.accepted.get(message.slot)
+    return message.slot > quorum.chosen_through and (held is None or held.value == message.value)
 
 
 def _violation(checker: str, sentence: str) -> ViolationFound:

@@ -329,6 +329,7 @@ class Client:
     def _resend(self) -> None:
         self._is_resend_due = False
         self.count["client_retry"] += 1
+        self._history.on_resent(self.number, self._world.now_s)
         if not self.session:
             self._open_session()
         elif self._commands:

@@ -44,6 +44,7 @@ class Faults:
             "isolate_one_link": self._partial_cut,
             "chain": self._chain,
             "flap": self._flap,
+            "unheard_leader": self._unheard_leader,
             "slow_disk": self._slow_disk,
             "stalled_disk": self._stalled_disk,
             "full_disk": self._full_disk,
@@ -189,6 +190,26 @@ class Faults:
         for one, other in pairs:
             self._hosts[one].reset_link(other)
         return bool(pairs)
+
+    def _unheard_leader(self) -> bool:
+        """A leader hears late answers only, and nobody hears it: the others elect another one before it knows."""
+        leading = [host for host in self._hosts.values() if host.replica is not None and host.replica.is_leading]
+        if not leading or len(self._membership.voters) < 2:
+            return False
+        leader = leading[0].node
+        others = [node for node in self._membership.members if node != leader]
+        cut_in_s = 0.02 * self._random.random()
+        for other in others:
+            begins_in_s = cut_in_s * self._random.random()
+            self._after(begins_in_s, self._network.hold, other, leader, self._random.choice((0.05, 0.1, 0.2, 0.3)))
+        self._after(cut_in_s, self._silence, leader, others)
+        return True
+
+    def _silence(self, leader: NodeId, others: list[NodeId]) -> None:
+        self._cut_for_a_while([(leader, other) for other in others])
+        for other in others:
+            if self._hosts[other].is_up:
+                self._hosts[other].reset_link(leader)
 
     def _pair(self) -> list[tuple[NodeId, NodeId]]:
         """Some link, in both directions; a cluster of one has none."""

@@ -7,6 +7,7 @@ search.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import attrs
@@ -14,6 +15,7 @@ import attrs
 from ..applier import Applier
 from ..memory_state_store import MemoryStateStore
 from ..paxos.ballot import Slot
+from ..paxos.values import Batch, decode_value
 from ..requests import Replies
 from ..sessions import SessionOptions
 from ..state_machine import Command, State, StateMachine, StateView
@@ -21,6 +23,8 @@ from .checkers import ProtocolChecker, Violation, ViolationFound
 from .workload import Workload
 
 Place = tuple[int, int]
+RESENDS_PER_S_MAX = 150
+"""More than a client that is sent from one node to the next has reason for."""
 
 
 @attrs.define(eq=False)
@@ -54,11 +58,21 @@ class History:
         self.forged: set[bytes] = set()
         """Commands that strangers sent under somebody else's session."""
         self._highest: Place = (0, 0)
+        self._resent: Counter[tuple[int, int]] = Counter()
 
     @property
     def floor(self) -> Place:
         """The highest place any client has been told of: what begins now must see it."""
         return self._highest
+
+    def on_resent(self, client: int, now_s: float) -> None:
+        """A client sends again what has no answer."""
+        second = (client, int(now_s))
+        self._resent[second] += 1
+        if self._resent[second] > RESENDS_PER_S_MAX:
+            raise ViolationFound(
+                Violation("bounded retries", f"client {client} sends again {self._resent[second]} times in a second")
+            )
 
     def on_acknowledged(self, operation: Acknowledged, floor: Place) -> None:
         """A command that was asked when ``floor`` had been told ended at its place."""
@@ -117,6 +131,7 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
     machine = _Counting(workload.machine())
     applier = Applier(machine, MemoryStateStore(), options)
     replies: dict[Place, tuple[bytes, bool]] = {}
+    taken = protocol.taken.copy()
     reads: dict[Slot, list[Answered]] = {}
     for read in history.answered:
         reads.setdefault(read.applied_through, []).append(read)
@@ -126,6 +141,8 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
         if value is None:
             found.append(Violation("no gaps", f"slot {slot} was never released, slot {protocol.chosen_through} was"))
             break
+        batch = decode_value(value)
+        taken.subtract(batch.submissions if isinstance(batch, Batch) else ())
         for _, told, _ in applier.apply(slot, value):
             if isinstance(told, Replies) and told.slot == slot:
                 for position, reply in enumerate(told.replies):
@@ -139,6 +156,11 @@ def judge(history: History, protocol: ProtocolChecker, workload: Workload, optio
             for read in reads.get(slot, ())
             if applier.query(read.request) != read.answer
         ]
+    found += [
+        Violation("refused is not done", f"{submission!r} stands {-count} times more in the log than it was taken")
+        for submission, count in taken.items()
+        if count < 0
+    ]
     found += [Violation("exactly once", f"{payload!r} ran twice") for payload in machine.doubled]
     found += [
         Violation("strangers", f"{payload!r} ran in somebody else's session")

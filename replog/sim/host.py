@@ -22,7 +22,7 @@ from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_notice, describe_write
 from ..paxos.effects import Effects, NoticeKind, ReadSlots, Refusal, SendState, StoreStatePiece
 from ..paxos.membership import Membership
-from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, StatePiece
+from ..paxos.messages import AcceptedSlot, Message, StatePiece
 from ..paxos.options import Options
 from ..paxos.replica import Replica
 from ..recovery import reconcile
@@ -200,7 +200,8 @@ class Host:
             self.disk.replace()
             return
         self._checker.on_recovered(self.node, chosen_before, self.disk)
-        self._started_at_s = self._world.now_s
+        self._started_at_s = self._measured_at_s = self._world.now_s
+        self._sent = 0
         self.replica = Replica(
             node=self.node,
             options=self._options.paxos,
@@ -323,10 +324,9 @@ class Host:
         if self.peers[sender].first_incarnation != incarnation or self.is_foreign:
             self.count["incarnation_refused"] += 1
             return
-        if type(message) is Accept:
-            self._checker.on_accept_arrived(self.node, message)
-        elif type(message) is Learn:
-            self._checker.on_learn_arrived(self.node, message)
+        told = self._checker.arrivals.get(type(message))
+        if told is not None:
+            told(self.node, sender, message)
         self.put(lambda replica: replica.on_message(sender, message))
 
     @property
@@ -401,13 +401,15 @@ class Host:
             self._later(at_s - self._world.now_s, self._tick_due, at_s)
 
     def _send(self, target: NodeId, message: Message) -> None:
+        self._sent += 1
         self._checker.on_sent(self.node, self.life, self.disk, message)
         delays = self._network.delays(self.node, target, message)
         if self._world.trace is not None:
             self._network.say_sent(self.node, target, message, is_lost=not delays)
         peer = self.peers[target]
         for delay_s in delays:
-            self._world.after(delay_s, peer.receive, peer.life, self.node, self.disk.identity.incarnation, message)
+            arriving = self._network.arriving(message)
+            self._world.after(delay_s, peer.receive, peer.life, self.node, self.disk.identity.incarnation, arriving)
 
     def _notice(self, effects: Effects) -> None:
         for notice in effects.notices:
@@ -566,7 +568,9 @@ class Host:
 
         def step(replica: Replica) -> None:
             refusal = replica.submit(message.submission)
-            if refusal is not None:
+            if refusal is None:
+                self._checker.taken[message.submission] += 1
+            else:
                 self._refuse(client, Refused(message.session, first_sequence, refusal.value, "the node refused it"))
 
         self.put(step)
@@ -628,7 +632,15 @@ class Host:
 
     # --- state: flush, compaction, transfer ---
 
+    def _measure(self, replica: Replica) -> None:
+        now_s = self._world.now_s
+        self._checker.on_measured(self.node, replica.sizes(), self._sent, now_s - self._measured_at_s)
+        self._sent = 0
+        self._measured_at_s = now_s
+
     def _begin_flush(self) -> None:
+        if self.replica is not None:
+            self._measure(self.replica)
         self._later(self._options.flush_interval_s, self._begin_flush)
         if not self.is_paused and not self._is_installing and self._applier.begin_flush():
             self._is_flushing = True

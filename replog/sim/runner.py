@@ -102,7 +102,7 @@ class Simulation:
                 accept_ahead_slots_max=max(window, draw.choice((8, 256))),
                 undurable_slots_max=draw.choice((1, 1, 4)),
                 batch_submissions_max=draw.choice((1, 3, 4096)),
-                piece_slots_max=draw.choice((1, 4, 64)),
+                piece_slots_max=draw.choice((1, 2, 64)),
                 piece_bytes_max=draw.choice((64, 4096, 2**20)),
                 peer_in_flight_bytes_max=draw.choice((256, 2**20)),
                 resend_interval_s=draw.choice((0.05, 0.25)),
@@ -122,12 +122,15 @@ class Simulation:
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
             memory_lack_rate=self.world.stream("memory").choice((0.0, 0.0, 0.02)),
         )
+        rare = self.world.stream("rare weather")
         weather = Weather(
             loss=draw.choice((0.0, 0.0, 0.01, 0.1)),
             duplication=draw.choice((0.0, 0.0, 0.05)),
             delay_s=draw.choice((0.0002, 0.001, 0.005)),
             straggler_rate=draw.choice((0.0, 0.0, 0.02)),
             is_ordered=draw.random() < 0.6,
+            piece_loss=rare.choice((0.0, 0.0, 0.4)),
+            flip_rate=rare.choice((0.0, 0.0, 0.005, 0.05)),
         )
         client_weather = ClientWeather(
             think_s=draw.choice((0.01, 0.03, 0.1)),
@@ -189,6 +192,7 @@ class Simulation:
         """Once a majority is healed, every operation ends and somebody leads."""
         self._healed = healed = self.faults.end()
         self.network.weather.loss = min(self.network.weather.loss, 0.01)
+        self.network.weather.piece_loss = 0.0
         for client in self.group.clients:
             client.is_asking = False
             client.reach_only(healed)

@@ -354,8 +354,8 @@ MUTANTS = (
         (
             Change(
                 LEARNER,
-                "elif record.slot == self.taught_through + 1 and",
-                "elif record.slot > self.taught_through and",
+                "is_next = record.slot == self.taught_through + 1\n",
+                "is_next = record.slot > self.taught_through\n",
             ),
         ),
     ),
@@ -671,6 +671,117 @@ MUTANTS = (
                 "paxos/fitness.py",
                 "return self._rounds_without_progress >= self._options.apply_stall_rounds",
                 "return False",
+            ),
+        ),
+    ),
+    Mutant(
+        "an abstaining acceptor promises",
+        19,
+        (
+            Change(
+                ACCEPTOR,
+                'phase 1 b)."""\n        if not self.is_voting:\n',
+                'phase 1 b)."""\n        if not self.is_voting and not self.abstain_reason:\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "an abstaining acceptor accepts",
+        19,
+        (
+            Change(
+                ACCEPTOR,
+                'overwrite what is chosen.\n        """\n        if not self.is_voting:\n',
+                'overwrite what is chosen.\n        """\n        if not self.is_voting and not self.abstain_reason:\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "an abstaining acceptor confirms reads",
+        19,
+        (
+            Change(
+                ACCEPTOR,
+                'promises nothing for later."""\n        if not self.is_voting:\n',
+                'promises nothing for later."""\n        if not self.is_voting and not self.abstain_reason:\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "pieces of two promises are joined",
+        12,
+        (Change(PROPOSER, "            or reported.chosen_through != message.chosen_through\n", ""),),
+    ),
+    Mutant(
+        "an Accept's checksum is not checked",
+        0,
+        (Change(ACCEPTOR, "if not is_own and self._checksum(message.value) != message.crc:", "if False:"),),
+    ),
+    Mutant(
+        "a lesson's checksum is not checked",
+        0,
+        (Change(LEARNER, "if self._checksum(record.value) != record.crc:", "if False:"),),
+    ),
+    Mutant(
+        "a promise's checksums are not checked",
+        0,
+        (
+            Change(
+                PROPOSER,
+                "if any(self._checksum(record.value) != record.crc for record in message.accepted):",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a state piece's checksum is not checked",
+        0,
+        (Change(LEARNER, "if self._checksum(message.data) != message.crc:", "if False:"),),
+    ),
+    Mutant(
+        "refused as full, yet queued",
+        0,
+        (
+            Change(
+                PROPOSER,
+                "        if self.is_full:\n            return Refusal.STORAGE_FULL\n",
+                "        if self.is_full:\n"
+                "            self._queue.append(submission)\n"
+                "            self._queue_bytes += len(submission)\n"
+                "            return Refusal.STORAGE_FULL\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "an answer of an earlier read round counts",
+        18,
+        (
+            Change(
+                READS,
+                "message.ballot != self._ballot or message.round != self._round or not",
+                "message.ballot != self._ballot or not",
+            ),
+        ),
+    ),
+    Mutant(
+        "a position is forgotten with a turn that writes nothing",
+        0,
+        (
+            Change(
+                "paxos/turn.py",
+                "        self.sends: list[Outbound] = []\n",
+                "        self.chosen_through = None\n        self.sends: list[Outbound] = []\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a client that finds no leader asks again at once",
+        0,
+        (
+            Change(
+                "sim/clients.py",
+                "self._resend_in(self._patience_s * (0.5 + self._random.random()))",
+                "self._resend_in(0.001)",
             ),
         ),
     ),

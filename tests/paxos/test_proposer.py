@@ -99,6 +99,40 @@ def test_half_a_promise_is_none() -> None:
     assert role.role is Role.CATCHING_UP
 
 
+def test_pieces_of_two_answers_are_not_joined() -> None:
+    """P3: what the acceptor came to know chosen between them is in no piece of the second answer."""
+    role, turn = proposer()
+    role.begin(ballot(9), Slot(1), 0.0)
+    role.on_promise(N1, promise(at=9))
+    first = [promise(record(slot, ballot(2), b"%d" % slot), piece=slot - 1, pieces=2, at=9) for slot in (1, 2)]
+    second = [
+        promise(record(slot, ballot(2), b"%d" % slot), chosen_through=1, piece=slot - 2, pieces=2, at=9)
+        for slot in (2, 3)
+    ]
+    role.on_promise(N2, first[0])
+    role.on_promise(N2, second[1])
+    assert role.role is Role.PREPARING
+    role.on_promise(N2, second[0])
+    role.lead(Slot(1), 0.0)
+    assert [(one.slot, one.value) for one in proposed(turn)][:-1] == [(2, b"2"), (3, b"3")]
+
+
+def test_a_promise_with_a_damaged_value_is_asked_for_again() -> None:
+    """P10: the piece counts as lost, so nothing damaged is adopted and the candidate doesn't wait for ever."""
+    role, turn = proposer(Options(resend_interval_s=1.0))
+    role.begin(ballot(9), Slot(1), 0.0)
+    role.on_promise(N1, promise(at=9))
+    good = record(1, ballot(2), b"good")
+    role.on_promise(N2, promise(AcceptedSlot(good.slot, good.ballot, good.crc, b"evil"), at=9))
+    assert (role.role, role.damaged_received_count) == (Role.PREPARING, 1)
+    turn.clear()
+    role.resend(1.0)
+    assert {outbound.target for outbound in turn.after_write} == {N2, N3}
+    role.on_promise(N2, promise(good, at=9))
+    role.lead(Slot(0), 1.0)
+    assert proposed(turn)[0].value == b"good"
+
+
 def test_promises_for_another_ballot_do_not_count() -> None:
     """A late answer to an earlier ballot of this node is ignored."""
     role, _ = proposer()

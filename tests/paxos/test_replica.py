@@ -360,6 +360,19 @@ def test_a_new_leader_begins_above_what_it_has_learned() -> None:
     assert stamps[1] > LATE_MS
 
 
+def test_a_position_waits_for_the_next_write_to_go_with() -> None:
+    """A leader learns that a slot is chosen in a turn that writes nothing; its disk hears of it with the next slot."""
+    trio = Trio()
+    trio.run(1.0)
+    leader = trio.leader()
+    trio.effects.clear()
+    for text in (b"one", b"two", b"three"):
+        assert trio.replicas[leader].submit(text) is None
+        trio.run(0.01)
+    writes = [effects.write for node, effects in trio.effects if node == leader and effects.write is not None]
+    assert [(write.slots[-1].slot, write.chosen_through) for write in writes] == [(2, 1), (3, 2), (4, 3)]
+
+
 def test_an_answer_that_rests_on_an_earlier_write_waits_for_it() -> None:
     """P1: a repeated Prepare is not answered while the promise is still on its way to the disk."""
     replica = alone(recovered())

@@ -362,10 +362,21 @@ class Stage:
         self.network.holding.clear()
 
     def do_release(self, words: list[str]) -> None:
-        """What was held arrives, in the order it was sent."""
-        held, self.network.held = self.network.held, []
-        for (sender, target), message in held:
+        """``release``: what was held arrives, in the order it was sent; ``release Promise 1``: the first such one."""
+        for (sender, target), message in self._let_go(words):
             self._arrive(sender, target, message)
+
+    def do_forget(self, words: list[str]) -> None:
+        """``forget``, ``forget Promise 1``: what was held is lost."""
+        self._let_go(words)
+
+    def _let_go(self, words: list[str]) -> list[tuple[Pair, Message]]:
+        held = self.network.held
+        if words:
+            held = [one for one in held if type(one[1]).__name__ == words[0]][: int(words[1])]
+            assert len(held) == int(words[1]), (words, self.network.held)
+        self.network.held = [one for one in self.network.held if one not in held]
+        return held
 
     def do_inject(self, words: list[str]) -> None:
         """``inject n2 > n1 Nack ballot=1.n1 promise=9.n2``: a message out of nowhere, as after a long delay."""

@@ -13,13 +13,14 @@ from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
-from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Learn, Prepare, Promise
+from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
+from replog.paxos.turn import Size
 from replog.paxos.values import NO_OP, Batch, encode_value
 from replog.requests import Commands, OpenSession, Replies, Submission
 from replog.sessions import SessionOptions
-from replog.sim.checkers import ProtocolChecker, ViolationFound
+from replog.sim.checkers import MESSAGES_BURST, MESSAGES_PER_S, ProtocolChecker, ViolationFound
 from replog.sim.disk import SimLogStore
-from replog.sim.history import Acknowledged, Answered, History, judge
+from replog.sim.history import RESENDS_PER_S_MAX, Acknowledged, Answered, History, judge
 from replog.sim.workload import RegisterWorkload
 
 N1, N2, N3 = (NodeId(n) for n in (1, 2, 3))
@@ -40,7 +41,7 @@ def holding(checker: ProtocolChecker, node: NodeId, *records: AcceptedSlot) -> S
     store = disk(node)
     write = LogWrite(max(one.ballot for one in records), records, None)
     for one in records:
-        checker.on_accept_arrived(node, Accept(one.ballot, one.slot, one.crc, one.value, Slot(0)))
+        checker.on_accept_arrived(node, one.ballot.node, Accept(one.ballot, one.slot, one.crc, one.value, Slot(0)))
     checker.on_durable(node, store.promise, write)
     store.write([write])
     return store
@@ -89,13 +90,36 @@ def test_a_ballot_is_begun_by_one_life_of_one_node() -> None:
     assert caught(lambda: checker.on_sent(N1, 2, store, Prepare(LOW, Slot(1)))) == "one ballot once"
 
 
+@pytest.mark.parametrize("damage", [SimLogStore.damage_promise, lambda store: store.damage(Slot(1))])
+@pytest.mark.parametrize(
+    "message",
+    [
+        Promise(HIGH, Slot(0), Slot(0), 0, 1, ()),
+        Accepted(HIGH, Slot(1), Slot(1)),
+        Prepare(HIGH, Slot(1)),
+        Confirmed(HIGH, 1),
+    ],
+)
+def test_a_node_that_lost_what_it_promised_says_nothing_that_counts(
+    damage: Callable[[SimLogStore], None], message: Message
+) -> None:
+    """P9, P10: no promise, acceptance, ballot or confirmation, however much of it is on the disk since."""
+    checker = ProtocolChecker(THREE)
+    store = holding(checker, N1, record(1, LOW))
+    checker.on_sent(N1, 1, store, Confirmed(LOW, 1))
+    damage(store)
+    assert store.recover().damaged_reason
+    store.write([LogWrite(HIGH, (record(1, HIGH),), None)])
+    assert caught(lambda: checker.on_sent(N1, 1, store, message)) == "abstaining is silent"
+
+
 # --- what is written ---
 
 
 def test_nothing_is_accepted_below_a_promise() -> None:
     """P2: a record at a ballot below the promise that was durable before."""
     checker = ProtocolChecker(THREE)
-    checker.on_accept_arrived(N1, Accept(LOW, Slot(1), 0, NO_OP, Slot(0)))
+    checker.on_accept_arrived(N1, N1, Accept(LOW, Slot(1), 0, NO_OP, Slot(0)))
     assert caught(lambda: checker.on_durable(N1, HIGH, LogWrite(None, (record(1, LOW),), None))) == "promise kept"
 
 
@@ -104,7 +128,7 @@ def test_a_lesson_is_not_taken_for_a_vote() -> None:
     checker = ProtocolChecker(THREE)
     one = record(1, LOW)
     store = holding(checker, N1, one)
-    checker.on_learn_arrived(N2, Learn(Slot(1), (one,)))
+    checker.on_learn_arrived(N2, N1, Learn(Slot(1), (one,)))
     checker.on_durable(N2, HIGH, LogWrite(None, (one,), None))
     assert caught(lambda: checker.on_released(N1, one, store)) == "chosen by a quorum"
 
@@ -223,6 +247,55 @@ def test_states_do_not_differ() -> None:
     assert caught(lambda: checker.on_applied(N3, Slot(3), b"other")) == "equal digest"
 
 
+def test_a_damaged_value_is_not_chosen() -> None:
+    """P10: a quorum may hold it, and it is still not what its first leader made."""
+    checker = ProtocolChecker(THREE)
+    damaged = AcceptedSlot(Slot(1), LOW, crc32c.crc32c(NO_OP) ^ 1, NO_OP)
+    store = holding(checker, N1, damaged)
+    holding(checker, N2, damaged)
+    assert caught(lambda: checker.on_released(N1, damaged, store)) == "damage is not chosen"
+
+
+# --- what a new leader proposes ---
+
+
+class PhaseOne:
+    """n2 asks for promises at the ballot ``HIGH``; others hold what they hold."""
+
+    def __init__(self, **held: AcceptedSlot) -> None:
+        self.checker = ProtocolChecker(THREE)
+        own = disk(N2)
+        own.write([LogWrite(HIGH, (), None)])
+        self.checker.on_sent(N2, 1, own, Prepare(HIGH, Slot(1)))
+        for name, one in held.items():
+            node = NodeId(int(name[1:]))
+            store = disk(node)
+            store.write([LogWrite(HIGH, (one,), None)])
+            promise = Promise(HIGH, Slot(0), Slot(0), 0, 1, (one,))
+            self.checker.on_sent(node, 1, store, promise)
+            self.checker.arrivals[Promise](N2, node, promise)
+
+    def propose(self, *records: AcceptedSlot) -> None:
+        for one in records:
+            self.checker.on_sent(N2, 1, disk(N2), Accept(HIGH, one.slot, one.crc, one.value, Slot(0)))
+
+
+def test_a_leader_proposes_what_the_disks_of_its_promises_held() -> None:
+    """P3, P4: neither overlooked nor replaced; above it everything is free."""
+    held, new = record(2, LOW, encode_value(Batch(1, []))), encode_value(Batch(2, []))
+    PhaseOne(n1=held).propose(record(1, HIGH), held, record(3, HIGH, new))
+    assert caught(lambda: PhaseOne(n1=held).propose(record(1, HIGH), record(2, HIGH, new))) == "phase 1 is followed"
+    PhaseOne(n1=held, n3=record(2, Ballot(1, N3), new)).propose(record(1, HIGH), record(2, HIGH, new))
+
+
+def test_a_leader_need_not_go_by_every_promise() -> None:
+    """One that came too late counts for nothing; but the same quorum has to explain every proposal."""
+    one, other = (record(slot, LOW, encode_value(Batch(slot, []))) for slot in (1, 2))
+    PhaseOne(n1=one, n3=other).propose(one, record(2, HIGH))
+    PhaseOne(n1=one, n3=other).propose(record(1, HIGH), other)
+    assert caught(lambda: PhaseOne(n1=one, n3=other).propose(record(1, HIGH), record(2, HIGH))) == "phase 1 is followed"
+
+
 # --- what clients were told, in real time ---
 
 
@@ -270,7 +343,9 @@ class Log:
         self.replies: list[Replies] = []
         applier = Applier(RegisterWorkload().machine(), MemoryStateStore(), SessionOptions())
         for number, submission in enumerate(chosen, start=1):
-            value = encode_value(Batch(0, [msgspec.msgpack.encode(submission)]))
+            encoded = msgspec.msgpack.encode(submission)
+            self.checker.taken[encoded] += 1
+            value = encode_value(Batch(0, [encoded]))
             store = holding(self.checker, N1, record(number, LOW, value))
             holding(self.checker, N2, record(number, LOW, value))
             self.checker.on_released(N1, record(number, LOW, value), store)
@@ -336,6 +411,16 @@ def test_a_read_agrees_with_the_log() -> None:
     assert log.judge() == ["read agrees with the log"]
 
 
+def test_what_was_refused_is_not_in_the_log() -> None:
+    """A refusal says "surely not done": nothing stands in the log more often than some node took it."""
+    log = Log()
+    submission = next(iter(log.checker.taken))
+    log.checker.taken[submission] += 1  # taken again, and never proposed
+    assert log.judge() == []
+    log.checker.taken[submission] = 0
+    assert log.judge() == ["refused is not done"]
+
+
 def test_the_log_has_no_gaps() -> None:
     """A slot below one that was released was never released."""
     log = Log()
@@ -354,3 +439,25 @@ def test_what_the_state_machine_says_of_itself_counts() -> None:
     """A state machine's own invariants are asked at the end."""
     log = Log(OpenSession(b"n" * 16), Commands(1 << 20, 1, 1, [b"spoiled=a"], b"n" * 16))
     assert log.judge() == ["state machine"]
+
+
+# --- what it costs ---
+
+
+def test_what_a_node_keeps_and_sends_has_bounds() -> None:
+    """One entry too many, or one message."""
+    checker = ProtocolChecker(THREE)
+    burst = MESSAGES_BURST + MESSAGES_PER_S
+    checker.on_measured(N1, [Size("proposals", 3, 3)], burst, 1.0)
+    assert caught(lambda: checker.on_measured(N1, [Size("proposals", 4, 3)], 0, 1.0)) == "bounded memory"
+    assert caught(lambda: checker.on_measured(N1, [], burst + 1, 1.0)) == "bounded messages"
+
+
+def test_a_client_sends_again_in_measure() -> None:
+    """So many times a second, whatever it is told; another second and another client count for themselves."""
+    history = History()
+    for _ in range(RESENDS_PER_S_MAX):
+        history.on_resent(1, 7.5)
+    history.on_resent(1, 8.0)
+    history.on_resent(2, 7.5)
+    assert caught(lambda: history.on_resent(1, 7.9)) == "bounded retries"

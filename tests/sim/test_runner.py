@@ -17,7 +17,7 @@ from replog.sim.workload import RegisterWorkload
 FAULTS = {
     # network
     "message_lost", "message_doubled", "message_overtaken", "partition", "one_way_cut", "isolate_one_link", "chain",
-    "flap",
+    "flap", "unheard_leader", "piece_lost", "value_flipped",
     # processes
     "crash", "crash_all", "pause", "hand_over", "aimed_crash", "aimed_crashes", "write_unheard",
     # disks

@@ -5,6 +5,8 @@ It answers commands on stdin, one JSON object a line, with one line on stdout:
 * ``{"watch": "/node", "into": FOLDER, "count": N, "stride": M}``: from now on, after every M-th operation that changes
   or syncs something, write to ``FOLDER/K`` what would be found below ``/node`` if the power failed at that moment, and
   beside it ``FOLDER/K.acknowledged``: what the workload had said by then was durable (its file ``/acknowledged``).
+* ``{"sync": false}``: from now on nothing that is written becomes durable, as if every process were killed just before
+  its syncs; ``true``: it does again, when somebody asks for it.
 * ``{"cut": SEED}``: the power fails; every operation fails until ``{"on": true}``.
 * ``{"report": true}``: how many moments were kept, and how many operations there were.
 """
@@ -22,7 +24,7 @@ from typing import Any
 
 import mfusepy
 
-from .power_cut_disk import File, PowerCutDisk
+from .power_cut_disk import File, Folder, PowerCutDisk
 
 ACKNOWLEDGED = "/acknowledged"
 
@@ -36,6 +38,7 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         self._disk = PowerCutDisk()
         self._lock = threading.Lock()
         self._is_off = False
+        self._is_syncing = True
         self._handles: dict[int, tuple[File, bool]] = {}
         self._next_handle = 1
         self._operations = 0
@@ -53,6 +56,8 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
                 case {"watch": str(folder), "into": str(into), "count": int(count), "stride": int(stride)}:
                     self._watched, self._into = folder, Path(into)
                     self._moments_left, self._stride = count, stride
+                case {"sync": bool(is_syncing)}:
+                    self._is_syncing = is_syncing
                 case {"cut": seed}:
                     self._disk.cut(seed)
                     self._handles.clear()
@@ -126,7 +131,7 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         return {"f_bsize": 4096, "f_frsize": 4096, "f_blocks": 2**20, "f_bfree": 2**19, "f_bavail": 2**19}
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> int:
-        self._do(lambda: self._disk.folder(path).sync())
+        self._do(lambda: self._sync(self._disk.folder(path)))
         return 0
 
     # --- files ---
@@ -164,7 +169,7 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
             file, is_synchronous = self._opened(fh)
             file.write(offset, data)
             if is_synchronous:
-                file.sync()
+                self._sync(file)
 
         self._do(write)
         return len(data)
@@ -182,8 +187,12 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
-        self._do(lambda: self._opened(fh)[0].sync())
+        self._do(lambda: self._sync(self._opened(fh)[0]))
         return 0
+
+    def _sync(self, node: File | Folder) -> None:
+        if self._is_syncing:
+            node.sync()
 
 
 def _obey(mounted: Mounted) -> None:

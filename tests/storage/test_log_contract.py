@@ -14,6 +14,7 @@ from crc32c import crc32c
 
 from replog.data_directory import DataDirectory, format_directory, open_directory
 from replog.errors import Damaged
+from replog.log_records import Promised, encode_promise
 from replog.log_room import MIB, LogLimits
 from replog.log_store import LmdbLogStore
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
@@ -44,6 +45,9 @@ class SimDisk:
     def damage(self, slot: int) -> None:
         self._store.damage(Slot(slot))
 
+    def damage_promise(self, _promise: Ballot) -> None:
+        self._store.damage_promise()
+
     def close(self) -> None:
         self._store.close()
 
@@ -64,9 +68,16 @@ class LmdbDisk:
         return self._store
 
     def damage(self, slot: int) -> None:
-        """Flip a bit of the record's value in the file, under the open store, wherever a copy of it is."""
+        """Flip a bit of the record's value."""
+        self._flip(value_of(slot))
+
+    def damage_promise(self, promise: Ballot) -> None:
+        """Flip a bit of the record that says ``promise``."""
+        self._flip(encode_promise(Promised(promise)))
+
+    def _flip(self, needle: bytes) -> None:
+        """In the file, under the open store, wherever a copy of it is."""
         path = self._path / "log" / "data.mdb"
-        needle = value_of(slot)
         with path.open("r+b") as file:
             content = file.read()
             place = content.find(needle)
@@ -290,6 +301,99 @@ def test_a_damaged_acceptance_costs_the_vote_for_good(disk: Disk) -> None:
     assert [item.slot for item in recovered.accepted] == [2]
     store.write([accept(3, chosen_through=3)])
     assert "slot 3" in again(disk).damaged_reason
+
+
+def test_a_damaged_promise_is_forgotten_and_costs_the_vote_for_good(disk: Disk) -> None:
+    """What is left to go by is the highest acceptance; that the node abstains stays, whatever is written later."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, chosen_through=1)])
+    promise = Ballot(9, NodeId(3))
+    store.write([LogWrite(promise, (), None)])
+    disk.damage_promise(promise)
+    store, recovered = opened(disk)
+    assert "promise" in recovered.damaged_reason
+    assert recovered.promise == BALLOT
+    assert recovered.accepted == (record(2), record(3))
+    store.write([accept(2, 3, chosen_through=3)])
+    recovered = again(disk)
+    assert "promise" in recovered.damaged_reason
+    assert (recovered.promise, recovered.chosen_through, recovered.accepted) == (BALLOT, 3, ())
+
+
+def test_a_damaged_promise_above_no_acceptance_is_none_at_all(disk: Disk) -> None:
+    """The ballot is lost, not made up."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None)])
+    disk.damage_promise(BALLOT)
+    recovered = again(disk)
+    assert "promise" in recovered.damaged_reason
+    assert recovered.promise == BALLOT_ZERO
+
+
+def test_the_first_damage_found_is_the_reason(disk: Disk) -> None:
+    """Promise before acceptances, the lowest of those; both are lost."""
+    store, _recovered = opened(disk)
+    promise = Ballot(9, NodeId(3))
+    store.write([LogWrite(promise, (), None), accept(1, 2, 3, 4, chosen_through=1)])
+    for slot in (4, 3):
+        disk.damage(slot)
+    assert "slot 3" in again(disk).damaged_reason
+    store, _recovered = opened(disk)
+    store.write([LogWrite(promise, (), None)])
+    disk.damage_promise(promise)
+    recovered = again(disk)
+    assert "slot 3" in recovered.damaged_reason
+    assert recovered.accepted == (record(2),)
+
+
+def test_an_acceptance_above_the_promise_costs_the_vote(disk: Disk) -> None:
+    """No transaction writes one, so the promise was put back; the acceptance is the higher word."""
+    store, _recovered = opened(disk)
+    store.write([accept(1)])
+    recovered = again(disk)
+    assert "above the promise" in recovered.damaged_reason
+    assert (recovered.promise, recovered.accepted) == (BALLOT, (record(1),))
+
+
+def test_a_chosen_slot_without_a_record_is_damaged(disk: Disk) -> None:
+    """Found by recovery and where a read begins; a read that arrives there ends before it, one beyond it goes on."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 4, 5, chosen_through=4)])
+    store, recovered = opened(disk)
+    assert recovered.damaged_chosen == (3,)
+    assert recovered.damaged_reason == ""
+    assert read(store, 1, 5) == [1, 2]
+    with pytest.raises(Damaged):
+        read(store, 3, 5)
+    assert read(store, 4, 5) == [4, 5]
+
+
+def test_the_neighbours_of_a_damaged_acceptance_are_read(disk: Disk) -> None:
+    """Above what is known chosen, too, damage is an error where a read begins and an end where it arrives."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, 4, chosen_through=1)])
+    disk.damage(3)
+    store, recovered = opened(disk)
+    assert recovered.accepted == (record(2), record(4))
+    assert read(store, 1, 4) == [1, 2]
+    with pytest.raises(Damaged):
+        read(store, 3, 4)
+    assert read(store, 4, 4) == [4]
+
+
+def test_damage_that_is_dropped_is_none(disk: Disk) -> None:
+    """Compaction and an installed floor take it along, and what is below the floor is not missed."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(*range(1, 9), chosen_through=8)])
+    disk.damage(2)
+    disk.damage(6)
+    store, _recovered = opened(disk)
+    assert store.compact(Slot(3), slots_max=10) == 3
+    assert again(disk).damaged_chosen == (6,)
+    store, _recovered = opened(disk)
+    store.install_floor(Slot(7), LATER)
+    recovered = again(disk)
+    assert (recovered.damaged_chosen, recovered.damaged_reason) == ((), "")
 
 
 # --- dropping ---

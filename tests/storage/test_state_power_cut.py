@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from replog.errors import ReplogError
-from replog.state_environment import sync_folder
+from replog.page_cache import sync_folder
 
 from .power_cut import ROOT, PowerCut
 from .state_writer import Acknowledged, check

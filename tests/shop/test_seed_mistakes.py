@@ -77,7 +77,7 @@ def test_2_an_accepted_order_found_in_phase_1_is_adopted() -> None:
     role, turn = proposer()
     role.begin(ballot(9), Slot(1), 0.0)
     role.on_promise(N1, promise(at=9))
-    role.on_promise(N2, promise(AcceptedSlot(Slot(1), ballot(3, 2), 1, order), at=9))
+    role.on_promise(N2, promise(AcceptedSlot(Slot(1), ballot(3, 2), crc32c.crc32c(order), order), at=9))
     turn.local.clear()
     role.lead(Slot(0), 0.0)
     assert proposed(turn)[0].value == order

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import crc32c
 import msgspec
 
 import shop_sm

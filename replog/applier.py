@@ -15,6 +15,7 @@ nothing.
 from __future__ import annotations
 
 import hashlib
+from typing import NoReturn
 
 import msgspec
 import structlog
@@ -91,6 +92,13 @@ class _Meta(msgspec.Struct, array_like=True):
 
 
 _meta_decoder = msgspec.msgpack.Decoder(_Meta)
+
+
+def _refuse_reply(reply: bytes) -> NoReturn:
+    """Raises ``TypeError`` or ``ValueError`` for what ``apply`` returned and is no reply."""
+    if type(reply) is not bytes:
+        raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
+    raise ValueError(f"a reply has at most {REPLY_BYTES_MAX:,} bytes, not {len(reply):,}")
 
 
 def _has_memory() -> bool:
@@ -263,17 +271,23 @@ class Applier:
         for payload in payloads:
             try:
                 reply = apply(state, Command(payload, slot, offset, number, time_ms))
-                if type(reply) is not bytes:
-                    raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
+                if type(reply) is not bytes or len(reply) > REPLY_BYTES_MAX:
+                    _refuse_reply(reply)
                 size = len(reply)
-                if size > REPLY_BYTES_MAX:
-                    raise ValueError(f"a reply has at most {REPLY_BYTES_MAX:,} bytes, not {size:,}")
             except BaseException as error:
                 staged.clear()
-                reply, failure = self._judge(error, Command(payload, slot, offset, number, time_ms))
-                size = len(reply)
+                failure: BaseException | None = error
+                if isinstance(error, MemoryError) and self._may_run_again(error):
+                    try:
+                        reply = apply(state, Command(payload, slot, offset, number, time_ms))  # from the same depth
+                        if type(reply) is not bytes or len(reply) > REPLY_BYTES_MAX:
+                            _refuse_reply(reply)
+                        size = len(reply)
+                        failure = None
+                    except BaseException as again:
+                        staged.clear()
+                        failure = again
                 if failure is not None:
-                    staged.clear()
                     reply = error_text(failure, FAILURE_BYTES_MAX)
                     size = FAILURE_BYTES_MAX
                     failed.append(len(replies))
@@ -312,26 +326,16 @@ class Applier:
             self.commands_failed += len(failed)
             run.has_failures = True
 
-    def _judge(self, error: BaseException, command: Command) -> tuple[bytes, BaseException | None]:
-        """What a command that raised comes to: its reply, or the error that is its reply.
-
-        A lack of memory may have been the moment's: then the command succeeds when it is run again, as it does on the
-        other replicas; if it asks for more than there is, it fails again, as it does there.
+    def _may_run_again(self, error: MemoryError) -> bool:
+        """A lack of memory may have been the moment's: run again, the command succeeds as it does on the other
+        replicas. If it asks for more than there is, it fails again, as it does there.
 
         Raises ``error`` if the process itself has no memory left, which is no fault of the command.
         """
-        if not isinstance(error, MemoryError):
-            return b"", error
-        self._state.forget()
         if not _has_memory():
             raise error
-        try:
-            reply = self._machine.apply(self._state, command)
-            if type(reply) is not bytes or len(reply) > REPLY_BYTES_MAX:
-                raise TypeError(f"apply must return at most {REPLY_BYTES_MAX:,} bytes, not {type(reply).__name__}")
-        except BaseException as again:
-            return b"", again
-        return reply, None
+        self._state.forget()
+        return True
 
     # --- reads ---
 

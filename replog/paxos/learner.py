@@ -129,6 +129,7 @@ class Learner:
                     self._durable[record.slot] = record
             elif record.slot in self.damaged:
                 self.damaged.discard(record.slot)
+                self._forget_lacking()
                 self._turn.notice(NoticeKind.DAMAGE_REPAIRED, slot=record.slot)
 
     def advance(self) -> None:
@@ -179,6 +180,13 @@ class Learner:
             self._unanswered.add(sender)
         else:
             self._without.setdefault(question.slot, set()).add(sender)
+            self._forget_lacking()
+
+    def _forget_lacking(self) -> None:
+        """Who lacks a slot matters only while this node wants it."""
+        self._without = {
+            slot: peers for slot, peers in self._without.items() if slot > self.taught_through or slot in self.damaged
+        }
 
     # --- what peers have ---
 
@@ -393,3 +401,4 @@ class Learner:
     def on_compacted(self, compacted_through: Slot) -> None:
         self.compacted_through = max(self.compacted_through, compacted_through)
         self.damaged = {slot for slot in self.damaged if slot > compacted_through}
+        self._forget_lacking()

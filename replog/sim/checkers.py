@@ -55,7 +55,9 @@ class ProtocolChecker:
         self._origin: dict[tuple[Slot, int], Ballot] = {}
         """The first ballot at which a slot's value, known by its checksum, was durable anywhere."""
         self._stamped_through = Slot(0)
-        self._stamped_at = BALLOT_ZERO
+        self._newest_stamp = (Slot(0), 0, BALLOT_ZERO)
+        self._proposed: dict[tuple[Slot, Ballot], int] = {}
+        """The checksum of what each ballot proposed for a slot."""
         self.stamp_ms = 0
         """The log time of the newest batch."""
         self.log_time_ahead_max_ms: float | None = None
@@ -89,6 +91,7 @@ class ProtocolChecker:
         kind = type(message)
         if kind is Accept:
             self._phase_one.on_accept_sent(message)  # type: ignore[arg-type]
+            self._proposed[message.slot, message.ballot] = message.crc  # type: ignore[union-attr]
             return
         if kind is Accepted:
             self._check_accepted(sender, disk, message)  # type: ignore[arg-type]
@@ -250,7 +253,8 @@ class ProtocolChecker:
     def on_stamped(self, record: AcceptedSlot, true_ms: float) -> None:
         """A slot was released somewhere at ``true_ms``: log time never falls and never runs ahead (P11).
 
-        What an earlier ballot left, and a later leader had to adopt above slots of a ballot between, may be older.
+        A later leader has to adopt what earlier ballots left (P4), each of which knew only its own values of the slots
+        below. So a stamp may be older than one of a later ballot, or than one that its own ballot had another value for.
         """
         if record.slot <= self._stamped_through:
             return
@@ -260,13 +264,15 @@ class ProtocolChecker:
             return
         origin = self._origin.get((record.slot, record.crc), record.ballot)
         if stamp_ms < self.stamp_ms:
-            if origin < self._stamped_at:
+            slot, crc, newest = self._newest_stamp
+            if origin < newest or self._proposed.get((slot, origin), crc) != crc:
                 return
             raise _violation(
                 "log time never falls",
                 f"slot {record.slot} is stamped {self.stamp_ms - stamp_ms} ms before an earlier",
             )
-        self.stamp_ms, self._stamped_at = stamp_ms, origin
+        self.stamp_ms = stamp_ms
+        self._newest_stamp = (record.slot, record.crc, origin)
         if self.log_time_ahead_max_ms is not None and stamp_ms > true_ms + self.log_time_ahead_max_ms:
             raise _violation(
                 "log time is true", f"slot {record.slot} is stamped {stamp_ms - true_ms:.0f} ms after it was chosen"

@@ -106,6 +106,26 @@ def test_a_moment_without_memory_shows_nowhere() -> None:
     assert Run(apply)(b"a", b"b", b"c") == [b"1", b"2", b"3"]
 
 
+def deepest(level: int = 0) -> int:
+    try:
+        return deepest(level + 1)
+    except RecursionError:
+        return level
+
+
+def test_a_second_try_has_the_stack_of_the_first() -> None:
+    """A command about as deep as its stack allows must not fail where memory was short for a moment."""
+    moments = iter([False, True, False])
+
+    def apply(state: State, command: Command) -> bytes:
+        if next(moments):
+            raise MemoryError
+        return b"%d" % deepest()
+
+    first, again = Run(apply)(b"a", b"b")
+    assert first == again
+
+
 def test_a_process_without_memory_ends_with_nothing_half_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is no fault of the command: the node ends, and no part of the slot becomes durable."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import crc32c
 import msgspec
 
 import shop_sm
@@ -33,7 +32,7 @@ from shop_sm.results import (
     UnknownSku,
     WrongAmount,
 )
-from tests.paxos.build import N1, N2, N3, THREE, accept, acceptor, ballot, recovered, sent, sent_after_write
+from tests.paxos.build import N1, N2, N3, THREE, accept, acceptor, ballot, record, recovered, sent, sent_after_write
 from tests.paxos.test_proposer import leading, promise, proposed, proposer
 from tests.paxos.test_replica import Trio
 
@@ -46,10 +45,10 @@ SECOND = encode_command(PlaceOrder("o-2", "bob", [Wanted("pot", 1)]))
 def orders_released(trio: Trio, node: NodeId) -> list[tuple[int, bytes]]:
     """(slot, submission) of everything a node released, no-ops and membership left out."""
     found = []
-    for record in trio.released[node]:
-        value = decode_value(record.value)
+    for one in trio.released[node]:
+        value = decode_value(one.value)
         if isinstance(value, SlotBatch):
-            found += [(int(record.slot), submission) for submission in value.submissions]
+            found += [(int(one.slot), submission) for submission in value.submissions]
     return found
 
 
@@ -78,7 +77,7 @@ def test_2_an_accepted_order_found_in_phase_1_is_adopted() -> None:
     role, turn = proposer()
     role.begin(ballot(9), Slot(1), 0.0)
     role.on_promise(N1, promise(at=9))
-    role.on_promise(N2, promise(AcceptedSlot(Slot(1), ballot(3, 2), crc32c.crc32c(order), order), at=9))
+    role.on_promise(N2, promise(record(1, ballot(3, 2), order), at=9))
     turn.local.clear()
     role.lead(Slot(0), 0.0)
     assert proposed(turn)[0].value == order

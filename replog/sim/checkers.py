@@ -91,7 +91,6 @@ class ProtocolChecker:
         kind = type(message)
         if kind is Accept:
             self._phase_one.on_accept_sent(message)  # type: ignore[arg-type]
-            self._proposed[message.slot, message.ballot] = message.crc  # type: ignore[union-attr]
             return
         if kind is Accepted:
             self._check_accepted(sender, disk, message)  # type: ignore[arg-type]
@@ -181,6 +180,7 @@ class ProtocolChecker:
                     f"{node_name(node)} writes {record.ballot}'s value over slot {record.slot}, which it released (P7)",
                 )
             self._origin.setdefault((record.slot, record.crc), record.ballot)
+            self._proposed[record.slot, record.ballot] = record.crc
             key = (node, record.slot, record.ballot)
             if key in self._taught or (record.ballot.node != node and key not in self._told):
                 continue

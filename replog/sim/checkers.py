@@ -254,7 +254,8 @@ class ProtocolChecker:
         """A slot was released somewhere at ``true_ms``: log time never falls and never runs ahead (P11).
 
         A later leader has to adopt what earlier ballots left (P4), each of which knew only its own values of the slots
-        below. So a stamp may be older than one of a later ballot, or than one that its own ballot had another value for.
+        below. So a stamp may be older than one of a later ballot, or than one for whose slot its own ballot had another
+        value.
         """
         if record.slot <= self._stamped_through:
             return

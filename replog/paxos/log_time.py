@@ -15,12 +15,16 @@ on a tenth slower until the clock has arrived: what a state machine measures by 
 
 from __future__ import annotations
 
+import math
+
 from .ballot import NodeId
 from .effects import NoticeKind
 from .membership import Membership
 from .options import Options
 from .turn import Turn
 
+_ROUNDS_REMEMBERED = 2
+"""For so many election timeouts what a node said of its clock is gone by."""
 SLEW = 0.1
 """How much slower log time goes while it is ahead, and how fast it follows a clock that nobody confirms."""
 
@@ -38,6 +42,8 @@ class LogTime:
         self._suspected: frozenset[NodeId] = frozenset()
         self._now_s = now_s
         self._lead_ms = {self._node: time_ms - now_s * 1000}
+        self._heard_s: dict[NodeId, float] = {}
+        self._heard_max_s = _ROUNDS_REMEMBERED * options.election_rounds * options.heartbeat_interval_s
         self._believed_ms = self._lead_ms[self._node]
         self._stamp_ms = 0.0
         self._stamped_at_s = now_s
@@ -60,9 +66,15 @@ class LogTime:
     def on_clock(self, node: NodeId, time_ms: int) -> None:
         """A node told its wall clock; one of an older release tells none (0) and counts as agreeing with this one."""
         self._lead_ms[node] = time_ms - self._now_s * 1000 if time_ms else self._lead_ms[self._node]
+        self._heard_s[node] = self._now_s
 
     def is_known(self, node: NodeId) -> bool:
-        return node in self._lead_ms
+        """Whether a word of this node's clock is fresh enough to go by."""
+        return self._is_fresh(node)
+
+    def _is_fresh(self, node: NodeId) -> bool:
+        """A clock that was wrong when it was last heard may have been set right since: it counts for a while only."""
+        return node == self._node or self._now_s - self._heard_s.get(node, -math.inf) <= self._heard_max_s
 
     def on_stamp(self, stamp_ms: int) -> None:
         """A batch of the log carries this stamp: no later one may carry less."""
@@ -96,7 +108,7 @@ class LogTime:
         if self.membership.voters == (self._node,):
             return self._believed_ms  # nobody can confirm a step of this clock, so it is followed slowly
         known = sorted(
-            (self._lead_ms[voter] for voter in self.membership.voters if voter in self._lead_ms), reverse=True
+            (self._lead_ms[voter] for voter in self.membership.voters if self._is_fresh(voter)), reverse=True
         )
         count = self.membership.quorum_count
         return known[count - 1] if len(known) >= count else None
@@ -124,11 +136,13 @@ class LogTime:
         One round is not enough: where all clocks are set at once, the others' are heard a round later than one's own.
         """
         lead_ms = self._quorum_lead_ms()
+        if lead_ms is None:
+            return  # nobody to compare with: what was true last stands
         before = self._suspected
         self._suspected = frozenset(
             node
             for node, other_ms in self._lead_ms.items()
-            if lead_ms is not None and abs(other_ms - lead_ms) > self._offset_max_ms
+            if self._is_fresh(node) and abs(other_ms - lead_ms) > self._offset_max_ms
         )
         self.astray = before & self._suspected
         is_astray, is_ahead = self._node in self.astray, self.is_ahead

@@ -103,6 +103,8 @@ class Proposer:
         self._next_slot = Slot(1)
         self._in_flight: dict[NodeId, dict[Slot, int]] = {}
         self._in_flight_bytes: dict[NodeId, int] = {}
+        self._withheld_from: set[NodeId] = set()
+        """Peers that were not sent a proposal because too much was unanswered; they get it with their next answer."""
 
     # --- questions ---
 
@@ -284,10 +286,21 @@ class Proposer:
         if in_flight:
             for slot in [slot for slot in in_flight if message.first_slot <= slot <= message.last_slot]:
                 self._in_flight_bytes[sender] -= in_flight.pop(slot)
+            if sender in self._withheld_from:
+                self._send_withheld(sender, in_flight)
         for number in range(lowest, min(message.last_slot, Slot(self._next_slot - 1)) + 1):
             proposal = self._proposals[Slot(number)]
             proposal.votes.add(sender)
         self._advance()
+
+    def _send_withheld(self, peer: NodeId, in_flight: dict[Slot, int]) -> None:
+        """A peer has answered something: the next ones that it was not sent, as far as its bound allows."""
+        self._withheld_from.discard(peer)
+        for slot, proposal in self._proposals.items():
+            if slot not in in_flight and peer not in proposal.votes:
+                self._send_accept(peer, self._with_chosen_through(proposal.accept))
+                if peer in self._withheld_from:
+                    return
 
     def _advance(self) -> None:
         """Move over the chosen slots, in order, without gaps."""
@@ -333,17 +346,19 @@ class Proposer:
     def forget_in_flight(self, peer: NodeId) -> None:
         self._in_flight.pop(peer, None)
         self._in_flight_bytes.pop(peer, None)
+        self._withheld_from.discard(peer)
 
     def _with_chosen_through(self, accept: Accept) -> Accept:
         return Accept(accept.ballot, accept.slot, accept.crc, accept.value, self.chosen_through)
 
     def _send_accept(self, peer: NodeId, accept: Accept) -> None:
-        """Send unless the peer has too much unanswered: then it is fed from the log when it asks."""
+        """Send unless the peer has too much unanswered: then with its next answer, or from the log when it asks."""
         in_flight = self._in_flight.setdefault(peer, {})
         size = self._in_flight_bytes.get(peer, 0) + len(accept.value)
         if in_flight and (
             size > self._options.peer_in_flight_bytes_max or len(in_flight) >= self._options.accept_ahead_slots_max
         ):
+            self._withheld_from.add(peer)
             return
         if accept.slot not in in_flight:
             in_flight[accept.slot] = len(accept.value)

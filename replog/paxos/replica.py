@@ -356,7 +356,8 @@ class Replica:
             case StatePiece():
                 self._learner.on_state_piece(sender, message, self._now_s)
             case TransferLeadership():
-                is_late = message.ballot < self._election.highest_seen
+                is_superseded = message.ballot < self._election.highest_seen and sender != self._election.leader
+                is_late = message.ballot < self._acceptor.promise or is_superseded
                 self._election.note_ballot(message.ballot)
                 if self._can_lead and self._fitness.is_able and not is_late:
                     self._take_over()

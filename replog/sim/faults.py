@@ -33,6 +33,8 @@ class Faults:
         self._random = world.stream("faults")
         self._lost: set[NodeId] = set()
         self._is_over = False
+        self._set_right_s: dict[NodeId, float] = {}
+        """When a wrong clock was set right again."""
         self.count: Counter[str] = Counter()
         """Faults that struck, by kind."""
         self._kinds: dict[str, Callable[[], bool]] = {
@@ -132,9 +134,16 @@ class Faults:
         host = self._some_host()
         skew_ms = self._random.choice((-_TEN_YEARS_MS, -3_600_000, -500, 0, 500, 60_000, _TEN_YEARS_MS))
         others = [node for node in self._membership.voters if node != host.node]
-        right = [node for node in others if abs(self._hosts[node].wall_skew_ms) <= 500]
+        right = [
+            node
+            for node in others
+            if abs(self._hosts[node].wall_skew_ms) <= 500
+            and self._world.now_s - self._set_right_s.get(node, -1.0) > 1.0  # what others heard before counts a while
+        ]
         if others and abs(skew_ms) > 500 and not self._membership.is_quorum(right):
             return False
+        if abs(skew_ms) <= 500 < abs(host.wall_skew_ms):
+            self._set_right_s[host.node] = self._world.now_s
         host.wall_skew_ms = skew_ms
         return True
 

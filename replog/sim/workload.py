@@ -64,7 +64,8 @@ class Register(StateMachine):
     def _nested(self, state: State, payload: bytes) -> bytes:
         """JSON about as deep as a stack allows: whether it is too deep must be the same everywhere, also if caught."""
         try:
-            json.loads(payload.partition(b"/")[0])
+            depth = int(payload[1:].partition(b"/")[0])
+            json.loads("[" * depth + "]" * depth)
         except RecursionError:
             state.put(b"deepest/refused", payload[-8:])
             return b"too deep"
@@ -94,8 +95,7 @@ class RegisterWorkload:
         if kind < 0.03:
             return b"?%d.%d" % (client, number)
         if kind < 0.04:
-            depth = FRAMES - random.randrange(40)
-            return b"[" * depth + b"]" * depth + b"/%d.%d" % (client, number)
+            return b"[%d/%d.%d" % (FRAMES - random.randrange(40), client, number)
         return b"r%d=%d.%d" % (random.randrange(5), client, number)
 
     def query(self, random: random_module.Random, client: int) -> bytes:

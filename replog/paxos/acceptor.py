@@ -107,7 +107,8 @@ class Acceptor:
         else:
             self.accepted = {slot: record for slot, record in self.accepted.items() if slot > chosen_through}
         self.chosen_through = chosen_through
-        self.accepted_through = max(self.accepted_through, chosen_through)
+        if chosen_through > self.accepted_through:
+            self.accepted_through = chosen_through
 
     def send_acks(self) -> None:
         """Answer this turn's Accepts with one message a run of slots, after the write (P1)."""
@@ -130,7 +131,8 @@ class Acceptor:
         assert held is None or held.ballot < message.ballot, (held, message.ballot)
         record = AcceptedSlot(message.slot, message.ballot, message.crc, message.value)
         self.accepted[message.slot] = record
-        self.accepted_through = max(self.accepted_through, message.slot)
+        if message.slot > self.accepted_through:
+            self.accepted_through = message.slot
         self._turn.store(record)
 
     def _promise_pieces(self, message: Prepare) -> list[Promise]:

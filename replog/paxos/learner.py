@@ -118,7 +118,8 @@ class Learner:
             self._hint_through = chosen_through
         elif ballot == self._hint_ballot:
             self._hint_through = max(self._hint_through, chosen_through)
-        self.goal = max(self.goal, chosen_through)
+        if chosen_through > self.goal:
+            self.goal = chosen_through
 
     def on_durable(self, records: Sequence[AcceptedSlot]) -> None:
         """These records are in this node's log."""
@@ -145,8 +146,10 @@ class Learner:
             self._taught.pop(record.slot, None)
         if self.chosen_through > start:
             self._turn.store_chosen_through(self.chosen_through)
-            self.taught_through = max(self.taught_through, self.chosen_through)
-            self.goal = max(self.goal, self.chosen_through)
+            if self.chosen_through > self.taught_through:
+                self.taught_through = self.chosen_through
+            if self.chosen_through > self.goal:
+                self.goal = self.chosen_through
 
     def on_learn(self, sender: NodeId, message: Learn) -> None:
         """Store values known chosen, the next ones in order only; repair damaged ones wherever they are (P8, P10)."""
@@ -198,7 +201,8 @@ class Learner:
         known.chosen_through = max(known.chosen_through, chosen_through)
         if compacted_through is not None:
             known.compacted_through = max(known.compacted_through, compacted_through)
-        self.goal = max(self.goal, chosen_through)
+        if chosen_through > self.goal:
+            self.goal = chosen_through
 
     def on_below_floor(self, sender: NodeId, message: BelowFloor) -> None:
         self.on_peer_position(sender, message.chosen_through, message.compacted_through)

@@ -41,10 +41,12 @@ class LogTime:
         """Whose clocks were further from the quorum's than ``clock_offset_max_s`` in the last two rounds."""
         self._suspected: frozenset[NodeId] = frozenset()
         self._now_s = now_s
-        self._lead_ms = {self._node: time_ms - now_s * 1000}
+        self._time_ms = time_ms
+        self._lead_ms: dict[NodeId, float] = {}
+        """By how much each other node's clock is ahead of this node's monotonic one."""
         self._heard_s: dict[NodeId, float] = {}
         self._heard_max_s = _ROUNDS_REMEMBERED * options.election_rounds * options.heartbeat_interval_s
-        self._believed_ms = self._lead_ms[self._node]
+        self._believed_ms = self._own_lead_ms
         self._stamp_ms = 0.0
         self._stamped_at_s = now_s
         self._is_astray_told = False
@@ -54,18 +56,26 @@ class LogTime:
 
     def tick(self, now_s: float, time_ms: int) -> None:
         """Time passed: ``now_s`` monotonic seconds, ``time_ms`` this node's wall clock."""
-        own_ms = time_ms - now_s * 1000
-        self._lead_ms[self._node] = own_ms
+        if self.membership.voters == (self._node,):
+            self._follow(time_ms - now_s * 1000, now_s - self._now_s)
+        self._time_ms = time_ms
+        self._now_s = now_s
+
+    def _follow(self, own_ms: float, elapsed_s: float) -> None:
+        """Nobody can confirm a step of a lone voter's clock: one that is too large is followed slowly."""
         step_ms = own_ms - self._believed_ms
         if abs(step_ms) > self._offset_max_ms:
-            step_max_ms = SLEW * (now_s - self._now_s) * 1000
+            step_max_ms = SLEW * elapsed_s * 1000
             step_ms = max(-step_max_ms, min(step_max_ms, step_ms))
         self._believed_ms += step_ms
-        self._now_s = now_s
+
+    @property
+    def _own_lead_ms(self) -> float:
+        return self._time_ms - self._now_s * 1000
 
     def on_clock(self, node: NodeId, time_ms: int) -> None:
         """A node told its wall clock; one of an older release tells none (0) and counts as agreeing with this one."""
-        self._lead_ms[node] = time_ms - self._now_s * 1000 if time_ms else self._lead_ms[self._node]
+        self._lead_ms[node] = time_ms - self._now_s * 1000 if time_ms else self._own_lead_ms
         self._heard_s[node] = self._now_s
 
     def is_known(self, node: NodeId) -> bool:
@@ -106,18 +116,23 @@ class LogTime:
 
     def _quorum_lead_ms(self) -> float | None:
         if self.membership.voters == (self._node,):
-            return self._believed_ms  # nobody can confirm a step of this clock, so it is followed slowly
-        known = sorted(
-            (self._lead_ms[voter] for voter in self.membership.voters if self._is_fresh(voter)), reverse=True
-        )
+            return self._believed_ms
+        leads_ms = self._leads_ms()
+        known = sorted((leads_ms[voter] for voter in self.membership.voters if voter in leads_ms), reverse=True)
         count = self.membership.quorum_count
         return known[count - 1] if len(known) >= count else None
+
+    def _leads_ms(self) -> dict[NodeId, float]:
+        """The clocks that may be gone by, this node's own among them."""
+        fresh = {node: lead_ms for node, lead_ms in self._lead_ms.items() if self._is_fresh(node)}
+        fresh[self._node] = self._own_lead_ms
+        return fresh
 
     @property
     def offset_ms(self) -> int | None:
         """How far this node's clock is ahead of the quorum's (negative: behind); None while that is not known."""
         lead_ms = self._quorum_lead_ms()
-        return None if lead_ms is None else round(self._lead_ms[self._node] - lead_ms)
+        return None if lead_ms is None else round(self._own_lead_ms - lead_ms)
 
     @property
     def ahead_ms(self) -> int:
@@ -140,9 +155,7 @@ class LogTime:
             return  # nobody to compare with: what was true last stands
         before = self._suspected
         self._suspected = frozenset(
-            node
-            for node, other_ms in self._lead_ms.items()
-            if self._is_fresh(node) and abs(other_ms - lead_ms) > self._offset_max_ms
+            node for node, other_ms in self._leads_ms().items() if abs(other_ms - lead_ms) > self._offset_max_ms
         )
         self.astray = before & self._suspected
         is_astray, is_ahead = self._node in self.astray, self.is_ahead

@@ -23,6 +23,6 @@ class Rising:
         self._name = name
 
     def __set__(self, instance: Any, position: Slot) -> None:
-        held = instance.__dict__.get(self._name, BEFORE_LOG)
-        assert position >= held, (self._name, position, held)
-        instance.__dict__[self._name] = position
+        held = instance.__dict__
+        assert position >= held.get(self._name, BEFORE_LOG), (self._name, position, held[self._name])
+        held[self._name] = position

@@ -241,16 +241,20 @@ class Proposer:
         No delay is added: a batch waits only for the leader's own previous write, so it grows while the disk works.
         ``time_ms`` is the log time they are stamped with.
         """
-        if self.role is not Role.LEADING:
-            return
-        while (
-            self._queue
-            and len(self._proposals) < self._options.window_slots
-            and len(self._undurable) < self._options.undurable_slots_max
-            and (self._proposals_bytes + self._options.batch_bytes_max <= self._options.window_bytes)
-        ):
+        while self.can_propose:
             value = encode_value(Batch(time_ms, self._next_batch()))
             self._propose(value, self._checksum(value), now_s)
+
+    @property
+    def can_propose(self) -> bool:
+        """Whether something waits for a slot and the window has room for it."""
+        return (
+            bool(self._queue)
+            and self.role is Role.LEADING
+            and len(self._undurable) < self._options.undurable_slots_max
+            and len(self._proposals) < self._options.window_slots
+            and self._proposals_bytes + self._options.batch_bytes_max <= self._options.window_bytes
+        )
 
     def _next_batch(self) -> list[bytes]:
         submissions: list[bytes] = []

@@ -585,7 +585,7 @@ class Replica:
 
     def take_effects(self) -> Effects:
         """Everything this turn asks of the driver, once."""
-        if self._proposer.is_leading and self._proposer.submissions_waiting:
+        if self._proposer.can_propose:
             self._proposer.fill_window(self._now_s, self._log_time.next_stamp_ms())
         if self._proposer.is_leading:
             self._reads.begin_round(max(self._proposer.chosen_through, self._proposer.barrier_slot), self._now_s)

@@ -179,8 +179,12 @@ class Applier:
         if isinstance(decoded, Batch):
             self.log_time_ms = max(self.log_time_ms, decoded.time_ms)
             self._sessions.expire(self.log_time_ms)
+            self._state.begin()
             for submission in decoded.submissions:
                 self._apply_submission(submission, run)
+            self._state.end()
+            if self._state.failure is not None:
+                raise self._state.failure  # whatever the state machine made of it: its answers rest on a failed read
         self.applied_through = slot
         self._digest_slot(slot, [_comparable(one) for one in run.outcomes] if run.has_failures else run.outcomes)
         return run.outcomes
@@ -261,7 +265,7 @@ class Applier:
 
     def _run(self, session: Session, payloads: list[bytes], run: _SlotRun) -> None:
         """The hot loop: everything that is done per command is done here. Ends early when there is no room left."""
-        apply, state, staged = self._machine.apply, self._state, self._state.begin()
+        apply, state, staged = self._machine.apply, self._state, self._state.staged
         store_put, store_delete, log_write = self._store.put, self._store.delete, self._writes.append
         slot, number, time_ms = run.slot, session.number, self.log_time_ms
         replies: list[bytes] = []
@@ -308,9 +312,6 @@ class Applier:
                 replies, failed, weight = [], [], 0
                 if not run.has_room(1) or not session.room(self._options.replies_kept_max):
                     break
-        state.end()
-        if state.failure is not None:
-            raise state.failure  # whatever the state machine made of it: its answer rests on a failed read
         if replies:
             self._tell(session, run, replies, failed, weight)
 
@@ -319,7 +320,8 @@ class Applier:
         first_sequence = session.last_sequence + 1
         session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
         message = Replies(session.number, first_sequence, run.slot, run.offset, replies, failed)
-        run.tell(session.key, message, weight)
+        run.outcomes.append((session.key, message, weight))
+        run.replies_bytes += weight
         run.offset += len(replies)
         self.commands_applied += len(replies)
         if failed:

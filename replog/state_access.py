@@ -103,7 +103,7 @@ _CLOSED = _Closed()
 class StagedState(Reader):
     """A State whose writes wait until their command has succeeded.
 
-    The Applier calls ``begin`` before the commands of a submission and ``end`` after them. After each command it takes
+    The Applier calls ``begin`` before the commands of a slot and ``end`` after them. After each command it takes
     what is ``staged`` and, if it ``is_untidy``, lets it ``forget`` what the command left behind.
     """
 
@@ -116,10 +116,9 @@ class StagedState(Reader):
         self._scans: list[Rows] = []
         self._large_bytes = 0
 
-    def begin(self) -> dict[bytes, bytes | None]:
-        """Commands are run from here on; only now may anything be read or written. Returns what will be staged."""
+    def begin(self) -> None:
+        """Commands are run from here on; only now may anything be read or written."""
         self.staged = {}
-        return self.staged
 
     def end(self) -> None:
         """No command is run any more."""

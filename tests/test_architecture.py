@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 CORE_ALLOWED = {
-    "__future__", "attrs", "collections", "enum", "functools", "itertools", "msgspec", "random", "struct", "typing",
+    "__future__", "attrs", "collections", "enum", "functools", "itertools", "math", "msgspec", "random", "struct",
+    "typing",
 }  # fmt: skip
 ROLES = {"acceptor", "proposer", "learner", "reads", "election", "divergence"}
 SIMULATOR_MAY_NOT = {"trio", "anyio", "lmdb", "socket", "time", "asyncio"}

@@ -250,7 +250,7 @@ def measure_flush(folder: Path, changed: int, rounds: int) -> list[dict[str, Any
 def _flush_once(store: LmdbStateStore, folder: Path, changed: int, number: int) -> dict[str, Any]:
     began = time.perf_counter()
     for key in range(changed):
-        store.put(b"key-%08d" % key, b"%08d" % number + _VALUE)
+        store.write({b"key-%08d" % key: b"%08d" % number + _VALUE})
     put_s = time.perf_counter() - began
     written, cpu, began = _written_bytes(folder), time.process_time(), time.perf_counter()
     assert store.begin_flush(Slot(number))

@@ -14,12 +14,12 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 from typing import NoReturn
 
 import msgspec
 import structlog
 
+from .digest import RunningDigest
 from .errors import StorageError, error_text
 from .fixed_stack import call_on_fixed_stack, is_raising_warnings, warnings_never_raised
 from .limits import (
@@ -55,7 +55,6 @@ log = structlog.get_logger(__name__)
 
 _encoder = msgspec.msgpack.Encoder()
 
-
 Told = Replies | SessionOpened | SessionExpired | SequenceGap | Refused
 Outcome = tuple[bytes, Told, int]
 """What applying a slot told whoever submitted under a key: key, message, and at least the bytes of its replies."""
@@ -64,21 +63,24 @@ Outcome = tuple[bytes, Told, int]
 class _SlotRun:
     """What one slot has run and told so far; it has room for so much and no more (``limits``)."""
 
-    __slots__ = ("has_failures", "offset", "outcomes", "replies_bytes", "slot")
+    __slots__ = ("_digest", "offset", "outcomes", "replies_bytes", "slot")
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, digest: RunningDigest) -> None:
         self.slot = slot
         self.offset = 0
         self.replies_bytes = 0
-        self.has_failures = False
         self.outcomes: list[Outcome] = []
+        self._digest = digest
 
-    def has_room(self, places: int) -> bool:
-        return self.offset + places <= SLOT_COMMANDS_MAX and self.replies_bytes < SLOT_REPLIES_BYTES_MAX
+    @property
+    def room(self) -> int:
+        """How many commands may still be run; an opened session takes a place, too."""
+        return SLOT_COMMANDS_MAX - self.offset if self.replies_bytes < SLOT_REPLIES_BYTES_MAX else 0
 
     def tell(self, key: bytes, message: Told, weight: int = 0) -> None:
         self.outcomes.append((key, message, weight))
         self.replies_bytes += weight
+        self._digest.tell(key, message)
 
 
 class _Meta(msgspec.Struct, array_like=True):
@@ -123,13 +125,12 @@ class Applier:
         meta = _meta_decoder.decode(stored) if stored else _Meta(BEFORE_LOG, 0, b"", BEFORE_LOG, b"")
         self.applied_through = meta.applied_through
         self.log_time_ms = meta.log_time_ms
-        self.digest = meta.digest
+        self._digest = RunningDigest(meta.digest)
         self._checkpoint = (meta.checkpoint_slot, meta.checkpoint_digest)
         self._sessions = Sessions(
             self._options,
             ((int.from_bytes(key[len(_SESSION) :], "big"), data) for key, data in store.scan_records(_SESSION)),
         )
-        self._writes: list[tuple[bytes, bytes | None]] = []
         self.commands_applied = 0
         self.commands_failed = 0
         self.commands_repeated = 0
@@ -175,7 +176,7 @@ class Applier:
 
     def _apply(self, slot: Slot, value: bytes) -> list[Outcome]:
         decoded = self._decode(slot, value)
-        run = _SlotRun(slot)
+        run = _SlotRun(slot, self._digest)
         if isinstance(decoded, Batch):
             self.log_time_ms = max(self.log_time_ms, decoded.time_ms)
             self._sessions.expire(self.log_time_ms)
@@ -186,7 +187,9 @@ class Applier:
             if self._state.failure is not None:
                 raise self._state.failure  # whatever the state machine made of it: its answers rest on a failed read
         self.applied_through = slot
-        self._digest_slot(slot, [_comparable(one) for one in run.outcomes] if run.has_failures else run.outcomes)
+        digest = self._digest.close(slot)
+        if slot % self._options.digest_interval_slots == 0:
+            self._checkpoint = (slot, digest)
         return run.outcomes
 
     def _decode(self, slot: Slot, value: bytes) -> SlotValue:
@@ -198,14 +201,6 @@ class Applier:
             self.slots_malformed += 1
             log.warning("slot_malformed", slot=slot, bytes=len(value), reason=str(error))
             return NoOp()
-
-    def _digest_slot(self, slot: Slot, outcomes: list[Outcome]) -> None:
-        """Chain the slot's writes and replies into the running digest."""
-        told = _encoder.encode((slot, self._writes, outcomes))
-        self.digest = hashlib.blake2b(told, digest_size=16, key=self.digest).digest()
-        self._writes.clear()
-        if slot % self._options.digest_interval_slots == 0:
-            self._checkpoint = (slot, self.digest)
 
     def _apply_submission(self, data: bytes, run: _SlotRun) -> None:
         """Run one submission. Bytes that are none are skipped, everywhere alike: an older log may hold them."""
@@ -226,7 +221,7 @@ class Applier:
 
     def _open(self, key: bytes, run: _SlotRun) -> None:
         """A session's id is its place, so without a place there is none."""
-        if not run.has_room(1):
+        if not run.room:
             run.tell(key, Refused(0, 0, "overloaded", "the slot has no room for another session; ask again"))
             return
         session = self._sessions.open(key, run.slot, run.offset, self.log_time_ms)
@@ -241,24 +236,23 @@ class Applier:
             run.tell(key, SessionExpired(submission.session))
             return
         expected = session.last_sequence + 1
-        if first > expected or not run.has_room(len(payloads)):
+        count = len(payloads)
+        if first > expected or count > run.room:
             run.tell(key, SequenceGap(session.number, min(first, expected), submission.acknowledged_below))
             return
-        behind = first + len(payloads)
         if first < expected:
-            repeated = min(expected - first, len(payloads))
+            repeated = min(expected - first, count)
             self.commands_repeated += repeated
             for replies, weight in session.replies(first, first + repeated - 1):
                 run.tell(key, replies, weight)
-                run.has_failures = run.has_failures or bool(replies.failed)
             payloads = payloads[repeated:]
         session.forget_below(min(submission.acknowledged_below, expected))
         room = session.room(self._options.replies_kept_max)
         if len(payloads) > room:
-            payloads = payloads[:room]
+            payloads = payloads[: max(0, room)]
         if payloads:
             self._run(session, payloads, run)
-        if session.last_sequence + 1 < behind:
+        if session.last_sequence + 1 < first + count:
             gap = SequenceGap(session.number, session.last_sequence + 1, submission.acknowledged_below)
             run.tell(key, gap)
         self._sessions.touch(session, run.slot, self.log_time_ms)
@@ -266,7 +260,7 @@ class Applier:
     def _run(self, session: Session, payloads: list[bytes], run: _SlotRun) -> None:
         """The hot loop: everything that is done per command is done here. Ends early when there is no room left."""
         apply, state, staged = self._machine.apply, self._state, self._state.staged
-        store_put, store_delete, log_write = self._store.put, self._store.delete, self._writes.append
+        store_write, log_writes = self._store.write, self._digest.writes.extend
         slot, number, time_ms = run.slot, session.number, self.log_time_ms
         replies: list[bytes] = []
         failed: list[int] = []
@@ -275,18 +269,16 @@ class Applier:
         for payload in payloads:
             try:
                 reply = apply(state, Command(payload, slot, offset, number, time_ms))
-                if type(reply) is not bytes or len(reply) > REPLY_BYTES_MAX:
+                if type(reply) is not bytes or (size := len(reply)) > REPLY_BYTES_MAX:
                     _refuse_reply(reply)
-                size = len(reply)
             except BaseException as error:
                 staged.clear()
                 failure: BaseException | None = error
                 if isinstance(error, MemoryError) and self._may_run_again(error):
                     try:
                         reply = apply(state, Command(payload, slot, offset, number, time_ms))  # from the same depth
-                        if type(reply) is not bytes or len(reply) > REPLY_BYTES_MAX:
+                        if type(reply) is not bytes or (size := len(reply)) > REPLY_BYTES_MAX:
                             _refuse_reply(reply)
-                        size = len(reply)
                         failure = None
                     except BaseException as again:
                         staged.clear()
@@ -295,13 +287,10 @@ class Applier:
                     reply = error_text(failure, FAILURE_BYTES_MAX)
                     size = FAILURE_BYTES_MAX
                     failed.append(len(replies))
-            for key, value in staged.items():
-                log_write((key, value))
-                if value is None:
-                    store_delete(key)
-                else:
-                    store_put(key, value)
-            staged.clear()
+            if staged:
+                log_writes(staged.items())
+                store_write(staged)
+                staged.clear()
             if state.is_untidy:
                 state.forget()
             replies.append(reply)
@@ -310,7 +299,7 @@ class Applier:
             if weight >= REPLIES_PIECE_BYTES:
                 self._tell(session, run, replies, failed, weight)
                 replies, failed, weight = [], [], 0
-                if not run.has_room(1) or not session.room(self._options.replies_kept_max):
+                if not run.room or session.room(self._options.replies_kept_max) <= 0:
                     break
         if replies:
             self._tell(session, run, replies, failed, weight)
@@ -319,14 +308,10 @@ class Applier:
         """Keep and tell one piece of replies."""
         first_sequence = session.last_sequence + 1
         session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
-        message = Replies(session.number, first_sequence, run.slot, run.offset, replies, failed)
-        run.outcomes.append((session.key, message, weight))
-        run.replies_bytes += weight
+        run.tell(session.key, Replies(session.number, first_sequence, run.slot, run.offset, replies, failed), weight)
         run.offset += len(replies)
         self.commands_applied += len(replies)
-        if failed:
-            self.commands_failed += len(failed)
-            run.has_failures = True
+        self.commands_failed += len(failed)
 
     def _may_run_again(self, error: MemoryError) -> bool:
         """A lack of memory may have been the moment's: run again, the command succeeds as it does on the other
@@ -354,6 +339,11 @@ class Applier:
     def violations(self) -> list[str]:
         """What must never be and is, as the state machine sees it."""
         return list(self._machine.violations(self._view))
+
+    @property
+    def digest(self) -> bytes:
+        """The running digest at ``applied_through``."""
+        return self._digest.value
 
     def checkpoint(self) -> tuple[Slot, bytes]:
         """The newest slot at which digests are compared, and the digest there."""
@@ -398,14 +388,3 @@ class Applier:
     def durable_through(self) -> Slot:
         """Where the state would stand after a crash now."""
         return self._store.durable_through
-
-
-def _comparable(outcome: Outcome) -> Outcome:
-    """What replicas must agree on: of a failed command that it failed, and not its error's text."""
-    key, message, weight = outcome
-    if type(message) is not Replies or not message.failed:
-        return outcome
-    replies = list(message.replies)
-    for position in message.failed:
-        replies[position] = b""
-    return key, msgspec.structs.replace(message, replies=replies), weight

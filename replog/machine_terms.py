@@ -12,18 +12,20 @@ import sys
 
 import attrs
 
+from .digest import DIGEST_VERSION
 from .sessions import SessionOptions
 
 Terms = tuple[tuple[str, str], ...]
 
 APPLY_VERSION = 1
-"""Raised whenever the same slot could lead to another state, reply or digest than before."""
+"""Raised whenever the same slot could lead to another state or reply than before."""
 
 
 def machine_terms(sessions: SessionOptions) -> Terms:
     """This process's terms, as (name, value)."""
     return (
         ("the replicated machine's version", str(APPLY_VERSION)),
+        ("the digest's version", str(DIGEST_VERSION)),
         ("Python", python_tag()),
         *((f"[sessions] {name}", str(value)) for name, value in attrs.asdict(sessions).items()),
     )

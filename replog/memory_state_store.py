@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -98,13 +98,13 @@ class MemoryStateStore:
     def get(self, key: bytes) -> bytes | None:
         return self._data.pairs.get(key)
 
-    def put(self, key: bytes, value: bytes) -> None:
-        self._data.put(key, value)
-        self._dirty_data[key] = value
-
-    def delete(self, key: bytes) -> None:
-        self._data.delete(key)
-        self._dirty_data[key] = None
+    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        self._dirty_data.update(changes)
+        for key, value in changes.items():
+            if value is None:
+                self._data.delete(key)
+            else:
+                self._data.put(key, value)
 
     def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         return self._data.scan(start, stop, is_reverse=is_reverse)

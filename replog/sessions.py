@@ -92,7 +92,7 @@ class Session:
 
     def room(self, replies_kept_max: int) -> int:
         """How many more commands may be run before the client has acknowledged some."""
-        return max(0, replies_kept_max - self.kept_count) if self.kept_bytes < REPLIES_KEPT_BYTES_MAX else 0
+        return replies_kept_max - self.kept_count if self.kept_bytes < REPLIES_KEPT_BYTES_MAX else 0
 
     def keep(self, kept: Kept) -> None:
         """Remember replies until the client acknowledges them."""
@@ -104,8 +104,9 @@ class Session:
 
     def forget_below(self, acknowledged_below: int) -> None:
         """The client has these replies."""
-        while self.kept and self.kept[0].last_sequence < acknowledged_below:
-            gone = self.kept.popleft()
+        kept = self.kept
+        while kept and kept[0].first_sequence + len(kept[0].replies) <= acknowledged_below:
+            gone = kept.popleft()
             self.kept_count -= len(gone.replies)
             self.kept_bytes -= gone.weight_bytes
 

@@ -15,7 +15,7 @@ and may be tried again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -112,13 +112,9 @@ class LmdbStateStore:
             return pairs[key]
         return self._environment.get(DATA, key)
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """See ``storage.StateStore``. A key has 1 to 511 bytes; a longer one would fail the flush."""
-        self._data.pairs[key] = value
-
-    def delete(self, key: bytes) -> None:
-        """See ``storage.StateStore``."""
-        self._data.pairs[key] = None
+    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """See ``storage.StateStore``. A longer key would fail the flush."""
+        self._data.pairs.update(changes)
 
     def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool = False) -> Iterator[Row]:
         """See ``storage.StateStore``. Reads window by window, so an iterator left open holds nothing."""

@@ -6,7 +6,7 @@ contract tests runs against every implementation (``tests/storage``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
@@ -89,15 +89,14 @@ class StateImage(Protocol):
 class StateStore(Protocol):
     """The state machine's ordered data and, in a second map, the Applier's own records.
 
-    ``put`` and ``delete`` change memory; ``flush`` makes everything up to a moment durable in one transaction, so
+    ``write`` changes memory; ``flush`` makes everything up to a moment durable in one transaction, so
     data, sessions and ``applied_through`` can't disagree. After a crash the store stands exactly at a past flush.
     """
 
     def get(self, key: bytes) -> bytes | None: ...
 
-    def put(self, key: bytes, value: bytes) -> None: ...
-
-    def delete(self, key: bytes) -> None: ...
+    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Put these keys, or delete those whose value is None. A key has 1 to 511 bytes."""
 
     def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with ``start <= key < stop`` (None: to the end), ascending, or descending with ``is_reverse``.

@@ -154,7 +154,7 @@ def test_an_iterator_ends_with_its_command() -> None:
 
     run = Run(apply)
     for number in range(20):
-        run.store.put(b"%02d" % number, b"v")
+        run.store.write({b"%02d" % number: b"v"})
     assert run(b"a", b"b") == [b"00", b"0"]
 
 

@@ -86,8 +86,8 @@ PARTS: dict[str, Callable[[Member], tuple[Any, str]]] = {
     "the end of a write": lambda member: (member.node.replica, "on_written"),
     "a write": lambda member: (member.log, "write"),
     "applying": lambda member: (member.node.applier, "apply"),
-    "a row of a slot": lambda member: (member.state, "put"),
-    "the end of a slot": lambda member: (member.node.applier, "_digest_slot"),
+    "a row of a slot": lambda member: (member.state, "write"),
+    "the end of a slot": lambda member: (member.node.applier._digest, "close"),
     "the answers": lambda member: (member.node.desk, "send"),
     "the outcomes": lambda member: (member.node.desk, "on_outcomes"),
     "what is kept for a peer": lambda member: (member.node._thrift, "with_kept"),
@@ -244,7 +244,7 @@ def test_a_state_applied_by_half_is_not_touched(monkeypatch: pytest.MonkeyPatch)
     """Whoever asks it: no further slot, no answer, no flush."""
     applier = Applier(Ledger(), MemoryStateStore())
     applier.apply(Slot(1), NO_OP)
-    monkeypatch.setattr(applier, "_digest_slot", broken)
+    monkeypatch.setattr(applier._digest, "close", broken)
     with pytest.raises(Broken):
         applier.apply(Slot(2), NO_OP)
     monkeypatch.undo()

@@ -30,7 +30,7 @@ def product(shop: ShopUnderTest, sku: str) -> records.Product:
 def lose_a_piece(shop: ShopUnderTest) -> None:
     tea = product(shop, "tea")
     tea.on_hand -= 1
-    shop.store.put(b"ptea", records.encode(tea))
+    shop.store.write({b"ptea": records.encode(tea)})
 
 
 def swap_reservations(shop: ShopUnderTest) -> None:
@@ -38,54 +38,54 @@ def swap_reservations(shop: ShopUnderTest) -> None:
         one = product(shop, sku)
         one.reserved += moved
         one.on_hand -= moved
-        shop.store.put(keys.PRODUCT + sku.encode(), records.encode(one))
+        shop.store.write({keys.PRODUCT + sku.encode(): records.encode(one)})
 
 
 def drop_an_order(shop: ShopUnderTest) -> None:
-    shop.store.delete(b"oo-2")
+    shop.store.write({b"oo-2": None})
 
 
 def drop_a_list_entry(shop: ShopUnderTest) -> None:
     key = next(key for key, _ in shop.store.scan(keys.customer_orders("ann"), None))
-    shop.store.delete(key)
+    shop.store.write({key: None})
 
 
 def drop_a_status_entry(shop: ShopUnderTest) -> None:
     key = next(key for key, _ in shop.store.scan(keys.UNPAID, None))
-    shop.store.delete(key)
+    shop.store.write({key: None})
 
 
 def change_a_total(shop: ShopUnderTest) -> None:
     order = records.decode_order(shop.store.get(b"oo-1") or b"")
     order.total_minor += 1
-    shop.store.put(b"oo-1", records.encode(order))
+    shop.store.write({b"oo-1": records.encode(order)})
 
 
 def change_a_price_and_total(shop: ShopUnderTest) -> None:
     order = records.decode_order(shop.store.get(b"oo-1") or b"")
     order.lines[0].price_minor += 1
     order.total_minor += 1
-    shop.store.put(b"oo-1", records.encode(order))
+    shop.store.write({b"oo-1": records.encode(order)})
 
 
 def take_another_name(shop: ShopUnderTest) -> None:
-    shop.store.put(b"cann", records.encode(records.Customer("Anna", 1)))
+    shop.store.write({b"cann": records.encode(records.Customer("Anna", 1))})
 
 
 def add_a_stranger(shop: ShopUnderTest) -> None:
-    shop.store.put(b"zebra", b"")
+    shop.store.write({b"zebra": b""})
 
 
 def spoil_a_record(shop: ShopUnderTest) -> None:
-    shop.store.put(b"oo-1", b"\x93\x01")
+    shop.store.write({b"oo-1": b"\x93\x01"})
 
 
 def postpone_expiry(shop: ShopUnderTest) -> None:
-    shop.store.put(keys.NEXT_DUE, keys.NEVER_DUE)
+    shop.store.write({keys.NEXT_DUE: keys.NEVER_DUE})
 
 
 def miscount_customers(shop: ShopUnderTest) -> None:
-    shop.store.put(keys.COUNTS, records.encode(records.Counts(product_count=2, customer_count=2)))
+    shop.store.write({keys.COUNTS: records.encode(records.Counts(product_count=2, customer_count=2))})
 
 
 DAMAGES = [

@@ -101,7 +101,7 @@ def transfer(image: StateImage, store: StateStore, piece_bytes: int = 4096) -> N
 def fill(store: StateStore, count: int, through: int, *, value_bytes: int = 100) -> None:
     """``count`` rows and a tenth as many records, flushed."""
     for number in range(count):
-        store.put(b"row/%08d" % number, (b"%08d/%d/" % (number, through)).ljust(value_bytes, b"."))
+        store.write({b"row/%08d" % number: (b"%08d/%d/" % (number, through)).ljust(value_bytes, b".")})
         if number % 10 == 0:
             store.put_record(b"session/%06d" % number, b"kept %d" % through)
     flush(store, through)

@@ -104,7 +104,7 @@ def flushes(store: LmdbStateStore, chance: random.Random, rows: int) -> None:
     for through in range(3, 9):
         is_busy = through > 5
         for number in chance.sample(range(rows), FLUSHED_KEYS):
-            store.put(b"row/%010d" % number, b"%d" % through * 20)
+            store.write({b"row/%010d" % number: b"%d" % through * 20})
         store.begin_flush(Slot(through))
         started_s = time.perf_counter()
         if is_busy:

@@ -33,7 +33,7 @@ def build(store: LmdbStateStore, rows: int, value_bytes: int) -> None:
     """Fill ``store`` with ``rows`` rows, in flushes of bounded size."""
     for first in range(0, rows, ROWS_PER_FLUSH):
         for number in range(first, min(rows, first + ROWS_PER_FLUSH)):
-            store.put(b"row/%010d" % number, (b"%010d" % number) * (value_bytes // 10))
+            store.write({b"row/%010d" % number: (b"%010d" % number) * (value_bytes // 10)})
         store.put_record(b"meta", b"%d" % first)
         assert store.begin_flush(Slot(first + 1))
         store.flush()

@@ -53,9 +53,9 @@ def changes(slot: int) -> dict[bytes, bytes | None]:
 def put_changes(store: LmdbStateStore, slot: int) -> None:
     for key, value in changes(slot).items():
         if value is None:
-            store.delete(key)
+            store.write({key: None})
         else:
-            store.put(key, value)
+            store.write({key: value})
     store.put_record(b"meta", b"%d" % slot)
 
 

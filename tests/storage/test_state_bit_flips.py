@@ -45,8 +45,8 @@ def path(quick_path: Path) -> Path:
     while store.durable_through < 3 or store._environment.position.transaction % 4 != 2:
         through = store.durable_through + 1
         for number in range(ROWS):
-            store.put(b"row/%02d" % number, (b"%d/%d " % (number, through)) * 60)
-        store.put(b"big", b"%d" % through * BIG_BYTES)
+            store.write({b"row/%02d" % number: (b"%d/%d " % (number, through)) * 60})
+        store.write({b"big": b"%d" % through * BIG_BYTES})
         store.put_record(b"meta", b"stands at %d" % through)
         store.put_record(b"session/1", b"answered %d" % through)
         flush(store, through)

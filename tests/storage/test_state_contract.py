@@ -49,7 +49,7 @@ def test_a_new_store_is_empty_and_stands_before_the_log(store: StateStore) -> No
 
 def test_what_is_put_is_read_before_during_and_after_a_flush(store: StateStore) -> None:
     """A flush moves a value through three places and no reader can tell."""
-    store.put(b"a", b"1")
+    store.write({b"a": b"1"})
     store.put_record(b"r", b"x")
     for step in (lambda: store.begin_flush(Slot(1)), store.flush, store.end_flush):
         assert (store.get(b"a"), store.get_record(b"r")) == (b"1", b"x")
@@ -60,15 +60,15 @@ def test_what_is_put_is_read_before_during_and_after_a_flush(store: StateStore) 
 def test_a_newer_generation_hides_an_older_one(store: StateStore) -> None:
     """Changes made while a flush is under way are what reads see."""
     for number in range(6):
-        store.put(b"%d" % number, b"stored")
+        store.write({b"%d" % number: b"stored"})
     flush(store, 1)
-    store.put(b"1", b"flushing")
-    store.delete(b"2")
-    store.delete(b"3")
+    store.write({b"1": b"flushing"})
+    store.write({b"2": None})
+    store.write({b"3": None})
     store.begin_flush(Slot(2))
-    store.put(b"3", b"again")
-    store.delete(b"4")
-    store.put(b"6", b"new")
+    store.write({b"3": b"again"})
+    store.write({b"4": None})
+    store.write({b"6": b"new"})
     expected = {b"0": b"stored", b"1": b"flushing", b"3": b"again", b"5": b"stored", b"6": b"new"}
     for step in (lambda: None, store.flush, store.end_flush):
         step()
@@ -80,7 +80,7 @@ def test_a_newer_generation_hides_an_older_one(store: StateStore) -> None:
 
 def test_an_empty_value_is_a_value(store: StateStore) -> None:
     """Present and empty is not absent."""
-    store.put(b"a", b"")
+    store.write({b"a": b""})
     assert store.get(b"a") == b""
     flush(store, 1)
     assert store.get(b"a") == b""
@@ -98,7 +98,7 @@ def test_a_scan_is_half_open_and_in_order(
     """``start`` is in, ``stop`` is not, wherever the keys are."""
     keys = [b"a", b"b", b"b\x00", b"bz", b"c", b"d", b"\xff\xff"]
     for number, key in enumerate(keys):
-        store.put(key, b"v")
+        store.write({key: b"v"})
         if number == 3:
             flush(store, 1)
     expected = [key for key in keys if key >= start and (stop is None or key < stop)]
@@ -112,12 +112,12 @@ def test_a_long_scan_sees_every_key_once(store: StateStore, is_reverse: bool) ->
     expected = {}
     for number in range(3000):
         key = b"%05d" % (number * 7 % 3000)
-        store.put(key, b"%d" % number)
+        store.write({key: b"%d" % number})
         expected[key] = b"%d" % number
         if number == 1500:
             flush(store, 1)
     for number in range(0, 3000, 3):
-        store.delete(b"%05d" % number)
+        store.write({b"%05d" % number: None})
         del expected[b"%05d" % number]
     found = list(store.scan(b"", None, is_reverse=is_reverse))
     assert found == sorted(expected.items(), reverse=is_reverse)
@@ -127,7 +127,7 @@ def test_a_range_of_deleted_rows_ends_a_scan_no_earlier(store: StateStore) -> No
     """Windows in which everything is deleted are passed over."""
     fill(store, 2000, 1)
     for number in range(1, 1999):
-        store.delete(b"row/%08d" % number)
+        store.write({b"row/%08d" % number: None})
     for is_reverse in (False, True):
         found = [key for key, _value in store.scan(b"", None, is_reverse=is_reverse)]
         assert sorted(found) == [b"row/00000000", b"row/00001999"]
@@ -139,7 +139,7 @@ def test_a_scan_may_stay_open_over_changes_and_flushes(store: StateStore) -> Non
     seen = []
     for number, (key, _value) in enumerate(store.scan(b"", None)):
         seen.append(key)
-        store.put(b"row/%08d/new" % number, b"x" * 50)
+        store.write({b"row/%08d/new" % number: b"x" * 50})
         if number % 100 == 50:
             flush(store, 2 + number)
     assert all(first < second for first, second in pairwise(seen))
@@ -148,7 +148,7 @@ def test_a_scan_may_stay_open_over_changes_and_flushes(store: StateStore) -> Non
 
 def test_records_and_data_do_not_meet(store: StateStore) -> None:
     """The same key in both maps is two things."""
-    store.put(b"a", b"data")
+    store.write({b"a": b"data"})
     store.put_record(b"a", b"record")
     flush(store, 1)
     assert (store.get(b"a"), store.get_record(b"a")) == (b"data", b"record")
@@ -165,9 +165,9 @@ def test_records_are_scanned_by_prefix(store: StateStore) -> None:
 
 def test_one_flush_at_a_time(store: StateStore) -> None:
     """A second generation is not set aside while one is under way, and nothing is lost by asking."""
-    store.put(b"a", b"1")
+    store.write({b"a": b"1"})
     assert store.begin_flush(Slot(1))
-    store.put(b"a", b"2")
+    store.write({b"a": b"2"})
     assert not store.begin_flush(Slot(2))
     store.flush()
     assert store.durable_through == 1
@@ -192,18 +192,18 @@ def test_a_crash_goes_back_to_the_last_flush(disk: Disk) -> None:
     """Data, records and position stand together at it."""
     fill(disk.store, 50, 1)
     before = contents(disk.store)
-    disk.store.put(b"row/00000001", b"changed")
-    disk.store.delete(b"row/00000002")
+    disk.store.write({b"row/00000001": b"changed"})
+    disk.store.write({b"row/00000002": None})
     disk.store.put_record(b"session/000000", None)
     assert contents(disk.crash()) == before
-    disk.store.put(b"set aside", b"x")
+    disk.store.write({b"set aside": b"x"})
     disk.store.begin_flush(Slot(2))
     assert contents(disk.crash()) == before
 
 
 def test_a_flush_survives_a_crash_before_it_is_let_go(disk: Disk) -> None:
     """Durable is what ``flush`` returned from."""
-    disk.store.put(b"a", b"1")
+    disk.store.write({b"a": b"1"})
     disk.store.begin_flush(Slot(3))
     disk.store.flush()
     assert contents(disk.crash()) == ({b"a": b"1"}, {}, 3)
@@ -212,11 +212,11 @@ def test_a_flush_survives_a_crash_before_it_is_let_go(disk: Disk) -> None:
 def test_an_image_is_of_the_last_completed_flush(store: StateStore) -> None:
     """Neither changes nor later flushes get into it."""
     fill(store, 300, 4)
-    store.put(b"later", b"x")
+    store.write({b"later": b"x"})
     image = store.open_image()
     before = list(pieces(image, 1000))
     flush(store, 5)
-    store.delete(b"row/00000000")
+    store.write({b"row/00000000": None})
     flush(store, 6)
     assert image.applied_through == 4
     assert len(image.image) == 16
@@ -244,14 +244,14 @@ def test_an_image_carries_a_state_to_another_store(disk: Disk, other: Disk) -> N
     """The receiver stands where the sender stood, at once and after a crash."""
     fill(disk.store, 1000, 9)
     fill(other.store, 20, 1)
-    other.store.put(b"not flushed", b"x")
+    other.store.write({b"not flushed": b"x"})
     image = disk.store.open_image()
     transfer(image, other.store)
     other.store.finish_install(Slot(9))
     image.close()
     assert contents(other.store) == contents(disk.store)
     assert contents(other.crash()) == contents(disk.store)
-    other.store.put(b"goes on", b"y")
+    other.store.write({b"goes on": b"y"})
     flush(other.store, 10)
     assert other.store.get(b"goes on") == b"y"
 
@@ -350,7 +350,7 @@ def test_another_image_begins_from_nothing(disk: Disk, other: Disk) -> None:
 def test_a_flush_that_was_set_aside_ends_with_an_install(disk: Disk, other: Disk) -> None:
     """The generation belongs to the old state; nothing of it reaches the new one."""
     fill(disk.store, 10, 9)
-    other.store.put(b"old", b"x")
+    other.store.write({b"old": b"x"})
     other.store.begin_flush(Slot(1))
     image = disk.store.open_image()
     transfer(image, other.store)

@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 def filled(path: Path) -> LmdbStateStore:
     """A state of some leaves, with a big row and records."""
     store = LmdbStateStore.open(path, map_step_bytes=STEP_BYTES)
-    store.put(b"big", BIG)
+    store.write({b"big": BIG})
     fill(store, 3 * SCRUB_ROWS, 1)
     return store
 
@@ -139,7 +139,7 @@ def test_a_damaged_record_of_the_applier_is_found_too(store: LmdbStateStore, pat
 def test_a_change_that_is_not_flushed_hides_the_damage_below_it(store: LmdbStateStore, path: Path) -> None:
     """What is read is right, and the flush heals the row."""
     key = flip_row(path, 5)
-    store.put(key, b"new")
+    store.write({key: b"new"})
     assert store.get(key) == b"new"
     flush(store, 2)
     assert scrubbed(store)[0] == []
@@ -168,7 +168,7 @@ def test_the_scrub_reads_everything_in_bounded_pieces(store: LmdbStateStore) -> 
     assert damaged == []
     assert count >= 4
     for key, _value in store.scan(b"", None):
-        store.delete(key)
+        store.write({key: None})
     flush(store, 2)
     assert scrubbed(store)[0] == []
 

@@ -61,10 +61,10 @@ class StateModel(RuleBasedStateMachine):
     def change(self, pairs: dict[bytes, bytes | None]) -> None:
         for key, value in pairs.items():
             if value is None:
-                self.store.delete(key)
+                self.store.write({key: None})
                 self.now[0].pop(key, None)
             else:
-                self.store.put(key, value)
+                self.store.write({key: value})
                 self.now[0][key] = value
 
     @rule(key=KEYS, value=st.one_of(VALUES, st.none()))

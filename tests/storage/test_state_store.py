@@ -170,7 +170,7 @@ def test_the_map_grows_while_reads_go_on(path: Path) -> None:
 
     for round_number in range(2, 12):
         for number in range(1000):
-            store.put(b"new/%d/%d" % (round_number, number), b"x" * 1500)
+            store.write({b"new/%d/%d" % (round_number, number): b"x" * 1500})
         store.begin_flush(Slot(round_number))
         thread = threading.Thread(target=flusher)
         thread.start()
@@ -197,7 +197,7 @@ def test_a_hot_key_is_written_once_a_flush(path: Path) -> None:
     fill(store, 100, 1)
     size = store.file_bytes
     for number in range(10_000):
-        store.put(b"hot", b"%d" % number * 100)
+        store.write({b"hot": b"%d" % number * 100})
     flush(store, 2)
     assert store.file_bytes == size
     store.close()
@@ -220,8 +220,8 @@ def test_a_failed_flush_is_the_last_one(path: Path) -> None:
     store = open_store(path)
     fill(store, 100, 1)
     before = contents(store)
-    store.put(b"k" * 600, b"LMDB takes no such key")
-    store.put(b"a", b"1")
+    store.write({b"k" * 600: b"LMDB takes no such key"})
+    store.write({b"a": b"1"})
     assert store.begin_flush(Slot(2))
     for _attempt in range(2):
         with pytest.raises(StorageError, match=r"data\.mdb: a write failed.*must end"):
@@ -243,13 +243,13 @@ def test_a_full_disk_is_found_before_anything_is_written(path: Path) -> None:
     fill(store, 1000, 1)
     before = contents(store)
     for number in range(1000):
-        store.put(b"new/%d" % number, b"x" * 5000)
+        store.write({b"new/%d" % number: b"x" * 5000})
     store.begin_flush(Slot(2))
     with full_disk(path / "data.mdb"):
         for _attempt in range(3):
             with pytest.raises(StorageFull, match=r"data\.mdb: no room.*nothing was written"):
                 store.flush()
-    store.put(b"meanwhile", b"y")
+    store.write({b"meanwhile": b"y"})
     assert len(list(store.scan(b"new/", b"new0"))) == 1000
     copy = path.with_name("copy")
     shutil.copytree(path, copy)
@@ -292,7 +292,7 @@ def test_a_map_that_an_image_holds_and_that_is_used_up_is_waited_for(path: Path)
     fill(store, 1000, 1)
     transaction = store._environment.begin_image("an image with no headroom", 0)
     for number in range(6000):
-        store.put(b"new/%d" % number, b"x" * 1500)
+        store.write({b"new/%d" % number: b"x" * 1500})
     store.begin_flush(Slot(2))
     for _attempt in range(2):
         with pytest.raises(StorageFull, match="while an image of the state is being sent"):

@@ -11,7 +11,6 @@ nobody can take them from another client.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
@@ -37,7 +36,6 @@ from .requests import (
     Refused,
     Submission,
     Submit,
-    admit,
     first_sequence_of,
 )
 
@@ -97,30 +95,28 @@ class _Due:
 
 
 class _Outbox:
-    """What one client has still to be sent, and about how many bytes that is."""
+    """What one client has still to be sent, and about how many bytes each of it is."""
 
-    __slots__ = ("messages", "waiting_bytes")
+    __slots__ = ("link", "messages", "waiting_bytes", "weights")
 
-    def __init__(self) -> None:
-        self.messages: deque[tuple[NodeMessage, int]] = deque()
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.messages: list[NodeMessage] = []
+        self.weights: list[int] = []
         self.waiting_bytes = 0
 
-    def put(self, message: NodeMessage, weight_bytes: int) -> None:
-        self.messages.append((message, weight_bytes))
-        self.waiting_bytes += weight_bytes
-
     def take_frame(self) -> list[NodeMessage]:
-        """Some of it, from the front."""
+        """Some of it, from the front; all of it, if it is not much."""
+        frame = self.messages
         if self.waiting_bytes <= FRAME_BYTES:
-            frame = [message for message, _ in self.messages]
-            self.messages.clear()
-            self.waiting_bytes = 0
+            self.messages, self.weights, self.waiting_bytes = [], [], 0
             return frame
-        frame, frame_bytes = [], 0
-        while self.messages and frame_bytes < FRAME_BYTES:
-            message, weight_bytes = self.messages.popleft()
-            frame.append(message)
-            frame_bytes += weight_bytes
+        count = frame_bytes = 0
+        while frame_bytes < FRAME_BYTES:
+            frame_bytes += self.weights[count]
+            count += 1
+        frame, self.messages = frame[:count], frame[count:]
+        del self.weights[:count]
         self.waiting_bytes -= frame_bytes
         return frame
 
@@ -132,7 +128,8 @@ class ClientDesk:
         self._book = book
         self._routes: dict[bytes, Link] = {}
         self._keys: dict[Link, set[bytes]] = {}
-        self._out: dict[Link, _Outbox] = {}
+        self._outboxes: dict[Link, _Outbox] = {}
+        self._talking: dict[Link, _Outbox] = {}
         self._told_not_leader: set[Link] = set()
         self._reads: dict[int, tuple[Link, Query]] = {}
         self._reads_waiting: list[ReadReady] = []
@@ -154,13 +151,15 @@ class ClientDesk:
 
     def open(self, link: Link) -> None:
         self._keys[link] = set()
+        self._outboxes[link] = _Outbox(link)
 
     def close(self, link: Link) -> None:
         """Forget a client; what it asked for may still happen, and nobody is told here."""
         for key in self._keys.pop(link, ()):
             if self._routes.get(key) is link:
                 del self._routes[key]
-        self._out.pop(link, None)
+        self._outboxes.pop(link, None)
+        self._talking.pop(link, None)
         self._told_not_leader.discard(link)
         self._following.pop(link, None)
         self._heard.pop(link, None)
@@ -188,52 +187,53 @@ class ClientDesk:
         except StorageError:
             raise
         except Exception as error:
-            log.warning("client_dropped", other=link.peer_address, reason=error_text(error).decode())
-            link.close()
+            self._drop(link, error)
             return None
+
+    def _drop(self, link: Link, error: Exception) -> None:
+        log.warning("client_dropped", other=link.peer_address, reason=error_text(error).decode())
+        link.close()
 
     # --- saying ---
 
     def say(self, link: Link, message: NodeMessage, weight_bytes: int = 0) -> None:
         """Put a message behind everything else for this client; ``weight_bytes``: of what it carries, if much."""
-        if link not in self._keys:
-            return
-        outbox = self._out.get(link)
+        outbox = self._outboxes.get(link)
         if outbox is None:
-            outbox = self._out[link] = _Outbox()
+            return
         if outbox.waiting_bytes + link.unsent_bytes > link.write_buffer_bytes_max:
             link.close()
-        else:
-            outbox.put(message, weight_bytes + _MESSAGE_BYTES)
+            return
+        if not outbox.messages:
+            self._talking[link] = outbox
+        weight_bytes += _MESSAGE_BYTES
+        outbox.messages.append(message)
+        outbox.weights.append(weight_bytes)
+        outbox.waiting_bytes += weight_bytes
 
     def send(self) -> None:
         """Everything this turn has for each client, as far as its link takes it; the rest when it is drained."""
-        for link in list(self._out):
-            outbox = self._out[link]
-            while outbox.messages and not link.unsent_bytes and not link.is_closed:
-                frame = self.attempt(link, encode_frame, Kind.NODE, outbox.take_frame())
-                if frame is not None and not link.write(frame):
-                    link.close()
-            if not outbox.messages or link.is_closed:
-                del self._out[link]
+        if not self._talking:
+            return
+        talking, self._talking = self._talking, {}
+        for link, outbox in talking.items():
+            try:
+                while outbox.messages and not link.unsent_bytes and not link.is_closed:
+                    if not link.write(encode_frame(Kind.NODE, outbox.take_frame())):
+                        link.close()
+            except Exception as error:
+                self._drop(link, error)
+            if outbox.messages and not link.is_closed:
+                self._talking[link] = outbox
 
     # --- submissions ---
-
-    def admit(self, link: Link, message: Submit) -> Submission | None:
-        """The submission, if this client may have it proposed; otherwise it is told why not."""
-        submission = admit(message)
-        if not isinstance(submission, Refused):
-            return submission
-        self.say(link, submission)
-        return None
 
     def on_submit(self, link: Link, message: Submit, submission: Submission, refusal: Refusal | None) -> None:
         """A submission was handed to the proposer, which took it (None) or refused it."""
         if refusal is None:
-            keys = self._keys.get(link)
-            if keys is not None and self._routes.get(submission.key) is not link:
+            if self._routes.get(submission.key) is not link and link in self._keys:
                 self._routes[submission.key] = link
-                keys.add(submission.key)
+                self._keys[link].add(submission.key)
         elif refusal is Refusal.NOT_LEADER:
             self.say_not_leader(link)
         else:
@@ -252,8 +252,8 @@ class ClientDesk:
     def say_not_leader(self, link: Link) -> None:
         """Once a turn, however many submissions it sent."""
         self._told_not_leader.add(link)
-        outbox = self._out.get(link)
-        if outbox is None or not any(type(message) is NotLeader for message, _ in outbox.messages):
+        outbox = self._outboxes.get(link)
+        if outbox is not None and not any(type(message) is NotLeader for message in outbox.messages):
             self.say(link, NotLeader(*self._book.leader_address()))
 
     def on_stepped_down(self) -> None:

@@ -30,7 +30,7 @@ from .paxos.messages import (
     StatePiece,
     TransferLeadership,
 )
-from .requests import ClientMessage, Query
+from .requests import Query
 
 ROUNDS_AHEAD_MAX: Final = 2**32
 """No cluster begins so many ballots while one of its nodes looks away. A ballot further on is a mistake, and following
@@ -40,11 +40,10 @@ SLOTS_AHEAD_MAX: Final = 2**20
 ID_MAX: Final = 2**64 - 1
 
 
-def check_client_messages(messages: Iterable[ClientMessage]) -> None:
-    """Raises ``FrameError`` at a message that can't be answered."""
-    for message in messages:
-        if type(message) is Query and message.first_id > ID_MAX - len(message.requests):
-            raise FrameError("the ids of a read do not fit 64 bits, so it can't be answered")
+def check_query(query: Query) -> None:
+    """Raises ``FrameError`` at a read that can't be answered."""
+    if query.first_id > ID_MAX - len(query.requests):
+        raise FrameError("the ids of a read do not fit 64 bits, so it can't be answered")
 
 
 def check_peer_messages(sender: NodeId, messages: Iterable[Message], promise: Ballot) -> None:

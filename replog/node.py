@@ -30,7 +30,7 @@ from .errors import StateDiverged, Unavailable
 from .link import Link
 from .log_keeper import DurableLog, LogKeeper
 from .machine_terms import difference, machine_terms
-from .message_checks import check_client_messages, check_peer_messages
+from .message_checks import check_peer_messages, check_query
 from .node_report import report
 from .paxos.ballot import NodeId, Slot, node_name
 from .paxos.effects import Effects, LogWrite, Notice, NoticeKind, Refusal
@@ -44,11 +44,13 @@ from .requests import (
     Ping,
     Pong,
     Query,
+    Refused,
     Status,
     StatusRequest,
     Submit,
     TransferAnswer,
     TransferRequest,
+    admit,
 )
 from .state_keeper import StateKeeper
 from .state_machine import StateMachine
@@ -585,11 +587,12 @@ class Node:
 
     def on_client_messages(self, link: Link, messages: list[ClientMessage]) -> None:
         """Raises ``FrameError`` at a message that can't be answered; nothing of its frame is taken."""
-        check_client_messages(messages)
         for message in messages:
             if type(message) is Submit:
                 self._inbox_submissions += 1
                 self._inbox_bytes += len(message.submission)
+            elif type(message) is Query:
+                check_query(message)
         self._inbox.append((self._take_client_messages, (link, messages)))
         if self.desk.has_one_client:
             self.turn()  # there is nobody to wait for
@@ -617,9 +620,10 @@ class Node:
 
     def _submit(self, link: Link, message: Submit) -> None:
         self.submissions += 1
-        submission = self.desk.admit(link, message)
-        if submission is None:
+        submission = admit(message)
+        if isinstance(submission, Refused):
             self.submissions_refused += 1
+            self.desk.say(link, submission)
             return
         refusal = self.replica.submit(message.submission)
         self.submissions_refused += refusal is not None

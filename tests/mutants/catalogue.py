@@ -545,11 +545,7 @@ MUTANTS = (
     Mutant(
         "the door does not ask for the secret",
         0,
-        (
-            Change(
-                "requests.py", "if not hmac.compare_digest(session_key(message.secret), submission.key):", "if False:"
-            ),
-        ),
+        (Change("requests.py", "if session_key(message.secret) != submission.key:", "if False:"),),
     ),
     Mutant(
         "answers go to whoever named the session last",
@@ -574,7 +570,7 @@ MUTANTS = (
         (
             Change(
                 "sessions.py",
-                "return max(0, replies_kept_max - self.kept_count) if self.kept_bytes < REPLIES_KEPT_BYTES_MAX else 0",
+                "return replies_kept_max - self.kept_count if self.kept_bytes < REPLIES_KEPT_BYTES_MAX else 0",
                 "return 2**20",
             ),
             Change(
@@ -592,9 +588,7 @@ MUTANTS = (
     Mutant(
         "replicas must agree on an error's text",
         24,
-        (
-            Change("digest.py", "                if failed:\n", "                if False:\n"),
-        ),
+        (Change("digest.py", "                if failed:\n", "                if False:\n"),),
     ),
     Mutant(
         "a restart believes its acceptances below a received state",

@@ -139,7 +139,7 @@ async def test_half_a_slot_is_never_durable(tmp_path: Path, monkeypatch: pytest.
         await client.submit(b"x")
         await other.submit(b"x")
         victim = cluster[1]
-        monkeypatch.setattr(victim.state, "put", after(5, victim.state.put, StorageError("on purpose")))
+        monkeypatch.setattr(victim.state, "write", after(2, victim.state.write, StorageError("on purpose")))
         receipts: list[list[bytes]] = []
 
         async def submit() -> None:

@@ -119,7 +119,7 @@ def answered(link: Link, store: MemoryStateStore, request: bytes) -> list[NodeMe
     desk.open(link)
     desk.answer_soon(link, Query(1, True, [request, b"good"]))
     assert desk.answer_reads(lambda asked: answer_query(applier, asked)) is False
-    out = [message for message, _ in desk._out[link].messages] if link in desk._out else []
+    out = list(desk._outboxes[link].messages)
     desk.send()
     assert not link.is_closed
     return out

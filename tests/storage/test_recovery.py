@@ -86,7 +86,7 @@ def test_an_install_that_is_finished_is_not_finished_again() -> None:
 def test_a_state_remembers_where_it_stood_when_it_was_received(tmp_path: Path) -> None:
     """From the swap on, over flushes and restarts; a state that grew here has no such place."""
     sender = LmdbStateStore.open(tmp_path / "sender")
-    sender.put(b"k", b"v")
+    sender.write({b"k": b"v"})
     sender.begin_flush(Slot(7))
     sender.flush()
     sender.end_flush()
@@ -99,7 +99,7 @@ def test_a_state_remembers_where_it_stood_when_it_was_received(tmp_path: Path) -
     receiver.install_piece(0, data)
     receiver.finish_install(Slot(7))
     assert receiver.installed_through == 7
-    receiver.put(b"k", b"w")
+    receiver.write({b"k": b"w"})
     receiver.begin_flush(Slot(9))
     receiver.flush()
     receiver.end_flush()

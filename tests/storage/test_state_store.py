@@ -414,7 +414,7 @@ def test_what_was_durably_received_of_another_image_is_dropped(path: Path, tmp_p
     receiver.install_piece(0, first.read(0, 6_000_000)[0])
     assert receiver.received_bytes(first.image) > 0
     first.close()
-    sender.delete(b"row/00000001")
+    sender.write({b"row/00000001": None})
     flush(sender, 10)
     second = sender.open_image()
     receiver.begin_install(second.image)

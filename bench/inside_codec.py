@@ -12,14 +12,16 @@ from typing import Any
 import attrs
 import msgspec
 
-from replog.applier import Applier
-from replog.codec import FRAME_BYTES_MAX, FrameSplitter, Kind, decode_payload, encode_frame
-from replog.memory_state_store import MemoryStateStore
+from replog.apply.applier import Applier
+from replog.apply.outcomes import Replies
+from replog.apply.submissions import Commands, OpenSession, decode_submission
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.messages import Accept
 from replog.paxos.values import Batch, decode_value, encode_value
-from replog.requests import Commands, OpenSession, Replies, Submit, decode_submission
+from replog.state.memory import MemoryStateStore
 from replog.state_machine import StateMachine
+from replog.wire.client_messages import Submit
+from replog.wire.codec import FRAME_BYTES_MAX, FrameSplitter, Kind, decode_payload, encode_frame
 from shop_sm import Shop
 from shop_sm.commands import (
     AdjustStock,

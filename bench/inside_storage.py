@@ -20,15 +20,15 @@ from typing import Any
 import lmdb
 from crc32c import crc32c
 
-from replog.data_directory import format_directory, open_directory
-from replog.log_room import LogLimits
-from replog.log_store import LmdbLogStore
-from replog.log_writer import LogWriter
+from replog.directory.layout import format_directory, open_directory
+from replog.log.space import LogLimits
+from replog.log.store import LmdbLogStore
+from replog.log.writer import LogWriter
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 
 from .latencies import Latencies
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .client import Receipt as Receipt
     from .client import connect as connect
-    from .config import NodeOptions as NodeOptions
-    from .config import ReplicaConfig as ReplicaConfig
     from .config import load_config as load_config
     from .embedding import EmbeddedReplica as EmbeddedReplica
     from .embedding import open_replica as open_replica
@@ -33,13 +31,15 @@ if TYPE_CHECKING:
     from .errors import Unavailable as Unavailable
     from .local_cluster import LocalCluster as LocalCluster
     from .local_cluster import local_cluster as local_cluster
+    from .node.settings import NodeOptions as NodeOptions
+    from .node.settings import ReplicaConfig as ReplicaConfig
     from .paxos.ballot import NodeId as NodeId
-    from .requests import LogEntry as LogEntry
     from .state_machine import Command as Command
     from .state_machine import State as State
     from .state_machine import StateMachine as StateMachine
     from .state_machine import StateView as StateView
-    from .status import NodeStatus as NodeStatus
+    from .wire.client_messages import LogEntry as LogEntry
+    from .wire.status import NodeStatus as NodeStatus
 
 _ROOMS = {
     "client": ("Answer", "Client", "Receipt", "connect"),
@@ -51,9 +51,9 @@ _ROOMS = {
     ),
     "local_cluster": ("LocalCluster", "local_cluster"),
     "paxos.ballot": ("NodeId",),
-    "requests": ("LogEntry",),
     "state_machine": ("Command", "State", "StateMachine", "StateView"),
-    "status": ("NodeStatus",),
+    "wire.client_messages": ("LogEntry",),
+    "wire.status": ("NodeStatus",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -14,8 +14,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from . import client as client_module
 from .client import TIMEOUT_S, Consistency, Receipt
-from .requests import LogEntry
-from .status import NodeStatus
+from .wire.client_messages import LogEntry
+from .wire.status import NodeStatus
 
 
 class Client:

@@ -15,18 +15,18 @@ import structlog
 import trio
 
 from .client import TIMEOUT_S, Client, Consistency, Receipt, connect
-from .config import ReplicaConfig
-from .data_directory import open_directory
+from .directory.known_peers import KnownPeers
+from .directory.layout import open_directory
 from .errors import CommandFailed, ConfigError
-from .known_peers import KnownPeers
-from .node import Node, unwrapped
+from .log.contract import Identity
+from .node.server import Node, unwrapped
+from .node.settings import ReplicaConfig
 from .paxos.ballot import NodeId, node_name
 from .paxos.values import SlotValue, decode_value
-from .requests import LogEntry
+from .state.store import LmdbStateStore
 from .state_machine import StateMachine
-from .state_store import LmdbStateStore
-from .status import NodeStatus
-from .storage import Identity
+from .wire.client_messages import LogEntry
+from .wire.status import NodeStatus
 
 log = structlog.get_logger(__name__)
 

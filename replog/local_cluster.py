@@ -21,7 +21,7 @@ import trio
 
 from .client import Client, connect
 from .config import environment_variables
-from .data_directory import IDENTITY_FILE, format_directory
+from .directory.layout import IDENTITY_FILE, format_directory
 from .errors import ReplogError, Unavailable
 from .paxos.ballot import NodeId, node_name
 from .paxos.membership import Membership

@@ -75,7 +75,7 @@ def _is_private(name: str) -> bool:
 @pytest.mark.parametrize("path", files("shop_sm") + files("bench"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_users_of_the_library_use_public_names(path: Path) -> None:
     """The shop and the benchmarks see the library as any other program does."""
-    internal = ("replog.paxos", "replog.node", "replog.codec", "replog.log_writer")
+    internal = ("replog.paxos", "replog.node", "replog.wire.codec", "replog.log.writer")
     for name in imported_modules(path):
         assert not _is_private(name), name
         if path.parts[-2] != "core" and not path.stem.startswith("inside_"):

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from replog.codec import FrameError
-from replog.status import NodeStatus, decode_status, encode_status
+from replog.wire.codec import FrameError
+from replog.wire.status import NodeStatus, decode_status, encode_status
 
 
 def test_a_report_comes_back_as_it_was() -> None:

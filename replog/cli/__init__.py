@@ -7,12 +7,13 @@ everywhere, and ``print_json``, ``print_table`` and ``note`` say where output go
 
 from __future__ import annotations
 
+from replog.cli_kit.exit_codes import ExitCode
+from replog.cli_kit.logging_setup import LogFormat, LogLevel, configure_logging
+from replog.cli_kit.options import AsJson, Endpoints, LogFormatOption, LogLevelOption, Timeout, parse_endpoints
+from replog.cli_kit.printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
+from replog.cli_kit.running import add_command, new_app, run
+
 from .app import main
-from .exit_codes import ExitCode
-from .logging_setup import LogFormat, LogLevel, configure_logging
-from .options import AsJson, Endpoints, LogFormatOption, LogLevelOption, Timeout, parse_endpoints
-from .printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
-from .running import add_command, new_app, run
 
 __all__ = [
     "AsJson",

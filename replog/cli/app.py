@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import cyclopts
 
-from .running import add_command, new_app, run
+from replog.cli_kit.running import add_command, new_app, run
 
 _STARTING = cyclopts.Group("Start", sort_key=1)
 _WATCHING = cyclopts.Group("Watch and steer", sort_key=2)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from replog.status import format_span
+from replog.wire.status import format_span
 
 from .cluster_report import ClusterReport, MemberReport, lag_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .printing import note
+from replog.cli_kit.printing import note
 
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:

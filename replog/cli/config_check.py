@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .options import AsJson
-from .printing import new_table, note, print_json, print_table
+from replog.cli_kit.options import AsJson
+from replog.cli_kit.printing import new_table, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from replog.config import ReplicaConfig
+    from replog.node.settings import ReplicaConfig
 
 
 def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson = False) -> None:
@@ -81,7 +81,7 @@ def warnings_about(config: ReplicaConfig) -> Iterator[str]:
 
 
 def _about_directory(config: ReplicaConfig) -> Iterator[str]:
-    from replog.data_directory import IDENTITY_FILE, read_identity
+    from replog.directory.layout import IDENTITY_FILE, read_identity
 
     path = config.data_dir
     if not (path / IDENTITY_FILE).is_file():

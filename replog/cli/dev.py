@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import attrs
 from cyclopts import Parameter
 
+from replog.cli_kit.options import DEV_ENDPOINTS, AsJson
+from replog.cli_kit.printing import note, print_json, stdout_console
 from replog.errors import ConfigError, ReplogError
-
-from .options import DEV_ENDPOINTS, AsJson
-from .printing import note, print_json, stdout_console
 
 if TYPE_CHECKING:
     import trio

@@ -8,14 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .exit_codes import ExitCode
+from replog.cli_kit.exit_codes import ExitCode
+from replog.cli_kit.options import AsJson, Range
+from replog.cli_kit.printing import print_json, print_text
+
 from .log_entry import entry_fields, entry_line
-from .options import AsJson, Range
-from .printing import print_json, print_text
 
 if TYPE_CHECKING:
-    from replog.inspection import DirectoryReport, LogReport, SlotReport, VerifyReport
-    from replog.state_view import StateReport
+    from replog.directory.inspection import DirectoryReport, LogReport, SlotReport, VerifyReport
+    from replog.state.report import StateReport
 
 _MIB = 2**20
 
@@ -32,7 +33,7 @@ def inspect(directory: Path, /, *, slots: Range | None = None, json: AsJson = Fa
     slots
         Which slots to list, A included and B excluded; the newest ten if left out.
     """
-    from replog.inspection import inspect as look
+    from replog.directory.inspection import inspect as look
 
     report = look(directory, slots)
     if json:
@@ -52,7 +53,7 @@ def verify(directory: Path, /, *, json: AsJson = False) -> int:
     directory
         As it was given to `replog init`.
     """
-    from replog.inspection import verify as check
+    from replog.directory.inspection import verify as check
 
     report = check(directory)
     if json:

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from replog.addresses import check_address
+from replog.cli_kit.options import AsJson
+from replog.cli_kit.printing import note, print_json, print_text
 from replog.errors import ConfigError
 
-from .options import AsJson
-from .printing import note, print_json, print_text
-
 if TYPE_CHECKING:
+    from replog.log.contract import Identity
     from replog.paxos.ballot import NodeId
-    from replog.storage import Identity
 
 CLUSTER_BYTES = 16
 
@@ -57,7 +56,7 @@ def init(
         raise ConfigError(
             f"node n{number} is not among the members {_names(members)}; add --member n{number}=host:port."
         )
-    from replog.data_directory import format_directory
+    from replog.directory.layout import format_directory
     from replog.paxos.membership import Membership
 
     cluster_id = cluster_bytes(cluster)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
+from replog.cli_kit.printing import note, print_json, print_text
 from replog.errors import ConfigError, OutcomeUnknown, Refused, Unavailable
-
-from .options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
-from .printing import note, print_json, print_text
 
 if TYPE_CHECKING:
     from .cluster_report import ClusterReport, MemberReport
@@ -95,9 +94,8 @@ async def _hand_over(report: ClusterReport, leader: MemberReport, target: int, t
     import trio
 
     from replog.paxos.ballot import NodeId
-    from replog.requests import NotLeader, TransferAnswer, TransferRequest
-
-    from .asking import ask
+    from replog.wire.asking import ask
+    from replog.wire.client_messages import NotLeader, TransferAnswer, TransferRequest
 
     name, address = leader.node, leader.address
     refused: Refused | None = None

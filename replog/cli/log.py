@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 from replog.errors import ConfigError, Refused, Unavailable
-
-from .options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 
 if TYPE_CHECKING:
     from .cluster_report import ClusterReport
@@ -90,8 +89,9 @@ def bounds(report: ClusterReport, from_slot: int | None, lines: int) -> tuple[in
 
 
 def _print_entry(slot: int, value: bytes, *, is_json: bool) -> None:
+    from replog.cli_kit.printing import print_json
+
     from .log_entry import entry_fields, entry_line
-    from .printing import print_json
 
     if is_json:
         print_json(entry_fields(slot, value), is_line=True)

@@ -92,7 +92,7 @@ def _batch_summary(batch: Batch, size: int) -> str:
 
 def _submission(data: bytes) -> dict[str, Any]:
     """A client's submission; bytes that are none are shown as such, because the log holds them all the same."""
-    from replog.requests import CloseSession, Commands, MalformedSubmission, OpenSession, decode_submission
+    from replog.apply.submissions import CloseSession, Commands, MalformedSubmission, OpenSession, decode_submission
 
     try:
         submission = decode_submission(data)

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replog.cli_kit.logging_setup import configure_logging
+from replog.cli_kit.options import LogFormatOption, LogLevelOption
+from replog.cli_kit.running import next_step
 from replog.errors import ConfigError, ReplogError
-
-from .logging_setup import configure_logging
-from .options import LogFormatOption, LogLevelOption
-from .running import next_step
 
 if TYPE_CHECKING:
     import trio
 
-    from replog.config import ReplicaConfig
+    from replog.node.settings import ReplicaConfig
     from replog.state_machine import StateMachine
 
 
@@ -74,7 +73,7 @@ def find_modules_here() -> None:
 
 def _facts(settings: ReplicaConfig) -> dict[str, object]:
     """What goes on every log line: which node speaks, as far as its directory says that."""
-    from replog.data_directory import IDENTITY_FILE, read_identity
+    from replog.directory.layout import IDENTITY_FILE, read_identity
     from replog.paxos.ballot import node_name
 
     is_formatted = (settings.data_dir / IDENTITY_FILE).is_file()

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replog.cli_kit.exit_codes import ExitCode
+from replog.cli_kit.options import AsJson, Range
+from replog.cli_kit.printing import new_table, note, print_json, print_table, print_text, stderr_console
 from replog.errors import ConfigError
-
-from .exit_codes import ExitCode
-from .options import AsJson, Range
-from .printing import new_table, note, print_json, print_table, print_text, stderr_console
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .exit_codes import ExitCode
-from .options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
-from .printing import print_json, print_text, stdout_console
+from replog.cli_kit.exit_codes import ExitCode
+from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
+from replog.cli_kit.printing import print_json, print_text, stdout_console
 
 if TYPE_CHECKING:
     from .cluster_report import ClusterReport

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 import attrs
 import trio
 
-from replog.codec import FrameError
 from replog.paxos.ballot import NodeId, node_name
-from replog.requests import Status, StatusRequest
-from replog.status import NodeStatus, decode_status
+from replog.wire.asking import Answer, ask
+from replog.wire.client_messages import Status, StatusRequest
+from replog.wire.codec import FrameError
+from replog.wire.status import NodeStatus, decode_status
 
-from .asking import Answer, ask
 from .cluster_report import UNNAMED, ClusterReport, MemberReport, judge
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, Prepare, Promise
 from .options import Options
+from .outbox import Size, Turn
 from .position import Rising
 from .recovered import Recovered
-from .turn import Size, Turn
 
 
 class Acceptor:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from .ballot import BEFORE_LOG, NodeId, Slot, node_name
 from .effects import NoticeKind
 from .membership import Membership
-from .turn import Turn
+from .outbox import Turn
 
 _REMEMBERED_MAX = 1024
 

@@ -22,7 +22,7 @@ from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from .membership import Membership
 from .messages import Heartbeat, HeartbeatReply
 from .options import Options
-from .turn import Turn
+from .outbox import Turn
 
 
 class Election:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .ballot import Slot
 from .effects import NoticeKind
 from .options import Options
-from .turn import Turn
+from .outbox import Turn
 
 
 class Fitness:

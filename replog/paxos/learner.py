@@ -21,9 +21,9 @@ from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from .effects import NoticeKind, StoreStatePiece
 from .messages import AcceptedSlot, BelowFloor, FetchState, Learn, LearnRequest, StatePiece
 from .options import Options
+from .outbox import Size, Turn
 from .position import Rising
 from .recovered import Recovered
-from .turn import Size, Turn
 
 
 @attrs.define(eq=False)

@@ -21,7 +21,7 @@ from .ballot import NodeId
 from .effects import NoticeKind
 from .membership import Membership
 from .options import Options
-from .turn import Turn
+from .outbox import Turn
 
 _ROUNDS_REMEMBERED = 2
 """For so many election timeouts what a node said of its clock is gone by."""

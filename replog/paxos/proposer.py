@@ -26,7 +26,7 @@ from .effects import NoticeKind, Refusal
 from .membership import Membership
 from .messages import Accept, Accepted, AcceptedSlot, Nack, Prepare, Promise
 from .options import Options
-from .turn import Size, Turn
+from .outbox import Size, Turn
 from .values import NO_OP, Batch, encode_value
 
 

@@ -18,7 +18,7 @@ from .effects import ReadReady, Refusal
 from .membership import Membership
 from .messages import Confirm, Confirmed
 from .options import Options
-from .turn import Size, Turn
+from .outbox import Size, Turn
 
 
 class Reads:

@@ -23,7 +23,6 @@ from .effects import Refusal as Refusal
 from .election import Election
 from .fitness import Fitness
 from .learner import Learner
-from .ledger import Ledger
 from .log_time import LogTime
 from .messages import (
     Accept,
@@ -45,10 +44,11 @@ from .messages import (
     TransferLeadership,
 )
 from .options import Options
+from .outbox import Size, Turn
+from .pending_writes import Ledger
 from .proposer import Proposer, Role
 from .reads import Reads
 from .recovered import Recovered
-from .turn import Size, Turn
 from .values import decode_membership, stamp_of
 
 _CLOCK_ROUNDS = 600
@@ -539,7 +539,7 @@ class Replica:
         self._learner.on_slot_damaged(slot)
 
     def on_applied(self, applied_through: Slot, digest_slot: Slot, digest: bytes, log_time_ms: int = 0) -> None:
-        """The state machine applied up to ``applied_through``; ``digest`` is its digest after ``digest_slot``.
+        """The state machine applied up to ``applied_through``; ``apply.digest`` is its digest after ``digest_slot``.
 
         ``log_time_ms`` is the log time it has come to.
         """

@@ -50,7 +50,7 @@ def encode_value(value: SlotValue) -> bytes:
 
 
 def decode_value(data: bytes) -> SlotValue:
-    """Decode a chosen value; the verdict depends on the bytes alone (see ``requests.decode_submission``).
+    """Decode a chosen value; the verdict depends on the bytes alone (see ``apply.submissions.decode_submission``).
 
     Raises ``MalformedValue`` and nothing else. The bytes' checksum has been verified before, so they are what somebody
     proposed: a forger, or a newer version. They are chosen all the same, and every replica does the same with them.

@@ -17,7 +17,7 @@ from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot, node_n
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
-from ..paxos.turn import Size
+from ..paxos.outbox import Size
 from ..paxos.values import stamp_of
 from .disk import SimLogStore
 
@@ -283,7 +283,7 @@ class ProtocolChecker:
         return self._released.get(node, Slot(0))
 
     def on_applied(self, node: NodeId, slot: Slot, digest: bytes) -> None:
-        """A state machine stands after ``slot`` with ``digest``."""
+        """A state machine stands after ``slot`` with ``apply.digest``."""
         known = self._digests.setdefault(slot, (digest, node))
         if known[0] != digest:
             raise _violation(

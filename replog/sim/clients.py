@@ -12,23 +12,10 @@ from collections import Counter, deque
 import attrs
 import msgspec
 
+from ..apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from ..apply.submissions import Commands, OpenSession, session_key
 from ..paxos.ballot import NodeId
-from ..requests import (
-    Commands,
-    NodeMessage,
-    NotLeader,
-    OpenSession,
-    Query,
-    QueryAnswers,
-    QueryRefused,
-    Refused,
-    Replies,
-    SequenceGap,
-    SessionExpired,
-    SessionOpened,
-    Submit,
-    session_key,
-)
+from ..wire.client_messages import NodeMessage, NotLeader, Query, QueryAnswers, QueryRefused, Submit
 from .history import Acknowledged, Answered, History, Place
 from .host import Host
 from .network import Network

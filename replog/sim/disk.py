@@ -11,16 +11,16 @@ import msgspec
 from crc32c import crc32c
 
 from ..errors import Damaged, StorageError
+from ..log.contract import Identity
 from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
-from ..storage import Identity
 
 
 class SimLogStore:
-    """Satisfies ``storage.LogStore``."""
+    """Satisfies ``log.contract.LogStore``."""
 
     def __init__(self, cluster: bytes, node: NodeId, incarnation: bytes, membership: Membership) -> None:
         self.identity = Identity(cluster, node, incarnation, membership)

@@ -20,10 +20,10 @@ from typing import IO
 import attrs
 import msgspec
 
-from ..applier import Applier
-from ..memory_state_store import MemoryStateStore
+from ..apply.applier import Applier
+from ..apply.sessions import SessionOptions
 from ..paxos.ballot import Slot
-from ..sessions import SessionOptions
+from ..state.memory import MemoryStateStore
 from .workload import Unsteady, load_workload
 
 HASH_SEEDS = ("1", "2")

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 
 import attrs
 
-from ..applier import Applier
-from ..memory_state_store import MemoryStateStore
+from ..apply.applier import Applier
+from ..apply.outcomes import Replies
+from ..apply.sessions import SessionOptions
 from ..paxos.ballot import Slot
 from ..paxos.values import Batch, decode_value
-from ..requests import Replies
-from ..sessions import SessionOptions
+from ..state.memory import MemoryStateStore
 from ..state_machine import Command, State, StateMachine, StateView
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .workload import Workload

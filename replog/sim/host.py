@@ -1,8 +1,8 @@
 """One simulated process: a replica, its disk, its state, and the driver between them.
 
-It does what ``node.py`` does, in the same order, with the simulated network and disk: inbox -> step -> write -> send
--> apply -> reply. What survives a crash is the log store's durable part and the state's last flush; everything else
-is made anew.
+It does what ``node.server`` does, in the same order, with the simulated network and disk: inbox -> step -> write ->
+send -> apply -> reply. What survives a crash is the log store's durable part and the state's last flush; everything
+else is made anew.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Any, Protocol
 import attrs
 import crc32c
 
-from ..applier import Applier, Outcome
+from ..apply.applier import Applier, Outcome
+from ..apply.outcomes import Refused, Replies
+from ..apply.sessions import SessionOptions
+from ..apply.submissions import first_sequence_of
 from ..errors import Damaged, StorageError
-from ..memory_state_store import MemoryImage, MemoryStateStore
+from ..node.reconcile import reconcile
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_notice, describe_write
 from ..paxos.effects import Effects, NoticeKind, ReadSlots, Refusal, SendState, StoreStatePiece
@@ -25,21 +28,9 @@ from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message, StatePiece
 from ..paxos.options import Options
 from ..paxos.replica import Replica
-from ..recovery import reconcile
-from ..requests import (
-    NodeMessage,
-    NotLeader,
-    Query,
-    QueryAnswers,
-    QueryRefused,
-    Refused,
-    Replies,
-    Submit,
-    admit,
-    first_sequence_of,
-)
-from ..sessions import SessionOptions
+from ..state.memory import MemoryImage, MemoryStateStore
 from ..state_machine import StateMachine
+from ..wire.client_messages import NodeMessage, NotLeader, Query, QueryAnswers, QueryRefused, Submit, admit
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .disk import SimLogStore
 from .network import Network

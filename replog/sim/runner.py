@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from ..apply.sessions import SessionOptions
 from ..errors import ConfigError
 from ..paxos.ballot import NodeId, Slot
 from ..paxos.membership import Membership
 from ..paxos.options import Options
-from ..sessions import SessionOptions
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .clients import Client, ClientGroup, ClientWeather
 from .disk import SimLogStore

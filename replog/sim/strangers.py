@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..apply.outcomes import Refused, SessionExpired
+from ..apply.submissions import CloseSession, Commands, OpenSession, Submission, session_key
 from ..paxos.ballot import NodeId
-from ..requests import (
-    CloseSession,
-    Commands,
-    NodeMessage,
-    NotLeader,
-    OpenSession,
-    Refused,
-    SessionExpired,
-    Submission,
-    Submit,
-    session_key,
-)
+from ..wire.client_messages import NodeMessage, NotLeader, Submit
 from .checkers import Violation, ViolationFound
 from .history import History
 from .host import Host

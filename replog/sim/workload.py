@@ -13,8 +13,8 @@ import random as random_module
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from ..apply.fixed_stack import FRAMES
 from ..errors import ConfigError
-from ..fixed_stack import FRAMES
 from ..state_machine import Command, State, StateMachine, StateView
 
 

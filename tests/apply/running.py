@@ -7,14 +7,15 @@ from pathlib import Path
 
 import msgspec
 
-from replog.applier import Applier
-from replog.memory_state_store import MemoryStateStore
+from replog.apply.applier import Applier
+from replog.apply.outcomes import Replies, SessionOpened
+from replog.apply.submissions import Commands, OpenSession, session_key
 from replog.paxos.ballot import Slot
 from replog.paxos.values import Batch, encode_value
-from replog.requests import Commands, OpenSession, Replies, SessionOpened, session_key
+from replog.state.contract import StateStore
+from replog.state.memory import MemoryStateStore
+from replog.state.store import LmdbStateStore
 from replog.state_machine import Command, State, StateMachine, StateView
-from replog.state_store import LmdbStateStore
-from replog.storage import StateStore
 
 KEY = session_key(b"k" * 16)
 

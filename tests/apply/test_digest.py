@@ -6,9 +6,9 @@ import msgspec
 import pytest
 import xxhash
 
-from replog.digest import DIGEST_VERSION, RunningDigest
+from replog.apply.digest import DIGEST_VERSION, RunningDigest
+from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
 from replog.paxos.ballot import Slot
-from replog.requests import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
 
 KEY = b"k" * 16
 REPLIES = Replies(1, 5, Slot(7), 3, [b"a", b"text of an error"], [1])

@@ -9,8 +9,8 @@ import warnings
 import pytest
 import trio
 
+from replog.apply.limits import FAILURE_BYTES_MAX
 from replog.errors import StorageError, error_text
-from replog.limits import FAILURE_BYTES_MAX
 from replog.state_machine import Command, State
 
 from .running import Run
@@ -135,7 +135,7 @@ def test_a_process_without_memory_ends_with_nothing_half_applied(monkeypatch: py
             raise MemoryError
         return b"done"
 
-    monkeypatch.setattr("replog.applier._has_memory", lambda: False)
+    monkeypatch.setattr("replog.apply.applier._has_memory", lambda: False)
     run = Run(apply)
     with pytest.raises(MemoryError):
         run(b"a", b"b")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from replog import fixed_stack
-from replog.fixed_stack import FRAMES, call_in_thread, call_with_moved_limit, depth
+from replog.apply import fixed_stack
+from replog.apply.fixed_stack import FRAMES, call_in_thread, call_with_moved_limit, depth
 from replog.state_machine import Command, State
 
 from .running import Run

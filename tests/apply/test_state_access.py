@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from replog.apply.state_access import Reader
 from replog.errors import Damaged, StorageError
-from replog.memory_state_store import MemoryStateStore
-from replog.state_access import Reader
+from replog.state.memory import MemoryStateStore
 from replog.state_machine import KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_BYTES_MAX, WRITES_MAX, Command, State
 
 from .running import Run, new_store

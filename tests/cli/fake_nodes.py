@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from replog.codec import FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
 from replog.paxos.ballot import NodeId, Slot, node_name
 from replog.paxos.values import NO_OP
-from replog.requests import (
+from replog.wire.client_messages import (
     ClientMessage,
     Entries,
     Follow,
@@ -25,7 +24,8 @@ from replog.requests import (
     TransferAnswer,
     TransferRequest,
 )
-from replog.status import NodeStatus, encode_status
+from replog.wire.codec import FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
+from replog.wire.status import NodeStatus, encode_status
 
 from .clusters import CLUSTER
 

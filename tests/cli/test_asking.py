@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from replog.cli.asking import ask
-from replog.requests import Status, StatusRequest
-from replog.status import decode_status
+from replog.wire.asking import ask
+from replog.wire.client_messages import Status, StatusRequest
+from replog.wire.status import decode_status
 
 from .fake_nodes import fake_cluster
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from replog.cli.cluster_report import ClusterReport, MemberReport, judge, lag_of
-from replog.cli.exit_codes import ExitCode
 from replog.cli.status import exit_code
+from replog.cli_kit.exit_codes import ExitCode
 
 from .clusters import down, up
 

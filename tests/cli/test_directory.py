@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from replog.data_directory import IDENTITY_FILE, LOG_FOLDER, STATE_FOLDER, format_directory, open_directory
-from replog.log_environment import DATA_FILE
-from replog.log_room import MIB, LogLimits
+from replog.directory.layout import IDENTITY_FILE, LOG_FOLDER, STATE_FOLDER, format_directory, open_directory
+from replog.disk.environment import DATA_FILE
+from replog.log.space import MIB, LogLimits
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.paxos.values import Batch, encode_value
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 from tests.faults.directories import ROOT, quick_path
 
 from .conftest import Replog
@@ -211,7 +211,7 @@ def test_verify_finds_a_state_that_the_log_no_longer_reaches(replog: Replog, dir
 
 WRITE_WITHOUT_END = """
 import os, pathlib, sys, threading
-from replog.data_directory import open_directory
+from replog.directory.layout import open_directory
 from replog.paxos.ballot import Slot
 from replog.paxos.effects import LogWrite
 from tests.cli.test_directory import record

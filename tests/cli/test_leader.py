@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from replog.paxos.ballot import NodeId
-from replog.requests import NotLeader, TransferAnswer, TransferRequest
+from replog.wire.client_messages import NotLeader, TransferAnswer, TransferRequest
 
 from .conftest import Replog
 from .fake_nodes import FakeNode, fake_cluster

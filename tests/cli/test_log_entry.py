@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from replog.apply.submissions import Commands, OpenSession
 from replog.cli.log_entry import PREVIEW_CHARACTERS, entry_fields, entry_line, preview
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.paxos.values import NO_OP, Batch, encode_value
-from replog.requests import Commands, OpenSession
 
 TIME_MS = 1_700_000_000_120
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from replog.data_directory import format_directory
+from replog.directory.layout import format_directory
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.ports import free_ports

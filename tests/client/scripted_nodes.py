@@ -8,24 +8,12 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from replog.codec import Hello, Kind, Welcome, decode_payload, encode_frame
-from replog.link import Link, LinkClosed
+from replog.apply.outcomes import Replies, SessionOpened
+from replog.apply.submissions import Commands, OpenSession, Submission, decode_submission
 from replog.paxos.ballot import Slot
-from replog.requests import (
-    ClientMessage,
-    Commands,
-    NodeMessage,
-    OpenSession,
-    Ping,
-    Pong,
-    Query,
-    QueryAnswers,
-    Replies,
-    SessionOpened,
-    Submission,
-    Submit,
-    decode_submission,
-)
+from replog.wire.client_messages import ClientMessage, NodeMessage, Ping, Pong, Query, QueryAnswers, Submit
+from replog.wire.codec import Hello, Kind, Welcome, decode_payload, encode_frame
+from replog.wire.link import Link, LinkClosed
 
 CLUSTER = bytes(range(16))
 SESSION = 2**20

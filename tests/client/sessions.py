@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 
-from replog.applier import Applier
-from replog.client_session import Call, ClientSession
-from replog.memory_state_store import MemoryStateStore
+from replog.apply.applier import Applier
+from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from replog.apply.sessions import SessionOptions
+from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
+from replog.client.session import Call, ClientSession
 from replog.paxos.ballot import Slot
 from replog.paxos.values import Batch, encode_value
-from replog.requests import (
-    CloseSession,
-    Commands,
-    NodeMessage,
-    OpenSession,
-    Refused,
-    Replies,
-    SequenceGap,
-    SessionExpired,
-    SessionOpened,
-    Submission,
-    Submit,
-    admit,
-)
-from replog.sessions import SessionOptions
+from replog.state.memory import MemoryStateStore
 from replog.state_machine import Command, State, StateMachine, StateView
+from replog.wire.client_messages import NodeMessage, Submit, admit
 
 
 def decoded(message: Submit) -> Submission:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from replog.client_session import (
+from replog.apply.outcomes import Refused, Replies
+from replog.apply.sessions import SessionOptions
+from replog.apply.submissions import OpenSession
+from replog.client.session import (
     IN_FLIGHT_COMMANDS_MAX,
     SUBMISSION_COMMANDS_MAX,
     WAITING_COMMANDS_MAX,
@@ -13,8 +16,6 @@ from replog.client_session import (
     Receipt,
 )
 from replog.errors import CommandFailed, CommandTooLarge, OutcomeUnknown, Overloaded, SessionExpired, StorageFull
-from replog.requests import OpenSession, Refused, Replies
-from replog.sessions import SessionOptions
 
 from .sessions import Bench, commands, decoded, is_closing
 

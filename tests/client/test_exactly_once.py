@@ -13,10 +13,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replog.client_session import Call
+from replog.apply.sessions import SessionOptions
+from replog.client.session import Call
 from replog.errors import CommandTooLarge, OutcomeUnknown, Overloaded, SessionExpired, StorageFull
-from replog.requests import Submit
-from replog.sessions import SessionOptions
+from replog.wire.client_messages import Submit
 
 from .sessions import Bench
 

@@ -10,7 +10,7 @@ import trio
 from replog.client import connect
 from replog.errors import OutcomeUnknown, Unavailable
 from replog.paxos.ballot import NodeId
-from replog.requests import NotLeader, Ping, Pong
+from replog.wire.client_messages import NotLeader, Ping, Pong
 
 from .scripted_nodes import CLUSTER, Script, Visit, scripted_nodes
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from replog.codec import Hello, Kind, Welcome, encode_frame
+from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from replog.paxos.messages import (
     Accept,
@@ -23,33 +24,25 @@ from replog.paxos.messages import (
     StatePiece,
     TransferLeadership,
 )
-from replog.requests import (
+from replog.wire.client_messages import (
     ClientMessage,
-    CloseSession,
-    Commands,
     Entries,
     Follow,
     LogEntry,
     NodeMessage,
     NotLeader,
-    OpenSession,
     Ping,
     Pong,
     Query,
     QueryAnswers,
     QueryRefused,
-    Refused,
-    Replies,
-    SequenceGap,
-    SessionExpired,
-    SessionOpened,
     Status,
     StatusRequest,
-    Submission,
     Submit,
     TransferAnswer,
     TransferRequest,
 )
+from replog.wire.codec import Hello, Kind, Welcome, encode_frame
 
 CLUSTER = bytes(range(16))
 INCARNATION = bytes(range(16, 32))

@@ -8,10 +8,11 @@ from typing import get_args
 import msgspec
 import pytest
 
-from replog.codec import FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
+from replog.apply.submissions import Submission, decode_submission
 from replog.paxos.messages import HeartbeatReply, Message, Promise
 from replog.paxos.values import Batch, NoOp, decode_value, encode_value
-from replog.requests import ClientMessage, NodeMessage, Submission, decode_submission
+from replog.wire.client_messages import ClientMessage, NodeMessage
+from replog.wire.codec import FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
 
 from .samples import CLIENT_MESSAGES, GREETINGS, NODE_MESSAGES, PEER_MESSAGES, SUBMISSIONS, frames
 

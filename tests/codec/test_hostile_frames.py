@@ -10,8 +10,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from replog.codec import FORMAT_VERSION, HEADER_BYTES, FrameError, FrameSplitter, Kind, decode_payload, encode_frame
-from replog.requests import Ping
+from replog.wire.client_messages import Ping
+from replog.wire.codec import (
+    FORMAT_VERSION,
+    HEADER_BYTES,
+    FrameError,
+    FrameSplitter,
+    Kind,
+    decode_payload,
+    encode_frame,
+)
 
 from .samples import frames
 

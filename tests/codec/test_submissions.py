@@ -11,20 +11,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from replog.limits import NUMBER_MAX, SUBMISSION_COMMANDS_MAX
-from replog.paxos.values import Batch, MalformedValue, decode_membership, decode_value, encode_value
-from replog.requests import (
+from replog.apply.limits import NUMBER_MAX, SUBMISSION_COMMANDS_MAX
+from replog.apply.outcomes import Refused
+from replog.apply.submissions import (
     CloseSession,
     Commands,
     MalformedSubmission,
     OpenSession,
-    Refused,
     Submission,
-    Submit,
-    admit,
     decode_submission,
     session_key,
 )
+from replog.paxos.values import Batch, MalformedValue, decode_membership, decode_value, encode_value
+from replog.wire.client_messages import Submit, admit
 
 from .samples import SUBMISSIONS
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import attrs
 from crc32c import crc32c
 
-from replog.data_directory import STATE_FOLDER, open_directory
-from replog.log_room import MIB, LogLimits
+from replog.directory.layout import STATE_FOLDER, open_directory
+from replog.log.space import MIB, LogLimits
 from replog.paxos.ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.paxos.recovered import Recovered
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 
 NODE = NodeId(1)
 CLUSTER = b"cluster of tests"

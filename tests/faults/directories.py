@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from replog.data_directory import ORIGIN_FILE, STATE_FOLDER, format_directory
-from replog.log_room import MIB
-from replog.state_store import LmdbStateStore
+from replog.directory.layout import ORIGIN_FILE, STATE_FOLDER, format_directory
+from replog.log.space import MIB
+from replog.state.store import LmdbStateStore
 
 from .acknowledged import CLUSTER, MEMBERSHIP, NODE
 

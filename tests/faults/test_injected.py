@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from replog.data_directory import open_directory
+from replog.directory.layout import open_directory
 from replog.errors import StorageError
 
 from .acknowledged import Acknowledged, check_log, check_state

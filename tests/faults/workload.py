@@ -10,14 +10,14 @@ import os
 import sys
 from pathlib import Path
 
-import replog.log_store
-from replog.data_directory import STATE_FOLDER, DataDirectory, open_directory
+import replog.log.store
+from replog.directory.layout import STATE_FOLDER, DataDirectory, open_directory
 from replog.errors import ReplogError, StorageFull
-from replog.log_room import MIB
-from replog.log_store import LmdbLogStore
+from replog.log.space import MIB
+from replog.log.store import LmdbLogStore
 from replog.paxos.ballot import Slot
 from replog.paxos.effects import LogWrite
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 
 from .acknowledged import CHOSEN_LAG, FLUSH_SLOTS, LIMITS, TAIL_SLOTS, ballot_of, record_of, row_of
 
@@ -92,7 +92,7 @@ def leave_out_syncs() -> None:
     def careless(path: Path, map_bytes: int, *, is_readonly: bool = False) -> lmdb.Environment:
         return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=False, sync=False, lib_version=0)
 
-    replog.log_store.open_environment = careless
+    replog.log.store.open_environment = careless
 
 
 def main(words: list[str]) -> int:

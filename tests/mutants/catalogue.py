@@ -398,7 +398,7 @@ MUTANTS = (
         15,
         (
             Change(
-                "sessions.py",
+                "apply/sessions.py",
                 "self._last_rank = self._last_rank + 1 if slot == self._last_slot else 0",
                 "self._last_rank = 0",
             ),
@@ -407,14 +407,14 @@ MUTANTS = (
     Mutant(
         "no memory of what a session has done",
         15,
-        (Change("applier.py", "        if first < expected:\n", "        if first < expected and False:\n"),),
+        (Change("apply/applier.py", "        if first < expected:\n", "        if first < expected and False:\n"),),
     ),
     Mutant(
         "a retry beside its first copy is not answered",
         16,
         (
             Change(
-                "applier.py",
+                "apply/applier.py",
                 "                run.tell(key, replies, weight)\n",
                 "                pass\n",
             ),
@@ -536,7 +536,7 @@ MUTANTS = (
         0,
         (
             Change(
-                "sessions.py",
+                "apply/sessions.py",
                 "return session if session is not None and session.key == key else None",
                 "return session",
             ),
@@ -545,7 +545,7 @@ MUTANTS = (
     Mutant(
         "the door does not ask for the secret",
         0,
-        (Change("requests.py", "if session_key(message.secret) != submission.key:", "if False:"),),
+        (Change("wire/client_messages.py", "if session_key(message.secret) != submission.key:", "if False:"),),
     ),
     Mutant(
         "answers go to whoever named the session last",
@@ -569,12 +569,12 @@ MUTANTS = (
         15,
         (
             Change(
-                "sessions.py",
+                "apply/sessions.py",
                 "return replies_kept_max - self.kept_count if self.kept_bytes < REPLIES_KEPT_BYTES_MAX else 0",
                 "return 2**20",
             ),
             Change(
-                "sessions.py",
+                "apply/sessions.py",
                 "        self.kept.append(kept)\n",
                 "        self.kept.clear()\n        self.kept.append(kept)\n",
             ),
@@ -583,17 +583,21 @@ MUTANTS = (
     Mutant(
         "an error's text decides how much is run",
         24,
-        (Change("applier.py", "                size = FAILURE_BYTES_MAX\n", "                size = len(reply)\n"),),
+        (
+            Change(
+                "apply/applier.py", "                size = FAILURE_BYTES_MAX\n", "                size = len(reply)\n"
+            ),
+        ),
     ),
     Mutant(
         "replicas must agree on an error's text",
         24,
-        (Change("digest.py", "                if failed:\n", "                if False:\n"),),
+        (Change("apply/digest.py", "                if failed:\n", "                if False:\n"),),
     ),
     Mutant(
         "a restart believes its acceptances below a received state",
         13,
-        (Change("recovery.py", "if installed_through > recovered.compacted_through:", "if False:"),),
+        (Change("node/reconcile.py", "if installed_through > recovered.compacted_through:", "if False:"),),
     ),
     Mutant(
         "an install sets back what was taught",
@@ -758,7 +762,7 @@ MUTANTS = (
         0,
         (
             Change(
-                "paxos/turn.py",
+                "paxos/outbox.py",
                 "        self.sends: list[Outbound] = []\n",
                 "        self.chosen_through = None\n        self.sends: list[Outbound] = []\n",
             ),

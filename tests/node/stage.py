@@ -14,19 +14,19 @@ from typing import Any
 import attrs
 import trio
 
+from replog.apply.sessions import SessionOptions
 from replog.client import Client, connect
 from replog.config import NodeOptions, ReplicaConfig
-from replog.known_peers import KnownPeers
-from replog.memory_state_store import MemoryStateStore
-from replog.node import Node
+from replog.directory.known_peers import KnownPeers
+from replog.node.links import TransportOptions
+from replog.node.server import Node
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.membership import Membership
 from replog.paxos.options import Options
 from replog.ports import free_ports
-from replog.sessions import SessionOptions
 from replog.sim.disk import SimLogStore
+from replog.state.memory import MemoryStateStore
 from replog.state_machine import StateMachine
-from replog.transport import TransportOptions
 
 from .machines import Ledger
 

@@ -15,15 +15,16 @@ import msgspec
 import pytest
 import trio
 
-from replog.applier import Applier
-from replog.codec import Hello, Kind, encode_frame
+from replog.apply.applier import Applier
+from replog.apply.submissions import OpenSession, session_key
 from replog.errors import StorageError, Unavailable
-from replog.memory_state_store import MemoryStateStore
-from replog.node import Node
+from replog.node.server import Node
 from replog.paxos.ballot import Slot
 from replog.paxos.values import NO_OP
-from replog.requests import Follow, OpenSession, Ping, Query, StatusRequest, Submit, session_key
+from replog.state.memory import MemoryStateStore
 from replog.state_machine import Command, State, StateView
+from replog.wire.client_messages import Follow, Ping, Query, StatusRequest, Submit
+from replog.wire.codec import Hello, Kind, encode_frame
 
 from .machines import Ledger
 from .stage import DEADLINE_S, Member, eventually, stage

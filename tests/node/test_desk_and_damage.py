@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from replog.applier import Applier
-from replog.client_desk import ClientDesk
-from replog.codec import Kind, encode_frame
+from replog.apply.applier import Applier
 from replog.errors import Damaged, StorageError, error_text
-from replog.link import Link
-from replog.memory_state_store import MemoryStateStore
+from replog.node.clients import ClientDesk
+from replog.node.queries import answer_query
 from replog.paxos.ballot import NodeId, Slot
-from replog.queries import answer_query
-from replog.requests import NodeMessage, NotLeader, Pong, Query, QueryAnswers
+from replog.state.memory import MemoryStateStore
 from replog.state_machine import StateView
+from replog.wire.client_messages import NodeMessage, NotLeader, Pong, Query, QueryAnswers
+from replog.wire.codec import Kind, encode_frame
+from replog.wire.link import Link
 
 from .machines import Ledger
 

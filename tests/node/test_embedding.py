@@ -16,7 +16,7 @@ import trio
 import replog
 from replog import blocking
 from replog.config import ReplicaConfig
-from replog.data_directory import format_directory
+from replog.directory.layout import format_directory
 from replog.errors import CommandFailed, ConfigError, Refused, StorageError, Unavailable
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
@@ -161,7 +161,7 @@ async def test_a_directory_belongs_to_one_process(tmp_path: Path, unused_ports: 
     async with replog.open_replica(config, Ledger()) as replica:
         with pytest.raises(Refused):
             await opened(elsewhere)
-        program = "import sys; from replog.data_directory import open_directory as o; from pathlib import Path as P; "
+        program = "import sys; from replog.directory.layout import open_directory as o; from pathlib import Path as P; "
         done = await trio.run_process(
             [sys.executable, "-c", program + "o(P(sys.argv[1]))", str(config.data_dir)],
             check=False,

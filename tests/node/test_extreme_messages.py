@@ -14,13 +14,13 @@ import msgspec
 import pytest
 import trio
 
-from replog.codec import FrameError, Hello, Kind, encode_frame
-from replog.link import Link, LinkClosed
-from replog.machine_terms import machine_terms
-from replog.message_checks import ROUNDS_AHEAD_MAX, SLOTS_AHEAD_MAX, check_peer_messages, check_query
+from replog.apply.machine_terms import machine_terms
+from replog.node.message_checks import ROUNDS_AHEAD_MAX, SLOTS_AHEAD_MAX, check_peer_messages, check_query
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.messages import Accept, AcceptedSlot, Learn, Message, Nack, Prepare, Promise
-from replog.requests import ClientMessage, Ping, Query
+from replog.wire.client_messages import ClientMessage, Ping, Query
+from replog.wire.codec import FrameError, Hello, Kind, encode_frame
+from replog.wire.link import Link, LinkClosed
 
 from .stage import CLUSTER, DEADLINE_S, Member, Stage, stage
 from .test_links import say_hello

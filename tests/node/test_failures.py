@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from replog.errors import StateDiverged, StorageError, StorageFull
 from replog.paxos.ballot import Slot
-from replog.requests import Ping
+from replog.wire.client_messages import Ping
 
 from .machines import Moody, Signed
 from .stage import DEADLINE_S, Member, Stage, eventually, stage

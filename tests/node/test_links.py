@@ -12,25 +12,15 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from replog.codec import HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
-from replog.dialing import connected_socket
-from replog.link import Link, LinkClosed
-from replog.machine_terms import machine_terms
+from replog.apply.machine_terms import machine_terms
+from replog.apply.outcomes import SessionOpened
+from replog.apply.sessions import SessionOptions
+from replog.apply.submissions import Commands, OpenSession, Submission, session_key
 from replog.paxos.ballot import NodeId
-from replog.requests import (
-    Commands,
-    Follow,
-    OpenSession,
-    Ping,
-    Pong,
-    Query,
-    SessionOpened,
-    Submission,
-    Submit,
-    TransferRequest,
-    session_key,
-)
-from replog.sessions import SessionOptions
+from replog.wire.client_messages import Follow, Ping, Pong, Query, Submit, TransferRequest
+from replog.wire.codec import HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
+from replog.wire.dialing import connected_socket
+from replog.wire.link import Link, LinkClosed
 
 from .stage import CLUSTER, DEADLINE_S, Member, MemoryLog, eventually, stage
 

@@ -8,18 +8,11 @@ import msgspec
 import pytest
 import trio
 
-from replog.codec import Hello, Kind, encode_frame
-from replog.link import Link
-from replog.requests import (
-    CloseSession,
-    Commands,
-    OpenSession,
-    Refused,
-    SessionExpired,
-    Submission,
-    Submit,
-    session_key,
-)
+from replog.apply.outcomes import Refused, SessionExpired
+from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission, session_key
+from replog.wire.client_messages import Submit
+from replog.wire.codec import Hello, Kind, encode_frame
+from replog.wire.link import Link
 
 from .stage import DEADLINE_S, Member, stage
 from .test_links import opened_session, said, say_hello, submit

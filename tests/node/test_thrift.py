@@ -8,9 +8,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from replog.node.thrifty import Thrift
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.messages import FetchState, Message
-from replog.thrift import Thrift
 
 from .stage import DEADLINE_S, eventually, stage
 

@@ -9,8 +9,8 @@ from replog.paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Accept, AcceptedSlot, Message
 from replog.paxos.options import Options
+from replog.paxos.outbox import Turn
 from replog.paxos.recovered import Recovered
-from replog.paxos.turn import Turn
 
 N1, N2, N3, N4, N5 = (NodeId(n) for n in range(1, 6))
 THREE = Membership(1, (N1, N2, N3))

@@ -7,7 +7,7 @@ import pytest
 from replog.paxos.ballot import Slot
 from replog.paxos.messages import Accepted, Confirm, Confirmed, Nack, Prepare, Promise
 from replog.paxos.options import Options
-from replog.paxos.turn import Turn
+from replog.paxos.outbox import Turn
 
 from .build import N1, N2, N3, accept, acceptor, ballot, record, recovered, sent, sent_after_write
 

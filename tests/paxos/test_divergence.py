@@ -6,7 +6,7 @@ from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.divergence import Divergence
 from replog.paxos.effects import Notice, NoticeKind
 from replog.paxos.membership import Membership
-from replog.paxos.turn import Turn
+from replog.paxos.outbox import Turn
 
 from .build import FIVE, N1, N2, N3, N4, N5, THREE
 

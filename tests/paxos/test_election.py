@@ -9,7 +9,7 @@ from replog.paxos.election import Election
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Heartbeat, HeartbeatReply
 from replog.paxos.options import Options
-from replog.paxos.turn import Turn
+from replog.paxos.outbox import Turn
 
 from .build import FIVE, N1, N2, N3, N4, N5, THREE, ballot, sent
 

@@ -8,7 +8,7 @@ from replog.paxos.ballot import Slot
 from replog.paxos.effects import NoticeKind
 from replog.paxos.fitness import Fitness
 from replog.paxos.options import Options
-from replog.paxos.turn import Turn
+from replog.paxos.outbox import Turn
 
 from .build import N1, acceptor, recovered
 from .test_learner import learner

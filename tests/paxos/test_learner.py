@@ -11,8 +11,8 @@ from replog.paxos.effects import NoticeKind
 from replog.paxos.learner import Learner
 from replog.paxos.messages import BelowFloor, FetchState, Learn, LearnRequest, StatePiece
 from replog.paxos.options import Options
+from replog.paxos.outbox import Turn
 from replog.paxos.recovered import Recovered
-from replog.paxos.turn import Turn
 
 from .build import N1, N2, N3, ballot, checksum, record, recovered, sent
 

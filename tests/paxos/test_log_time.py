@@ -11,7 +11,7 @@ from replog.paxos.effects import NoticeKind
 from replog.paxos.log_time import LogTime
 from replog.paxos.membership import Membership
 from replog.paxos.options import Options
-from replog.paxos.turn import Turn
+from replog.paxos.outbox import Turn
 from replog.paxos.values import NO_OP, Batch, encode_value, stamp_of
 
 from .build import FIVE, N1, N2, N3, N4, N5, THREE

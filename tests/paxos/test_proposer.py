@@ -9,8 +9,8 @@ from replog.paxos.effects import Refusal
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Nack, Prepare, Promise
 from replog.paxos.options import Options
+from replog.paxos.outbox import Turn
 from replog.paxos.proposer import Proposer, Role
-from replog.paxos.turn import Turn
 from replog.paxos.values import NO_OP, Batch, decode_value, encode_value
 
 from .build import FIVE, N1, N2, N3, N4, THREE, ballot, checksum, record, sent, sent_after_write

@@ -6,8 +6,8 @@ from replog.paxos.ballot import Slot
 from replog.paxos.effects import ReadReady, Refusal
 from replog.paxos.messages import Confirm, Confirmed
 from replog.paxos.options import Options
+from replog.paxos.outbox import Turn
 from replog.paxos.reads import Reads
-from replog.paxos.turn import Turn
 
 from .build import N1, N2, N3, N4, THREE, ballot
 

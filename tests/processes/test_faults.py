@@ -10,14 +10,14 @@ import pytest
 import trio
 
 from replog import LocalCluster, local_cluster
-from replog.codec import Kind, decode_payload, encode_frame
-from replog.data_directory import format_directory
-from replog.dialing import dial
+from replog.directory.layout import format_directory
 from replog.errors import Unavailable
-from replog.link import Link, LinkClosed
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
-from replog.requests import NodeMessage, Query, QueryAnswers
+from replog.wire.client_messages import NodeMessage, Query, QueryAnswers
+from replog.wire.codec import Kind, decode_payload, encode_frame
+from replog.wire.dialing import dial
+from replog.wire.link import Link, LinkClosed
 
 from .load import DEADLINE_S, MACHINE, Load, check, has_said, load, said, settled, status_of
 

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
+from replog.apply.outcomes import Refused, Replies, SessionExpired, SessionOpened
+from replog.apply.submissions import session_key
 from replog.paxos.ballot import node_name
-from replog.requests import (
-    NodeMessage,
-    NotLeader,
-    QueryAnswers,
-    QueryRefused,
-    Refused,
-    Replies,
-    SessionExpired,
-    SessionOpened,
-    session_key,
-)
+from replog.wire.client_messages import NodeMessage, NotLeader, QueryAnswers, QueryRefused
 
 
 class StageClient:

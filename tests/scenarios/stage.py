@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from replog.apply.sessions import SessionOptions
+from replog.apply.submissions import Commands, OpenSession, Submission, decode_submission
 from replog.paxos import messages as message_types
 from replog.paxos.ballot import Ballot, NodeId, Slot, node_name
 from replog.paxos.describe import describe_message
@@ -17,13 +19,12 @@ from replog.paxos.membership import Membership
 from replog.paxos.messages import Message, TransferLeadership
 from replog.paxos.options import Options
 from replog.paxos.values import Batch, NoOp, decode_value
-from replog.requests import Commands, NodeMessage, OpenSession, Query, Submission, Submit, decode_submission
-from replog.sessions import SessionOptions
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.disk import SimLogStore
 from replog.sim.host import DiskWeather, Host, HostOptions
 from replog.sim.network import Network, Weather
 from replog.sim.world import World
+from replog.wire.client_messages import NodeMessage, Query, Submit
 
 from .client import StageClient
 from .notebook import NotebookWorkload

@@ -25,20 +25,22 @@ import msgspec
 import trio
 
 from replog import Client, LocalCluster, local_cluster
-from replog.applier import Applier
+from replog.apply.applier import Applier
+from replog.apply.outcomes import SessionOpened
+from replog.apply.sessions import SessionOptions
+from replog.apply.submissions import Commands, OpenSession
 from replog.config import NodeOptions
-from replog.data_directory import DataDirectory, format_directory, open_directory
-from replog.memory_state_store import MemoryStateStore
+from replog.directory.layout import DataDirectory, format_directory, open_directory
+from replog.log.contract import LogStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.paxos.values import Batch as SlotBatch
 from replog.paxos.values import encode_value
-from replog.requests import Commands, OpenSession, SessionOpened
-from replog.sessions import SessionOptions
-from replog.state_store import LmdbStateStore
-from replog.storage import LogStore, StateStore
+from replog.state.contract import StateStore
+from replog.state.memory import MemoryStateStore
+from replog.state.store import LmdbStateStore
 from shop_sm import Shop, ShopClient
 from shop_sm.commands import AdjustStock, Command, PlaceOrder, PutProduct, RegisterCustomer, Wanted, encode_command
 from shop_sm.queries import OrderQuery, ProductQuery, Query, encode_query
@@ -251,7 +253,7 @@ def measure_directory(folder: Path, products: int, stored_orders: int, measured:
 
 def live_bytes(state_path: Path) -> int:
     """Pages in use; asked of another process, because LMDB opens a file once in one."""
-    command = "import sys; from pathlib import Path; from replog.state_view import look_at_state as look; "
+    command = "import sys; from pathlib import Path; from replog.state.report import look_at_state as look; "
     command += "print(look(Path(sys.argv[1])).live_bytes)"
     return int(subprocess.run([sys.executable, "-c", command, state_path], check=True, capture_output=True).stdout)
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from replog.applier import Applier, SessionOptions
-from replog.memory_state_store import MemoryStateStore
+from replog.apply.applier import Applier, SessionOptions
+from replog.apply.outcomes import Replies, SessionOpened
+from replog.apply.submissions import Commands, OpenSession
 from replog.paxos.ballot import Slot
 from replog.paxos.values import Batch as SlotBatch
 from replog.paxos.values import encode_value
-from replog.requests import Commands, OpenSession, Replies, SessionOpened
+from replog.state.memory import MemoryStateStore
 from shop_sm import Shop
 from shop_sm.answers import Answer, ProductAnswer, Totals, decode_answer
 from shop_sm.commands import AdjustStock, Command, PutProduct, RegisterCustomer, encode_command

@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 
 import shop_sm
+from replog.apply.submissions import Commands, OpenSession
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import NoticeKind
 from replog.paxos.messages import Accepted, AcceptedSlot, Nack, Prepare, Promise
+from replog.paxos.outbox import Turn
 from replog.paxos.recovered import Recovered
-from replog.paxos.turn import Turn
 from replog.paxos.values import Batch as SlotBatch
 from replog.paxos.values import decode_value, encode_value
-from replog.requests import Commands, OpenSession
 from shop_sm.commands import PayOrder, PlaceOrder, ShipOrder, Wanted, encode_command
 from shop_sm.queries import ProductQuery, encode_query
 from shop_sm.results import (

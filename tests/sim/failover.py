@@ -10,17 +10,17 @@ import statistics
 import sys
 from typing import NamedTuple
 
+from replog.apply.sessions import SessionOptions
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.paxos.options import Options
-from replog.requests import NodeMessage
-from replog.sessions import SessionOptions
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.disk import SimLogStore
 from replog.sim.host import Host, HostOptions
 from replog.sim.network import Network, Weather
 from replog.sim.workload import RegisterWorkload
 from replog.sim.world import World
+from replog.wire.client_messages import NodeMessage
 
 
 class Failover(NamedTuple):

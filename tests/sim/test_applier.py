@@ -5,29 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from replog import applier as applier_module
-from replog.applier import Applier
-from replog.limits import (
-    FAILURE_BYTES_MAX,
-    REPLIES_KEPT_BYTES_MAX,
-    REPLIES_PIECE_BYTES,
-    REPLY_BYTES_MAX,
-)
-from replog.memory_state_store import MemoryStateStore
+from replog.apply import applier as applier_module
+from replog.apply.applier import Applier
+from replog.apply.limits import FAILURE_BYTES_MAX, REPLIES_KEPT_BYTES_MAX, REPLIES_PIECE_BYTES, REPLY_BYTES_MAX
+from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from replog.apply.sessions import SessionOptions
+from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
 from replog.paxos.ballot import Slot
 from replog.paxos.values import Batch, encode_value
-from replog.requests import (
-    CloseSession,
-    Commands,
-    OpenSession,
-    Refused,
-    Replies,
-    SequenceGap,
-    SessionExpired,
-    SessionOpened,
-    Submission,
-)
-from replog.sessions import SessionOptions
+from replog.state.memory import MemoryStateStore
 from replog.state_machine import Command, State, StateMachine, StateView
 
 MINE, THEIRS = b"m" * 16, b"t" * 16

@@ -8,20 +8,21 @@ import crc32c
 import msgspec
 import pytest
 
-from replog.applier import Applier
-from replog.memory_state_store import MemoryStateStore
+from replog.apply.applier import Applier
+from replog.apply.outcomes import Replies
+from replog.apply.sessions import SessionOptions
+from replog.apply.submissions import Commands, OpenSession, Submission
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
-from replog.paxos.turn import Size
+from replog.paxos.outbox import Size
 from replog.paxos.values import NO_OP, Batch, encode_value
-from replog.requests import Commands, OpenSession, Replies, Submission
-from replog.sessions import SessionOptions
 from replog.sim.checkers import MESSAGES_BURST, MESSAGES_PER_S, ProtocolChecker, ViolationFound
 from replog.sim.disk import SimLogStore
 from replog.sim.history import RESENDS_PER_S_MAX, Acknowledged, Answered, History, judge
 from replog.sim.workload import RegisterWorkload
+from replog.state.memory import MemoryStateStore
 
 N1, N2, N3 = (NodeId(n) for n in (1, 2, 3))
 THREE = Membership(1, (N1, N2, N3))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from replog.apply.sessions import SessionOptions, Sessions
 from replog.paxos.ballot import Slot
-from replog.sessions import SessionOptions, Sessions
 
 
 def test_sessions_come_back_in_the_order_they_were_applied() -> None:

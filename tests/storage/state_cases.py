@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from replog.memory_state_store import MemoryStateStore
 from replog.paxos.ballot import Slot
-from replog.state_store import LmdbStateStore
-from replog.storage import StateImage, StateStore
+from replog.state.contract import StateImage, StateStore
+from replog.state.memory import MemoryStateStore
+from replog.state.store import LmdbStateStore
 
 STEP_BYTES = 2**20
 """A small step, so that tests see the map grow."""

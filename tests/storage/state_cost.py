@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from replog.paxos.ballot import Slot
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 
 from .state_cases import flush
 from .state_transfer import build, measure

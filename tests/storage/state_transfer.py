@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from replog.paxos.ballot import Slot
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 
 from .state_cases import pieces
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import attrs
 import lmdb
 
-import replog.state_environment
+import replog.state.environment
 from replog.errors import ReplogError
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 from tests.faults.workload import Said
 
 from .state_cases import STEP_BYTES, Contents, contents, flush, transfer
@@ -113,7 +113,7 @@ def leave_out_syncs() -> None:
     def careless(path: Path, map_bytes: int, *, is_new: bool = False) -> lmdb.Environment:
         return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=is_new, sync=False, lib_version=0)
 
-    replog.state_environment.open_lmdb = careless
+    replog.state.environment.open_lmdb = careless
     os.fsync = lambda fd: None
 
 

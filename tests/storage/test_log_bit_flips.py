@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from crc32c import crc32c
 
-from replog.data_directory import LOG_FOLDER, open_directory
+from replog.directory.layout import LOG_FOLDER, open_directory
+from replog.disk.environment import DATA_FILE
+from replog.disk.pages import check_pages
 from replog.errors import Damaged, StorageError
-from replog.log_environment import DATA_FILE
-from replog.log_pages import check_pages
-from replog.log_view import LogView, open_log_view
+from replog.log.layout import LOG_LAYOUT
+from replog.log.view import LogView, open_log_view
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.messages import AcceptedSlot
@@ -63,7 +64,7 @@ def directory(quick_path: Path) -> Path:
 
 def transaction_of(path: Path) -> int:
     data = (path / LOG_FOLDER / DATA_FILE).read_bytes()
-    return check_pages(lambda offset, length: data[offset : offset + length], len(data)).transaction
+    return check_pages(lambda offset, length: data[offset : offset + length], len(data), LOG_LAYOUT).transaction
 
 
 class Flipped:
@@ -99,7 +100,7 @@ class Flipped:
 
 def pages_in_use(flipped: Flipped) -> set[int]:
     """What the structure check reads, with the further pages of big records."""
-    check_pages(flipped.read, len(flipped.original))
+    check_pages(flipped.read, len(flipped.original), LOG_LAYOUT)
     used = set(flipped.pages_read)
     for page in flipped.pages_read:
         number, _pad, flags, low, high = struct.unpack_from("<QHHHH", flipped.original, page * PAGE_BYTES)
@@ -167,7 +168,7 @@ def test_every_flipped_bit_is_detected_or_harmless(directory: Path, part: int) -
             for bit in range(8):
                 flipped.flip(place, bit)
                 try:
-                    check_pages(flipped.read, len(flipped.data))
+                    check_pages(flipped.read, len(flipped.data), LOG_LAYOUT)
                     assert facts(view) == before, f"bit {bit} of byte {place} changed what the log says"
                     harmless += 1
                 except Damaged:

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from replog.data_directory import DataDirectory, format_directory, open_directory
+from replog.directory.layout import DataDirectory, format_directory, open_directory
 from replog.errors import Damaged
-from replog.log_records import Promised, encode_promise
-from replog.log_room import MIB, LogLimits
-from replog.log_store import LmdbLogStore
+from replog.log.contract import LogStore
+from replog.log.records import Promised, encode_promise
+from replog.log.space import MIB, LogLimits
+from replog.log.store import LmdbLogStore
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.paxos.recovered import Recovered
 from replog.sim.disk import SimLogStore
-from replog.storage import LogStore
 
 CLUSTER = b"cluster of tests"
 NODE = NodeId(2)

@@ -16,10 +16,10 @@ import attrs
 import pytest
 from crc32c import crc32c
 
-from replog.data_directory import LOG_FOLDER, open_directory
+from replog.directory.layout import LOG_FOLDER, open_directory
+from replog.disk.environment import open_environment
 from replog.errors import Damaged
-from replog.log_environment import open_environment
-from replog.log_records import (
+from replog.log.records import (
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
     POSITION_KEY,
@@ -32,7 +32,7 @@ from replog.log_records import (
     seal_slots,
     slot_key,
 )
-from replog.log_store import LmdbLogStore
+from replog.log.store import LmdbLogStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.messages import AcceptedSlot

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from replog.data_directory import format_directory, open_directory
+from replog.directory.layout import format_directory, open_directory
 from replog.errors import Refused, ReplogError, StorageError
 from tests.faults.acknowledged import CLUSTER, MEMBERSHIP, NODE, Acknowledged, check_log, check_state
 from tests.faults.directories import adopt

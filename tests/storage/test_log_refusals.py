@@ -17,17 +17,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from replog.data_directory import IDENTITY_FILE, LOCK_FILE, LOG_FOLDER, ORIGIN_FILE, format_directory, open_directory
+from replog.directory.layout import IDENTITY_FILE, LOCK_FILE, LOG_FOLDER, ORIGIN_FILE, format_directory, open_directory
+from replog.disk.environment import DATA_FILE
 from replog.errors import Damaged, Refused, ReplogError, StorageError
-from replog.log_environment import DATA_FILE
-from replog.log_records import FORMAT_VERSION, IDENTITY_KEY, seal
+from replog.log.records import FORMAT_VERSION, IDENTITY_KEY, seal
 from replog.paxos.effects import LogWrite
 from tests.faults.acknowledged import CLUSTER, LIMITS, MEMBERSHIP, NODE, ballot_of, record_of
 from tests.faults.directories import ROOT, adopt
 
 HOLD = """
 import pathlib, sys
-from replog.data_directory import open_directory
+from replog.directory.layout import open_directory
 held = open_directory(pathlib.Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

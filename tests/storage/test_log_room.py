@@ -19,14 +19,15 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from replog.data_directory import LOG_FOLDER, format_directory, open_directory
+from replog.directory.layout import LOG_FOLDER, format_directory, open_directory
+from replog.disk.environment import DATA_FILE
+from replog.disk.pages import PageReport, check_pages
 from replog.errors import StorageFull
-from replog.log_environment import DATA_FILE
-from replog.log_pages import PageReport, check_pages
-from replog.log_records import PIECE_BYTES, SLOT_HEADER_BYTES, SLOT_KEY_BYTES
-from replog.log_room import MIB, PATH_BYTES, LogLimits
-from replog.log_store import LmdbLogStore
-from replog.log_writer import LogWriter
+from replog.log.layout import LOG_LAYOUT
+from replog.log.records import PIECE_BYTES, SLOT_HEADER_BYTES, SLOT_KEY_BYTES
+from replog.log.space import MIB, PATH_BYTES, LogLimits
+from replog.log.store import LmdbLogStore
+from replog.log.writer import LogWriter
 from replog.paxos.ballot import Ballot, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.messages import AcceptedSlot
@@ -60,7 +61,7 @@ def opened(path: Path, limits: LogLimits) -> Iterator[LmdbLogStore]:
 
 def pages(store: LmdbLogStore) -> PageReport:
     data = (store.path / DATA_FILE).read_bytes()
-    return check_pages(lambda offset, length: data[offset : offset + length], len(data))
+    return check_pages(lambda offset, length: data[offset : offset + length], len(data), LOG_LAYOUT)
 
 
 def pages_for(slots: int, value_bytes: int) -> int:
@@ -129,7 +130,7 @@ def test_a_log_with_a_tail_stays_within_its_bound(
 
 HOLD_A_VIEW = """
 import pathlib, sys
-from replog.log_view import open_log_view
+from replog.log.view import open_log_view
 with open_log_view(pathlib.Path(sys.argv[1])):
     print("pinned", flush=True)
     sys.stdin.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replog.log_tail import LogTail
+from replog.log.unchosen_sum import LogTail
 from replog.paxos.ballot import Slot
 
 slots = st.integers(1, 8).map(Slot)

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from replog.data_directory import open_directory
+from replog.directory.layout import open_directory
 from replog.errors import StorageError, StorageFull
-from replog.log_writer import LogWriter
+from replog.log.contract import LogStore
+from replog.log.writer import LogWriter
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.sim.disk import SimLogStore
-from replog.storage import LogStore
 from tests.faults.acknowledged import LIMITS
 from tests.faults.directories import formatted
 

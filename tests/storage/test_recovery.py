@@ -6,14 +6,14 @@ from pathlib import Path
 
 import crc32c
 
+from replog.node.reconcile import reconcile
 from replog.paxos.ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.paxos.values import NO_OP, Batch, encode_value
-from replog.recovery import reconcile
 from replog.sim.disk import SimLogStore
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 
 N1 = NodeId(1)
 MEMBERS = Membership(1, (N1, NodeId(2), NodeId(3)))

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-import replog.state_install
-from replog.data_directory import STATE_FOLDER, format_directory, open_directory
+import replog.state.receiving
+from replog.directory.known_peers import KnownPeers
+from replog.directory.layout import STATE_FOLDER, format_directory, open_directory
+from replog.disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
 from replog.errors import StorageError
-from replog.known_peers import KnownPeers
-from replog.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
 from replog.paxos.ballot import NodeId
 from replog.paxos.recovered import Recovered
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 from tests.faults.acknowledged import CLUSTER, LIMITS, MEMBERSHIP, NODE, Acknowledged, check_log
 from tests.faults.directories import formatted
 
@@ -116,7 +116,7 @@ def test_a_transfer_goes_on_from_what_is_durable(
     disk: PowerCut, quick_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A half-received state that a new process finds is as much of it after a power cut."""
-    monkeypatch.setattr(replog.state_install, "COMMIT_BYTES", 20_000)
+    monkeypatch.setattr(replog.state.receiving, "COMMIT_BYTES", 20_000)
     source = LmdbStateStore.open(quick_path / "source", map_step_bytes=STEP_BYTES)
     fill(source, 4_000, 7, value_bytes=1000)
     image = source.open_image()

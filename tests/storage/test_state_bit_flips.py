@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from replog.disk.pages import check_pages
+from replog.disk.pinned import PinnedEnvironment, pinned
 from replog.errors import Damaged, StorageError
-from replog.log_pages import check_pages
 from replog.paxos.ballot import Slot
-from replog.pinned_environment import PinnedEnvironment, pinned
-from replog.state_environment import DATA_FILE, POSITION_KEY, STATE_LAYOUT, decode_position
-from replog.state_store import LmdbStateStore
-from replog.state_view import damaged_rows, verify_state
+from replog.state.environment import DATA_FILE, POSITION_KEY, STATE_LAYOUT, decode_position
+from replog.state.report import damaged_rows, verify_state
+from replog.state.store import LmdbStateStore
 
 from .state_cases import STEP_BYTES, Contents, contents, flush
 from .test_log_bit_flips import PAGE_BYTES, Flipped, places_in

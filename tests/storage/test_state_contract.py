@@ -10,7 +10,7 @@ import pytest
 
 from replog.errors import Damaged
 from replog.paxos.ballot import Slot
-from replog.storage import StateStore
+from replog.state.contract import StateStore
 
 from .state_cases import DISKS, Disk, contents, fill, flush, pieces, transfer
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 import trio
 
-from replog.applier import Applier
+from replog.apply.applier import Applier
 from replog.config import NodeOptions
+from replog.disk.pinned import pinned
 from replog.errors import Damaged
+from replog.node.state_port import StateKeeper
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.messages import StatePiece
-from replog.pinned_environment import pinned
-from replog.state_environment import SCRUB_ROWS, STATE_LAYOUT
-from replog.state_keeper import StateKeeper
-from replog.state_rows import DATA, RECORDS, is_sound, open_rows, seal
-from replog.state_store import LmdbStateStore
-from replog.state_view import DAMAGED_ROWS_SHOWN, verify_state
+from replog.state.environment import SCRUB_ROWS, STATE_LAYOUT
+from replog.state.report import DAMAGED_ROWS_SHOWN, verify_state
+from replog.state.rows import DATA, RECORDS, is_sound, open_rows, seal
+from replog.state.store import LmdbStateStore
 
 from .state_cases import STEP_BYTES, contents, fill, flush, pieces, transfer
 

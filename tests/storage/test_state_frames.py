@@ -8,9 +8,9 @@ import pytest
 
 from replog.errors import Damaged
 from replog.paxos.ballot import Slot
-from replog.state_image import STREAM_VERSION, Begin, Body, End, Rows, decode_frame, encode_frame
-from replog.state_rows import seal
-from replog.state_store import LmdbStateStore
+from replog.state.rows import seal
+from replog.state.snapshot import STREAM_VERSION, Begin, Body, End, Rows, decode_frame, encode_frame
+from replog.state.store import LmdbStateStore
 
 from .state_cases import STEP_BYTES, contents
 

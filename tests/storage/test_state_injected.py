@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from replog.errors import StorageError
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 from tests.faults.test_injected import CALL, CALLS, FAULTS, why_not
 from tests.faults.workload import Said
 

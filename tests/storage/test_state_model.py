@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from replog.paxos.ballot import Slot
-from replog.storage import StateImage
+from replog.state.contract import StateImage
 
 from .state_cases import DISKS, contents, pieces
 

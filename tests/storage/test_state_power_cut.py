@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from replog.disk.page_cache import sync_folder
 from replog.errors import ReplogError
-from replog.page_cache import sync_folder
 
 from .power_cut import ROOT, PowerCut
 from .state_writer import Acknowledged, check

@@ -17,7 +17,7 @@ import pytest
 
 from replog.errors import Damaged, StorageError, StorageFull
 from replog.paxos.ballot import Slot
-from replog.state_store import LmdbStateStore
+from replog.state.store import LmdbStateStore
 
 from .state_cases import STEP_BYTES, contents, fill, flush, pieces, transfer
 from .state_writer import Acknowledged, check

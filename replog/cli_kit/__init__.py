@@ -1,0 +1,1 @@
+"""What commands share: errors as exit codes, options, output, logging."""

@@ -1,0 +1,81 @@
+"""Which incarnation each peer had when it was first met: one that comes back with another has lost its memory (P9).
+
+The answer must outlive this process, or a whole cluster's restart would let a wiped disk in. So the file is written,
+and synced, before the first message of a new peer is handled; that happens once in a peer's life.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..disk.page_cache import settle, sync_folder
+from ..errors import Damaged, StorageError
+from ..log.records import seal, unseal
+from ..paxos.ballot import NodeId, node_name
+
+PEERS_FILE: Final = "peers"
+_KEY: Final = PEERS_FILE.encode()
+
+
+class KnownPeers:
+    """Peers met so far; ``path`` is the data directory.
+
+    Raises
+    ------
+    StorageError: the file can't be read, can't be made durable, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path / PEERS_FILE
+        settle(self._path)
+        self._incarnations = self._read()
+
+    def refusal_of(self, node: NodeId, incarnation: bytes) -> str:
+        """Empty, or why the peer is not let in. A peer met for the first time is remembered, durably.
+
+        Raises ``StorageError`` if it can't be remembered.
+        """
+        known = self._incarnations.get(node)
+        if known is None:
+            self._incarnations[node] = incarnation
+            self._write()
+        elif known != incarnation:
+            return (
+                f"{node_name(node)} has another incarnation ({incarnation.hex()[:8]}) than the one this cluster knows "
+                f"({known.hex()[:8]}): its directory was formatted anew, so it has forgotten what it promised. "
+                'See "replace a dead node" in docs/OPERATING.md'
+            )
+        return ""
+
+    def _read(self) -> dict[NodeId, bytes]:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise StorageError(f"{self._path} can't be read: {error}; check its owner and the disk.") from error
+        try:
+            return msgspec.msgpack.decode(unseal(_KEY, data), type=dict[NodeId, bytes])
+        except (Damaged, msgspec.DecodeError) as error:
+            raise Damaged(
+                f"{self._path} is damaged: {error}. If no other node was ever formatted anew, delete it: it is made "
+                "again from what the peers say."
+            ) from error
+
+    def _write(self) -> None:
+        partial = self._path.with_suffix(".partial")
+        try:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, seal(_KEY, msgspec.msgpack.encode(self._incarnations)))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            partial.rename(self._path)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            raise StorageError(f"{self._path} can't be written: {error}; check the disk.") from error

@@ -1,0 +1,1 @@
+"""Files, whoever's they are: the structure of LMDB's pages, durability, space."""

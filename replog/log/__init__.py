@@ -1,0 +1,1 @@
+"""What Paxos must not forget, on disk."""

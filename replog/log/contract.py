@@ -1,0 +1,71 @@
+"""The log's store as a protocol: LMDB serves it in production, the simulator's disk in tests.
+
+It is synchronous and belongs to one thread; who waits for it, and how, is the node's matter. One set of contract
+tests runs against every implementation (``tests/storage``).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from ..paxos.ballot import NodeId, Slot
+from ..paxos.effects import LogWrite
+from ..paxos.membership import Membership
+from ..paxos.messages import AcceptedSlot
+from ..paxos.recovered import Recovered
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who a data directory belongs to. Written once, by ``replog init``.
+
+    Parameters
+    ----------
+    cluster: 16 random bytes, the same on all members.
+    node: whose promises are in it.
+    incarnation: 16 random bytes, made anew whenever a directory is formatted (P9).
+    membership: the members the cluster was founded with.
+    """
+
+    cluster: bytes
+    node: NodeId
+    incarnation: bytes
+    membership: Membership
+
+
+class LogStore(Protocol):
+    """Everything Paxos must not forget. ``write`` returns only when it is durable (P1)."""
+
+    identity: Identity
+
+    def recover(self) -> Recovered:
+        """Read what the store remembers; called once, before anything else."""
+
+    def write(self, writes: list[LogWrite]) -> None:
+        """Make all of ``writes``, in order, durable in one transaction.
+
+        Raises ``StorageError`` if that failed: the outcome is then unknown and the process must end.
+        """
+
+    def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
+        """Records of ``from_slot..through``, ascending, stopping at a limit but never before the first record.
+
+        Safe beside a ``write`` in another thread. Stops before the first absent slot. Raises ``Damaged`` if the
+        *first* record is damaged; stops before a later damaged one.
+        """
+
+    def install_floor(self, through: Slot, membership: Membership) -> None:
+        """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor."""
+
+    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
+        """How far slots should go now, if those up to ``through`` may go and this much is kept of them."""
+
+    def compact(self, through: Slot, *, slots_max: int) -> Slot:
+        """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``."""
+
+    def set_membership(self, membership: Membership) -> None:
+        """Remember the newest chosen membership with the next write."""
+
+    def close(self) -> None:
+        """Release files and locks. Nothing unwritten is written."""

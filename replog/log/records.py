@@ -1,0 +1,253 @@
+"""The bytes of every record in ``log/``, each with the crc32c that makes damage visible.
+
+An LMDB page has no checksum, so a flipped bit would be read back as data. Every record here says what kind it is and
+carries a checksum over that kind, its key and its content: a record that is damaged, or that stands where another
+belongs, is told from one that is absent (P10).
+
+The layouts are fixed (``struct``, big-endian) where they are written in every transaction, msgpack where they are
+written once in a while. They know nothing of LMDB; ``docs/STORAGE.md`` draws them.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, TypeVar
+
+import attrs
+import msgspec
+from crc32c import crc32c
+
+from ..errors import Damaged, StorageError
+from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
+from ..paxos.membership import Membership
+from ..paxos.messages import AcceptedSlot
+from .contract import Identity
+
+FORMAT_VERSION: Final = 4
+"""Of everything in ``log/``; another version is refused, never guessed at."""
+
+IDENTITY_KEY: Final = b"identity"
+MEMBERSHIP_KEY: Final = b"membership"
+POSITION_KEY: Final = b"position"
+PROMISE_KEY: Final = b"promise"
+SLOTS_NAME: Final = b"slots"
+
+_SLOT_KIND: Final = b"\x01"
+_SLOT = struct.Struct(">Q")
+_PIECE_KEY = struct.Struct(">QH")
+_BALLOT = struct.Struct(">QI")
+_POSITION = struct.Struct(">QQQQIQ")
+_PROMISE = struct.Struct(">QI")
+_CRC = struct.Struct(">I")
+
+SLOT_HEADER_BYTES: Final = _BALLOT.size + _CRC.size
+SLOT_KEY_BYTES: Final = _PIECE_KEY.size
+PIECE_BYTES: Final = 2020
+"""Two pieces fill a page. A larger record would lie in neighbouring pages, which LMDB has to search for."""
+_FIRST_PIECE_BYTES: Final = PIECE_BYTES - SLOT_HEADER_BYTES
+
+_T = TypeVar("_T")
+
+
+# --- slots -----------------------------------------------------------------------------------------------
+
+
+def slot_key(slot: int) -> bytes:
+    """Key of the first piece of a slot's record; big-endian, so that LMDB's byte order is slot order."""
+    return _PIECE_KEY.pack(slot, 0)
+
+
+def slot_of_key(key: bytes | memoryview) -> Slot:
+    return Slot(_SLOT.unpack_from(key)[0])
+
+
+def slot_checksum(record: AcceptedSlot) -> int:
+    """Checksum of the acceptance: value, slot, kind and ballot, in this order.
+
+    The crc of the value came with it and is where this one starts, so the value is not gone through again.
+    """
+    place = _SLOT.pack(record.slot) + _SLOT_KIND + _BALLOT.pack(*record.ballot)
+    return int(crc32c(place, record.crc))
+
+
+def seal_slots(records: list[AcceptedSlot]) -> tuple[list[int], list[tuple[bytes, bytes]]]:
+    """Their checksums, and the keys and bytes of their pieces as they are stored.
+
+    The write path of every slot: what the records of one ballot have in common is made once.
+    """
+    checksums: list[int] = []
+    pairs: list[tuple[bytes, bytes]] = []
+    pack_slot, pack_key, pack_crc = _SLOT.pack, _PIECE_KEY.pack, _CRC.pack
+    ballot: Ballot | None = None
+    header = suffix = b""
+    for record in records:
+        if record.ballot is not ballot:
+            ballot = record.ballot
+            header = _BALLOT.pack(*ballot)
+            suffix = _SLOT_KIND + header
+        slot, value = record.slot, record.value
+        checksum = crc32c(pack_slot(slot) + suffix, record.crc)
+        checksums.append(checksum)
+        pairs.append((pack_key(slot, 0), b"".join((header, pack_crc(checksum), value[:_FIRST_PIECE_BYTES]))))
+        if len(value) > _FIRST_PIECE_BYTES:
+            starts = range(_FIRST_PIECE_BYTES, len(value), PIECE_BYTES)
+            pairs += [
+                (pack_key(slot, piece), value[start : start + PIECE_BYTES]) for piece, start in enumerate(starts, 1)
+            ]
+    return checksums, pairs
+
+
+def check_slot(slot: Slot, data: bytes | memoryview) -> tuple[Ballot, int]:
+    """Check one record without copying its value; returns its ballot and the crc of its value.
+
+    Raises
+    ------
+    Damaged: ballot or value fail the checksum, or the record belongs to another slot.
+    """
+    if len(data) < SLOT_HEADER_BYTES:
+        raise Damaged(f"slot {slot}: its record has {len(data)} bytes, fewer than a header; {REPAIR}")
+    header = bytes(data[: _BALLOT.size])
+    crc: int = crc32c(data[SLOT_HEADER_BYTES:])
+    if _CRC.unpack_from(data, _BALLOT.size)[0] != crc32c(_SLOT.pack(slot) + _SLOT_KIND + header, crc):
+        raise Damaged(f"slot {slot}: its record fails its checksum; {REPAIR}")
+    round_, node = _BALLOT.unpack(header)
+    return Ballot(round_, NodeId(node)), crc
+
+
+def decode_slot(slot: Slot, data: bytes | memoryview) -> AcceptedSlot:
+    """Check and read one record. Raises ``Damaged``, see ``check_slot``."""
+    ballot, crc = check_slot(slot, data)
+    return AcceptedSlot(slot, ballot, crc, bytes(data[SLOT_HEADER_BYTES:]))
+
+
+REPAIR: Final = "a slot known chosen is repaired from the peers when the node runs, any other makes it abstain"
+
+
+# --- records of which there is one -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class Position:
+    """Where the log stands; written in every transaction.
+
+    Parameters
+    ----------
+    transaction: number of the LMDB transaction that wrote it: tells an old tree from the newest one.
+    chosen_through, compacted_through: as in ``Recovered``.
+    last_slot: the highest slot that ever had a record.
+    tail_count, tail_sum: how many records stand above ``chosen_through``, and the sum of their checksums.
+        A record that vanished, or an older one that came back whole, changes them.
+    """
+
+    transaction: int = 0
+    chosen_through: Slot = BEFORE_LOG
+    compacted_through: Slot = BEFORE_LOG
+    last_slot: Slot = BEFORE_LOG
+    tail_count: int = 0
+    tail_sum: int = 0
+
+
+@attrs.frozen
+class Promised:
+    """The promise, and why it is not to be relied on (empty: it is)."""
+
+    ballot: Ballot = BALLOT_ZERO
+    distrust: str = ""
+
+
+def seal(key: bytes, content: bytes) -> bytes:
+    """Checksum over key and content, then the content."""
+    return _CRC.pack(crc32c(content, crc32c(key))) + content
+
+
+def unseal(key: bytes, data: bytes | memoryview | None) -> bytes:
+    """The content of a sealed record.
+
+    Raises
+    ------
+    Damaged: absent, too short or failing its checksum; formatting wrote it, so absent is damaged too.
+    """
+    name = key.decode()
+    if data is None:
+        raise Damaged(f"the {name} record is missing")
+    content = bytes(data[_CRC.size :])
+    if len(data) < _CRC.size or _CRC.unpack_from(data)[0] != crc32c(content, crc32c(key)):
+        raise Damaged(f"the {name} record fails its checksum")
+    return content
+
+
+def encode_position(position: Position) -> bytes:
+    content = _POSITION.pack(
+        position.transaction,
+        position.chosen_through,
+        position.compacted_through,
+        position.last_slot,
+        position.tail_count,
+        position.tail_sum,
+    )
+    return seal(POSITION_KEY, content)
+
+
+def decode_position(data: bytes | memoryview | None) -> Position:
+    """Raises ``Damaged``."""
+    content = unseal(POSITION_KEY, data)
+    if len(content) != _POSITION.size:
+        raise Damaged(f"the position record has {len(content)} bytes instead of {_POSITION.size}")
+    return Position(*_POSITION.unpack(content))
+
+
+def encode_promise(promised: Promised) -> bytes:
+    content = _PROMISE.pack(promised.ballot.round, promised.ballot.node) + promised.distrust.encode()
+    return seal(PROMISE_KEY, content)
+
+
+def decode_promise(data: bytes | memoryview | None) -> Promised:
+    """Raises ``Damaged``."""
+    content = unseal(PROMISE_KEY, data)
+    if len(content) < _PROMISE.size:
+        raise Damaged(f"the promise record has {len(content)} bytes, fewer than a ballot")
+    round_, node = _PROMISE.unpack_from(content)
+    return Promised(Ballot(round_, NodeId(node)), content[_PROMISE.size :].decode())
+
+
+def encode_membership(membership: Membership) -> bytes:
+    return seal(MEMBERSHIP_KEY, msgspec.msgpack.encode(membership))
+
+
+def decode_membership(data: bytes | memoryview | None) -> Membership:
+    """Raises ``Damaged``."""
+    return _decode(MEMBERSHIP_KEY, data, Membership)
+
+
+class _StoredIdentity(msgspec.Struct, array_like=True, frozen=True):
+    """``Identity`` behind the version of the format, which is read first."""
+
+    format_version: int
+    cluster: bytes
+    node: NodeId
+    incarnation: bytes
+    membership: Membership
+
+
+def encode_identity(identity: Identity) -> bytes:
+    stored = _StoredIdentity(FORMAT_VERSION, identity.cluster, identity.node, identity.incarnation, identity.membership)
+    return seal(IDENTITY_KEY, msgspec.msgpack.encode(stored))
+
+
+def decode_identity(data: bytes | memoryview | None) -> Identity:
+    """Raises ``Damaged``; ``StorageError`` for another format version, whose message names both."""
+    stored = _decode(IDENTITY_KEY, data, _StoredIdentity)
+    if stored.format_version != FORMAT_VERSION:
+        raise StorageError(
+            f"it has format version {stored.format_version} and this program reads version {FORMAT_VERSION}; "
+            "use the release that wrote it"
+        )
+    return Identity(stored.cluster, stored.node, stored.incarnation, stored.membership)
+
+
+def _decode(key: bytes, data: bytes | memoryview | None, type_: type[_T]) -> _T:
+    content = unseal(key, data)
+    try:
+        return msgspec.msgpack.decode(content, type=type_)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Damaged(f"the {key.decode()} record can't be decoded: {error}") from error

@@ -1,0 +1,1 @@
+"""One running replica: the core, its stores, its links and its clients."""

@@ -1,0 +1,381 @@
+"""What a node owes its clients: whose replies go where, which reads wait, who follows the log.
+
+Everything said to one client in a turn leaves at the end of the turn, as one frame if it is not much. What is much
+waits here, not yet encoded, and leaves frame by frame as the link takes it. It decides nothing about the log: the node
+hands it what was applied, confirmed or refused. A client that does not take its answers is dropped; it comes back and
+asks again under the same numbers.
+
+Answers to submissions go to the link that last showed the secret behind their session's key
+(``wire.client_messages.admit``), so nobody can take them from another client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+import attrs
+import structlog
+
+from ..apply.applier import Outcome
+from ..apply.outcomes import Refused
+from ..apply.submissions import Submission, first_sequence_of
+from ..errors import StorageError, error_text
+from ..paxos.ballot import NodeId, Slot
+from ..paxos.effects import ReadReady, Refusal
+from ..paxos.messages import AcceptedSlot
+from ..wire.client_messages import (
+    Entries,
+    Follow,
+    LogEntry,
+    NodeMessage,
+    NotLeader,
+    Query,
+    QueryAnswers,
+    QueryRefused,
+    Submit,
+)
+from ..wire.codec import Kind, encode_frame
+from ..wire.link import Link
+
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+FOLLOW_PIECE_SLOTS = 64
+FOLLOW_PIECE_BYTES = 512 * 1024
+ANSWERS_BYTES_MAX = 4 * 2**20
+"""Answers to reads that wait on one link; the rest is asked for when they have been taken."""
+FRAME_BYTES = 4 * 2**20
+"""A frame to a client ends when it has grown to this."""
+_MESSAGE_BYTES = 64
+"""About what a message weighs beside what it carries."""
+
+REASONS = {
+    Refusal.OVERLOADED: "the leader's queue is full; send less at a time",
+    Refusal.TOO_LARGE: "the submission is above batch_bytes_max and was not proposed",
+    Refusal.STORAGE_FULL: "the leader's disk is nearly full and takes no new commands; make room on it",
+    Refusal.NOT_LEADER: "this node does not lead",
+}
+
+Answer = Callable[[bytes], tuple[bytes, bool]]
+"""See ``queries.answer_query``."""
+ReadLog = Callable[[Slot, Slot, int, int], list[AcceptedSlot]]
+
+
+class Book(Protocol):
+    """What the desk needs to know of the node's position."""
+
+    @property
+    def applied_through(self) -> Slot: ...
+
+    @property
+    def compacted_through(self) -> Slot: ...
+
+    def leader_address(self) -> tuple[NodeId, str]:
+        """Who leads and where clients reach it; (0, "") if it is unknown."""
+
+
+@attrs.define(eq=False)
+class _Following:
+    """A client that reads the log as it grows."""
+
+    next_slot: Slot
+    credit: int
+
+
+@attrs.define(eq=False)
+class _Due:
+    """Reads that may be answered, and how many of them have been."""
+
+    link: Link
+    message: Query
+    answered: int = 0
+
+
+class _Outbox:
+    """What one client has still to be sent, and about how many bytes each of it is."""
+
+    __slots__ = ("link", "messages", "waiting_bytes", "weights")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.messages: list[NodeMessage] = []
+        self.weights: list[int] = []
+        self.waiting_bytes = 0
+
+    def take_frame(self) -> list[NodeMessage]:
+        """Some of it, from the front; all of it, if it is not much."""
+        frame = self.messages
+        if self.waiting_bytes <= FRAME_BYTES:
+            self.messages, self.weights, self.waiting_bytes = [], [], 0
+            return frame
+        count = frame_bytes = 0
+        while frame_bytes < FRAME_BYTES:
+            frame_bytes += self.weights[count]
+            count += 1
+        frame, self.messages = frame[:count], frame[count:]
+        del self.weights[:count]
+        self.waiting_bytes -= frame_bytes
+        return frame
+
+
+class ClientDesk:
+    """All clients of one node; every call is synchronous and on the event loop's thread."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._routes: dict[bytes, Link] = {}
+        self._keys: dict[Link, set[bytes]] = {}
+        self._outboxes: dict[Link, _Outbox] = {}
+        self._talking: dict[Link, _Outbox] = {}
+        self._told_not_leader: set[Link] = set()
+        self._reads: dict[int, tuple[Link, Query]] = {}
+        self._reads_waiting: list[ReadReady] = []
+        self._reads_due: list[_Due] = []
+        self._answer_bytes: dict[Link, int] = {}
+        self._next_read_id = 0
+        self._following: dict[Link, _Following] = {}
+        self._heard: dict[Link, tuple[int, float]] = {}
+
+    # --- who is there ---
+
+    @property
+    def links(self) -> Iterable[Link]:
+        return self._keys
+
+    @property
+    def has_one_client(self) -> bool:
+        return len(self._keys) == 1
+
+    def open(self, link: Link) -> None:
+        self._keys[link] = set()
+        self._outboxes[link] = _Outbox(link)
+
+    def close(self, link: Link) -> None:
+        """Forget a client; what it asked for may still happen, and nobody is told here."""
+        for key in self._keys.pop(link, ()):
+            if self._routes.get(key) is link:
+                del self._routes[key]
+        self._outboxes.pop(link, None)
+        self._talking.pop(link, None)
+        self._told_not_leader.discard(link)
+        self._following.pop(link, None)
+        self._heard.pop(link, None)
+
+    def idle_links(self, before_s: float, now_s: float) -> list[Link]:
+        """Clients that have sent nothing since ``before_s``; to be asked now and then."""
+        idle: list[Link] = []
+        for link in self._keys:
+            seen, since_s = self._heard.get(link, (-1, now_s))
+            if link.bytes_received != seen:
+                self._heard[link] = (link.bytes_received, now_s)
+            elif since_s < before_s:
+                idle.append(link)
+        return idle
+
+    # --- serving one ---
+
+    def attempt(self, link: Link, serve: Callable[..., _T], *arguments: Any) -> _T | None:
+        """Do something for one client; if it goes wrong, that client's link ends and nothing else.
+
+        Raises ``StorageError``: the node's disk is no client's matter.
+        """
+        try:
+            return serve(*arguments)
+        except StorageError:
+            raise
+        except Exception as error:
+            self._drop(link, error)
+            return None
+
+    def _drop(self, link: Link, error: Exception) -> None:
+        log.warning("client_dropped", other=link.peer_address, reason=error_text(error).decode())
+        link.close()
+
+    # --- saying ---
+
+    def say(self, link: Link, message: NodeMessage, weight_bytes: int = 0) -> None:
+        """Put a message behind everything else for this client; ``weight_bytes``: of what it carries, if much."""
+        outbox = self._outboxes.get(link)
+        if outbox is None:
+            return
+        if outbox.waiting_bytes + link.unsent_bytes > link.write_buffer_bytes_max:
+            link.close()
+            return
+        if not outbox.messages:
+            self._talking[link] = outbox
+        weight_bytes += _MESSAGE_BYTES
+        outbox.messages.append(message)
+        outbox.weights.append(weight_bytes)
+        outbox.waiting_bytes += weight_bytes
+
+    def send(self) -> None:
+        """Everything this turn has for each client, as far as its link takes it; the rest when it is drained."""
+        if not self._talking:
+            return
+        talking, self._talking = self._talking, {}
+        for link, outbox in talking.items():
+            try:
+                while outbox.messages and not link.unsent_bytes and not link.is_closed:
+                    if not link.write(encode_frame(Kind.NODE, outbox.take_frame())):
+                        link.close()
+            except Exception as error:
+                self._drop(link, error)
+            if outbox.messages and not link.is_closed:
+                self._talking[link] = outbox
+
+    # --- submissions ---
+
+    def on_submit(self, link: Link, message: Submit, submission: Submission, refusal: Refusal | None) -> None:
+        """A submission was handed to the proposer, which took it (None) or refused it."""
+        if refusal is None:
+            if self._routes.get(submission.key) is not link and link in self._keys:
+                self._routes[submission.key] = link
+                self._keys[link].add(submission.key)
+        elif refusal is Refusal.NOT_LEADER:
+            self.say_not_leader(link)
+        else:
+            self.say(link, Refused(message.session, first_sequence_of(submission), refusal.value, REASONS[refusal]))
+
+    def on_outcomes(self, outcomes: Iterable[Outcome]) -> None:
+        """What applying a slot told whom; most of it concerns nobody who is connected here."""
+        routes = self._routes
+        for key, message, weight_bytes in outcomes:
+            link = routes.get(key)
+            if link is not None:
+                self.say(link, message, weight_bytes)
+
+    # --- leadership ---
+
+    def say_not_leader(self, link: Link) -> None:
+        """Once a turn, however many submissions it sent."""
+        self._told_not_leader.add(link)
+        outbox = self._outboxes.get(link)
+        if outbox is not None and not any(type(message) is NotLeader for message in outbox.messages):
+            self.say(link, NotLeader(*self._book.leader_address()))
+
+    def on_stepped_down(self) -> None:
+        """Whoever sent something here has to look for its answer elsewhere."""
+        for link, keys in self._keys.items():
+            if keys:
+                self.say_not_leader(link)
+
+    def on_leader_changed(self) -> None:
+        """Tell those that were sent away where to go, now that it is known; the new leader itself names itself."""
+        node, address = self._book.leader_address()
+        if node:
+            for link in self._told_not_leader:
+                self.say(link, NotLeader(node, address))
+            self._told_not_leader.clear()
+
+    # --- reads ---
+
+    def begin_read(self, link: Link, message: Query) -> int:
+        """Remember a linearizable read; returns its id."""
+        self._next_read_id += 1
+        self._reads[self._next_read_id] = (link, message)
+        return self._next_read_id
+
+    def refuse_read(self, read_id: int, refusal: Refusal) -> None:
+        link, message = self._reads.pop(read_id)
+        self.say(link, QueryRefused(message.first_id, len(message.requests), refusal.value, REASONS[refusal]))
+        if refusal is Refusal.NOT_LEADER:
+            self.say_not_leader(link)
+
+    def on_reads_confirmed(self, reads: Iterable[ReadReady]) -> None:
+        self._reads_waiting.extend(reads)
+
+    def answer_soon(self, link: Link, message: Query) -> None:
+        """Answer reads from the state as it stands when their turn comes, in this turn if their link has room."""
+        self._reads_due.append(_Due(link, message))
+
+    def answer_reads(self, answer: Answer) -> bool:
+        """Answer the reads whose slot has been applied, as far as their links take the answers.
+
+        Returns whether somebody could take more at once.
+        """
+        if self._reads_waiting:
+            self._gather_due()
+        if not self._reads_due:
+            return False
+        due, self._reads_due = self._reads_due, []
+        is_more = False
+        for asked in due:
+            if asked.link not in self._keys:
+                continue
+            self.attempt(asked.link, self._answer, asked, answer)
+            if asked.answered < len(asked.message.requests):
+                self._reads_due.append(asked)
+                is_more = is_more or not asked.link.unsent_bytes
+        self._answer_bytes.clear()
+        return is_more
+
+    def _gather_due(self) -> None:
+        waiting, self._reads_waiting = self._reads_waiting, []
+        for ready in waiting:
+            if ready.slot > self._book.applied_through:
+                self._reads_waiting.append(ready)
+                continue
+            for read_id in ready.read_ids:
+                self.answer_soon(*self._reads.pop(read_id))
+
+    def _answer(self, asked: _Due, answer: Answer) -> None:
+        """A small request may have a large answer: no more of them than its link should have to keep."""
+        link, message, first = asked.link, asked.message, asked.answered
+        room_bytes = ANSWERS_BYTES_MAX - link.unsent_bytes - self._answer_bytes.get(link, 0)
+        answers: list[bytes] = []
+        failed: list[int] = []
+        for request in message.requests[first:] if first else message.requests:
+            if room_bytes <= 0:
+                break
+            reply, is_failed = answer(request)
+            if is_failed:
+                failed.append(len(answers))
+            answers.append(reply)
+            room_bytes -= len(reply)
+        if answers:
+            asked.answered += len(answers)
+            self._answer_bytes[link] = ANSWERS_BYTES_MAX - link.unsent_bytes - room_bytes
+            told = QueryAnswers(message.first_id + first, self._book.applied_through, answers, failed)
+            self.say(link, told, sum(map(len, answers)))
+
+    # --- the log itself ---
+
+    def follow(self, link: Link, message: Follow, credit_max: int) -> None:
+        """Begin to follow, or raise the credit of one who does."""
+        following = self._following.get(link)
+        if following is None:
+            self._following[link] = _Following(Slot(max(1, message.from_slot)), min(message.credit, credit_max))
+        else:
+            following.credit = min(following.credit + message.credit, credit_max)
+
+    @property
+    def has_followers(self) -> bool:
+        return bool(self._following)
+
+    def feed_followers(self, read_log: ReadLog) -> bool:
+        """Send each follower a bounded piece of what it lacks; True if somebody could take more at once."""
+        is_more = False
+        for link, following in self._following.items():
+            if self.attempt(link, self._feed, link, following, read_log):
+                is_more = True
+        return is_more
+
+    def _feed(self, link: Link, following: _Following, read_log: ReadLog) -> bool:
+        """Whether this one could take more at once."""
+        last = Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))
+        if following.next_slot > last or link.unsent_bytes:
+            return False
+        if following.next_slot <= self._book.compacted_through:
+            self.say(link, Entries([], self._book.compacted_through))
+            following.credit = 0
+            return False
+        records = read_log(following.next_slot, last, FOLLOW_PIECE_SLOTS, FOLLOW_PIECE_BYTES)
+        if not records:
+            return False
+        entries = [LogEntry(record.slot, record.value) for record in records]
+        self.say(link, Entries(entries), sum(len(entry.value) for entry in entries))
+        following.credit -= len(records)
+        following.next_slot = Slot(records[-1].slot + 1)
+        return following.next_slot <= last

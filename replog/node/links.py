@@ -1,0 +1,337 @@
+"""Links between nodes and from clients: who may connect, who connects to whom, and what happens when a link ends.
+
+It knows hellos and frames, not what a message means. There is one TCP connection for each pair of nodes; the lower id
+dials. A link that brings anything unexpected is dropped and counted, logged once, and nothing else happens.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import attrs
+import structlog
+import trio
+from attrs.validators import ge, gt
+
+from ..errors import StorageError, error_text
+from ..paxos.ballot import NodeId, node_name
+from ..paxos.messages import Message
+from ..wire.client_messages import ClientMessage
+from ..wire.codec import HELLO_BYTES_MAX, FrameError, Hello, Kind, Welcome, decode_payload, encode_frame
+from ..wire.dialing import connected_socket
+from ..wire.link import Link, LinkClosed, address_of
+
+log = structlog.get_logger(__name__)
+
+_HELLO = frozenset({Kind.HELLO})
+_WELCOME_AND_ON = frozenset({Kind.WELCOME, Kind.PEER})
+"""What a dialler may receive at once: the other end speaks as soon as it has said welcome."""
+_PEER = frozenset({Kind.PEER})
+_PEER_OR_REFUSAL = frozenset({Kind.PEER, Kind.WELCOME})
+"""Who dialled may not like the welcome: it says why with one of its own."""
+_CLIENT = frozenset({Kind.CLIENT})
+
+
+@attrs.frozen(kw_only=True)
+class TransportOptions:
+    """Limits of the links of one node."""
+
+    connections_max: int = attrs.field(default=2_000, validator=ge(1))
+    """Links accepted at once, peers included."""
+    greeting_timeout_s: float = attrs.field(default=3.0, validator=gt(0.0))
+    """A link that has not said who it is by then is dropped."""
+    frame_timeout_s: float = attrs.field(default=10.0, validator=gt(0.0))
+    """A frame that has begun must be whole by then."""
+    dial_timeout_s: float = attrs.field(default=1.0, validator=gt(0.0))
+    redial_first_s: float = attrs.field(default=0.02, validator=gt(0.0))
+    redial_max_s: float = attrs.field(default=0.5, validator=gt(0.0))
+    peer_payload_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
+    client_payload_bytes_max: int = attrs.field(default=8 * 2**20, validator=ge(1))
+    peer_buffer_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
+    client_buffer_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
+
+
+class Handler(Protocol):
+    """The node, as its links see it. Every call is synchronous and quick."""
+
+    def admit(self, hello: Hello) -> str:
+        """Empty, or the reason why whoever says this hello is refused."""
+
+    def welcome(self, refusal: str) -> Welcome:
+        """What to answer to a hello."""
+
+    def on_peer_opened(self, peer: NodeId) -> None: ...
+
+    def on_peer_messages(self, peer: NodeId, messages: list[Message]) -> None: ...
+
+    def on_peer_closed(self, peer: NodeId) -> None: ...
+
+    def on_client_opened(self, link: Link) -> None: ...
+
+    def on_client_messages(self, link: Link, messages: list[ClientMessage]) -> None: ...
+
+    def on_client_closed(self, link: Link) -> None: ...
+
+    async def wait_for_room(self, link: Link) -> None:
+        """Until the node can take more from this client."""
+
+
+class Transport:
+    """All links of one node."""
+
+    def __init__(
+        self, own: Hello, addresses: dict[NodeId, tuple[str, int]], handler: Handler, options: TransportOptions
+    ) -> None:
+        self._own = own
+        self._node = NodeId(own.node)
+        self._addresses = addresses
+        self._handler = handler
+        self._options = options
+        self._peers: dict[NodeId, Link] = {}
+        self._connections = 0
+        self._links: set[Link] = set()
+        self._is_closed = False
+        self._logged: set[tuple[str, str]] = set()
+        self.counts: Counter[str] = Counter()
+
+    # --- sending ---
+
+    def send(self, peer: NodeId, messages: Sequence[Message]) -> None:
+        """All messages of a turn to one peer, in one frame; a peer that is away gets nothing."""
+        link = self._peers.get(peer)
+        if link is None or not link.write(encode_frame(Kind.PEER, messages)):
+            self.counts["peer_frames_dropped"] += 1
+
+    @property
+    def peers_connected(self) -> frozenset[NodeId]:
+        return frozenset(self._peers)
+
+    def close(self) -> None:
+        """The node has failed: say nothing more to anybody, and hear nothing."""
+        self._is_closed = True
+        for link in tuple(self._links):
+            link.close()
+
+    # --- running ---
+
+    async def run(
+        self, listeners: Sequence[trio.SocketListener], task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Accept and dial until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(self._accept_forever, listener, nursery)
+            for peer in self._addresses:
+                if self._node < peer:
+                    nursery.start_soon(self._dial_forever, peer)
+            task_status.started()
+
+    async def _dial_forever(self, peer: NodeId) -> None:
+        """Keep a link to a peer; the first new try comes quickly, later ones with growing, jittered waits."""
+        wait_s = self._options.redial_first_s
+        while True:
+            began_s = trio.current_time()
+            try:
+                with trio.fail_after(self._options.dial_timeout_s):
+                    sock = await connected_socket(*self._addresses[peer])
+            except (OSError, trio.TooSlowError) as error:
+                self._note("dial", node_name(peer), str(getattr(error, "strerror", "") or "timed out").lower())
+            else:
+                await self._serve_dialled(peer, sock)
+            if trio.current_time() - began_s > 2 * self._options.redial_max_s:
+                wait_s = self._options.redial_first_s
+            await trio.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s = min(wait_s * 2, self._options.redial_max_s)
+
+    async def _serve(
+        self,
+        sock: socket.socket,
+        other: str,
+        kinds: frozenset[Kind],
+        payload_bytes_max: int,
+        buffer_bytes_max: int,
+        greet: Callable[[Link], Awaitable[None]],
+    ) -> None:
+        """One link until it ends. What goes wrong with it is the end of it alone.
+
+        Raises ``StorageError``: whom this node has met must not be forgotten.
+        """
+        link: Link | None = None
+        try:
+            link = Link(sock, kinds, payload_bytes_max=payload_bytes_max, write_buffer_bytes_max=buffer_bytes_max)
+            self._links.add(link)
+            if not self._is_closed:
+                await greet(link)
+        except (FrameError, LinkClosed, trio.TooSlowError) as error:
+            self._note("greeting", other, str(error) or "timed out")
+        except StorageError:
+            raise
+        except Exception as error:
+            self._note("failed", other, error_text(error).decode(), is_warning=True)
+        finally:
+            if link is None:
+                sock.close()
+            else:
+                self._links.discard(link)
+                link.close()
+
+    async def _serve_dialled(self, peer: NodeId, sock: socket.socket) -> None:
+        async def greet(link: Link) -> None:
+            link.write(encode_frame(Kind.HELLO, self._own))
+            with trio.fail_after(self._options.greeting_timeout_s):
+                frames = await link.receive()
+            if frames[0][0] is not Kind.WELCOME:
+                raise FrameError("the other end did not begin with a welcome")
+            welcome = decode_payload(Kind.WELCOME, frames[0][1], Welcome)
+            refusal = welcome.refusal or self._refusal_of(peer, welcome)
+            if refusal:
+                self._note("refused", node_name(peer), refusal, is_warning=True)
+                link.write(encode_frame(Kind.WELCOME, self._handler.welcome(refusal)))
+                return
+            link.expect(_PEER, self._options.peer_payload_bytes_max)
+            await self._serve_peer(peer, link, frames[1:])
+
+        options = self._options
+        await self._serve(
+            sock, node_name(peer), _WELCOME_AND_ON, options.peer_payload_bytes_max, options.peer_buffer_bytes_max, greet
+        )
+
+    def _refusal_of(self, peer: NodeId, welcome: Welcome) -> str:
+        if welcome.node != peer:
+            return f"{node_name(NodeId(welcome.node))} answers at the address of {node_name(peer)}"
+        return self._handler.admit(Hello(welcome.cluster, welcome.node, welcome.incarnation, terms=welcome.terms))
+
+    async def _accept_forever(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                self._note("accept", "listener", str(error), is_warning=True)
+                await trio.sleep(0.05)
+                continue
+            if self._connections >= self._options.connections_max:
+                self._note("connections_max", "listener", f"{self._connections} links are open")
+                _socket_of(stream).close()
+                continue
+            nursery.start_soon(self._serve_accepted, _socket_of(stream))
+
+    async def _serve_accepted(self, sock: socket.socket) -> None:
+        address = address_of(sock)
+
+        async def greet(link: Link) -> None:
+            with trio.fail_after(self._options.greeting_timeout_s):
+                frames = await link.receive()
+            hello = decode_payload(Kind.HELLO, frames[0][1], Hello)
+            refusal = self._handler.admit(hello)
+            link.write(encode_frame(Kind.WELCOME, self._handler.welcome(refusal)))
+            if refusal:
+                self._note("refused", address, refusal, is_warning=True)
+            elif hello.node:
+                link.expect(_PEER_OR_REFUSAL, self._options.peer_payload_bytes_max)
+                await self._serve_peer(NodeId(hello.node), link, frames[1:])
+            else:
+                link.expect(_CLIENT, self._options.client_payload_bytes_max)
+                await self._serve_client(link, frames[1:])
+
+        self._connections += 1
+        try:
+            await self._serve(sock, address, _HELLO, HELLO_BYTES_MAX, self._options.client_buffer_bytes_max, greet)
+        finally:
+            self._connections -= 1
+
+    # --- links in use ---
+
+    async def _serve_peer(self, peer: NodeId, link: Link, first: Sequence[tuple[Kind, bytes]]) -> None:
+        """One peer's link until it ends; a newer link to the same peer replaces an older one."""
+        older = self._peers.pop(peer, None)
+        if older is not None:
+            older.close()
+            self._handler.on_peer_closed(peer)
+        self._peers[peer] = link
+        self._handler.on_peer_opened(peer)
+
+        def take(frames: Sequence[tuple[Kind, bytes]]) -> None:
+            messages: list[Message] = []
+            for kind, payload in frames:
+                if kind is Kind.WELCOME:
+                    refusal = decode_payload(Kind.WELCOME, payload, Welcome).refusal
+                    self._note("refused", node_name(peer), refusal, is_warning=True)
+                    raise LinkClosed("the other end refused this node")
+                messages += decode_payload(Kind.PEER, payload, list)
+            self._handler.on_peer_messages(peer, messages)
+
+        try:
+            await self._read(link, node_name(peer), first, take, None)
+        finally:
+            if self._peers.get(peer) is link:
+                del self._peers[peer]
+                self._handler.on_peer_closed(peer)
+
+    async def _serve_client(self, link: Link, first: Sequence[tuple[Kind, bytes]]) -> None:
+        self._handler.on_client_opened(link)
+
+        def take(frames: Sequence[tuple[Kind, bytes]]) -> None:
+            for _, payload in frames:
+                self._handler.on_client_messages(link, decode_payload(Kind.CLIENT, payload, list))
+
+        try:
+            await self._read(link, link.peer_address, first, take, self._handler)
+        finally:
+            self._handler.on_client_closed(link)
+
+    async def _read(
+        self,
+        link: Link,
+        name: str,
+        frames: Sequence[tuple[Kind, bytes]],
+        take: Callable[[Sequence[tuple[Kind, bytes]]], None],
+        slowed_by: Handler | None,
+    ) -> None:
+        """Hand over frames until the link ends. A client is not read while it or the node has too much to do."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.drain_forever)
+            try:
+                while True:
+                    if frames:
+                        take(frames)
+                    if slowed_by is not None:
+                        if link.unsent_bytes:
+                            await link.wait_drained()
+                        await slowed_by.wait_for_room(link)
+                    frames = await self._receive(link)
+            except (FrameError, trio.TooSlowError) as error:
+                self._note("dropped", name, str(error) or "a frame was begun and not finished in time", is_warning=True)
+            except LinkClosed as error:
+                log.debug("link_closed", other=name, reason=str(error))
+            except Exception as error:
+                self._note("failed", name, error_text(error).decode(), is_warning=True)
+            link.close()
+            nursery.cancel_scope.cancel()
+
+    async def _receive(self, link: Link) -> Sequence[tuple[Kind, bytes]]:
+        """A link may be silent for long between two frames, but not within one."""
+        if not link.is_inside_frame:
+            frames = await link.receive_some()
+            if frames or not link.is_inside_frame:
+                return frames
+        with trio.fail_after(self._options.frame_timeout_s):
+            return await link.receive()
+
+    def _note(self, what: str, other: str, reason: str, *, is_warning: bool = False) -> None:
+        """Count every time, log the first time."""
+        self.counts[what] += 1
+        if (what, f"{other} {reason}") in self._logged or len(self._logged) > 1000:
+            return
+        self._logged.add((what, f"{other} {reason}"))
+        (log.warning if is_warning else log.info)(f"link_{what}", other=other, reason=reason)
+
+
+def _socket_of(stream: trio.SocketStream) -> socket.socket:
+    """The plain socket under a trio stream; the stream is not used any more."""
+    plain = socket.socket(fileno=stream.socket.detach())
+    plain.setblocking(False)
+    return plain

@@ -1,0 +1,1 @@
+"""The state machine's rows, the sessions and their position, on disk and in memory."""

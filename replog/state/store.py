@@ -1,0 +1,417 @@
+"""The durable state in LMDB: what is applied goes to memory at once and to the file with the next flush.
+
+It protects one rule: after any crash the state machine's data, the Applier's records and ``applied_through`` stand
+together at one past flush (P7), because a flush is one synchronous transaction. It decides neither when to flush nor
+what a key means.
+
+Two generations of changes lie over the file. ``begin_flush`` sets the newer one aside, ``flush`` writes it from another
+thread, ``end_flush`` lets go of it; reads look through both and then into the file, so they never wait for the disk,
+and a key that changes a thousand times between flushes is written once.
+
+After one failed flush nothing is written any more: its outcome is unknown, and the kernel has dropped the pages it
+could not write, so a second attempt would succeed and prove nothing. A full disk is found before anything is written,
+and may be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
+from ..errors import Damaged, StorageError, StorageFull
+from ..paxos.ballot import Slot
+from .environment import DATA_FILE, FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, put_position, remove_folder
+from .overlay import Changes, Generation, Row, lay_over
+from .receiving import IncomingState
+from .rows import DATA, RECORDS, SUM_BYTES, seal
+from .snapshot import LmdbStateImage
+
+_MIB: Final = 2**20
+_WINDOW_MIN: Final = 8
+_WINDOW_MAX: Final = 512
+_WINDOW_GROWTH: Final = 4
+_WINDOW_BYTES: Final = 256 * 1024
+_SORT_RUN: Final = 4096
+"""Keys sorted, and put, at a time: sorting holds the interpreter, and the event loop must not wait for it."""
+_ROW_OVERHEAD_BYTES: Final = 16 + SUM_BYTES
+_IMAGE_HEADROOM_BYTES: Final = 4 * 1024 * _MIB
+
+
+class LmdbStateStore:
+    """Satisfies ``contract.StateStore``; made by ``open``.
+
+    Reads, changes, ``begin_flush`` and ``end_flush`` belong to the owner's thread. ``flush``, images and installing
+    belong to one other thread at a time.
+    """
+
+    def __init__(self, environment: StateEnvironment, step_bytes: int) -> None:
+        self._environment = environment
+        self._step_bytes = step_bytes
+        self._durable_through = environment.position.applied_through
+        self._forget_changes()
+        self._is_flushed = False
+        self._incoming: IncomingState | None = None
+        self._images: set[LmdbStateImage] = set()
+        self._failure = ""
+
+    @classmethod
+    def open(cls, path: Path, *, map_step_bytes: int = 64 * _MIB) -> LmdbStateStore:
+        """Open the state in the folder ``path``, or make an empty one standing before the log.
+
+        An empty state is nothing lost: the log fills it from its first slot, or the other nodes do from an image.
+
+        Parameters
+        ----------
+        map_step_bytes: how much the map grows at a time.
+
+        Raises
+        ------
+        Damaged: the file is truncated or damaged in its structure; the message names it and the next step.
+        StorageError: it can't be opened, read, made, or made durable.
+        """
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            remove_folder(path / FRESH_FOLDER)
+            if not (path / DATA_FILE).exists():
+                _make_empty(path, map_step_bytes)
+            settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
+            environment = StateEnvironment(path, map_step_bytes)
+            IncomingState.clean(path / INCOMING_FOLDER, environment.position.applied_through, map_step_bytes)
+        except (OSError, lmdb.Error) as error:
+            raise StorageError(
+                f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
+            ) from error
+        return cls(environment, map_step_bytes)
+
+    def _forget_changes(self) -> None:
+        """Begin two generations anew."""
+        self._data, self._data_flushing = Generation(), Generation()
+        self._records, self._records_flushing = Generation(), Generation()
+        self._flushing_through: Slot | None = None
+
+    # --- the state machine's map ---
+
+    def get(self, key: bytes) -> bytes | None:
+        """See ``contract.StateStore``. Raises ``StorageError``, and ``Damaged`` if the row fails its checksum."""
+        pairs = self._data.pairs
+        if key in pairs:
+            return pairs[key]
+        pairs = self._data_flushing.pairs
+        if key in pairs:
+            return pairs[key]
+        return self._environment.get(DATA, key)
+
+    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """See ``contract.StateStore``. A longer key would fail the flush."""
+        self._data.pairs.update(changes)
+
+    def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool = False) -> Iterator[Row]:
+        """See ``contract.StateStore``. Reads window by window, so an iterator left open holds nothing."""
+        return self._scan(DATA, start, stop, is_reverse)
+
+    # --- the Applier's records ---
+
+    def get_record(self, key: bytes) -> bytes | None:
+        """See ``contract.StateStore``."""
+        for pairs in (self._records.pairs, self._records_flushing.pairs):
+            if key in pairs:
+                return pairs[key]
+        return self._environment.get(RECORDS, key)
+
+    def put_record(self, key: bytes, value: bytes | None) -> None:
+        """See ``contract.StateStore``."""
+        self._records.pairs[key] = value
+
+    def scan_records(self, prefix: bytes) -> Iterator[Row]:
+        """See ``contract.StateStore``."""
+        for key, value in self._scan(RECORDS, prefix, None, is_reverse=False):
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    # --- scans ---
+
+    def _scan(self, tree: int, start: bytes, stop: bytes | None, is_reverse: bool) -> Iterator[Row]:
+        """Windows that grow, up to a number of rows and of bytes; each is consistent in itself."""
+        count = _WINDOW_MIN
+        while True:
+            rows, bound = self._window(tree, start, stop, count, is_reverse)
+            yield from rows
+            if bound is None:
+                return
+            if is_reverse:
+                stop = bound
+            else:
+                start = bound + b"\0"
+            mean_bytes = sum(len(value) for _key, value in rows) // (len(rows) or 1) + 1
+            count = max(1, min(count * _WINDOW_GROWTH, _WINDOW_MAX, _WINDOW_BYTES // mean_bytes))
+
+    def _window(
+        self, tree: int, start: bytes, stop: bytes | None, count: int, is_reverse: bool
+    ) -> tuple[list[Row], bytes | None]:
+        """The next rows, and the key up to which they are complete (None: the range ends).
+
+        A flush may commit between the two looks; its generation still lies over the file then and says the same.
+        """
+        rows, is_more = self._environment.rows(tree, start, stop, count_max=count, is_reverse=is_reverse)
+        bound = rows[-1][0] if is_more else None
+        generations = (self._data_flushing, self._data) if tree == DATA else (self._records_flushing, self._records)
+        return lay_over(rows, bound, generations, start, stop, count_max=count, is_reverse=is_reverse)
+
+    # --- flush ---
+
+    @property
+    def durable_through(self) -> Slot:
+        """See ``contract.StateStore``."""
+        return self._durable_through
+
+    @property
+    def unflushed_keys(self) -> int:
+        """See ``contract.StateStore``."""
+        return len(self._data.pairs) + len(self._records.pairs)
+
+    def begin_flush(self, applied_through: Slot) -> bool:
+        """See ``contract.StateStore``."""
+        if self._flushing_through is not None:
+            return False
+        self._data_flushing, self._data = self._data, Generation()
+        self._records_flushing, self._records = self._records, Generation()
+        self._is_flushed = False
+        self._flushing_through = applied_through
+        return True
+
+    def flush(self) -> None:
+        """See ``contract.StateStore``.
+
+        Raises
+        ------
+        StorageFull: there is no room; nothing was written, and ``flush`` may be called again.
+        StorageError: the outcome is unknown; nothing is written any more.
+        """
+        self._refuse_after_failure()
+        through = self._flushing_through
+        if through is None or self._is_flushed:
+            return
+        try:
+            self._write(through)
+        except StorageFull:
+            raise
+        except BaseException as error:
+            raise self._fail(error) from error
+        self._durable_through = through
+        self._is_flushed = True
+
+    def _write(self, through: Slot) -> None:
+        changes = (self._data_flushing.pairs, self._records_flushing.pairs)
+        runs = [_runs(tree, pairs) for tree, pairs in enumerate(changes)]
+        environment = self._environment
+
+        def write(transaction: lmdb.Transaction) -> None:
+            for tree, tree_runs in zip(environment.trees, runs, strict=True):
+                for puts, deletes in tree_runs:
+                    if puts:
+                        transaction.cursor(tree).putmulti(puts)
+                    for key in deletes:
+                        transaction.delete(key, db=tree)
+            position = environment.position
+            put_position(transaction, position.store, through, position.installed_through)
+
+        environment.transact(self._need_bytes(changes), write)
+
+    def end_flush(self) -> None:
+        """See ``contract.StateStore``."""
+        assert self._is_flushed or self._flushing_through is None, "a generation is let go before it is durable"
+        self._data_flushing, self._records_flushing = Generation(), Generation()
+        self._flushing_through = None
+
+    def _need_bytes(self, changes: tuple[Changes, Changes]) -> int:
+        """An upper bound: pages touched, and what is new at twice its size for pages half full and rounding."""
+        new_bytes = sum(
+            len(key) + len(value or b"") + _ROW_OVERHEAD_BYTES for pairs in changes for key, value in pairs.items()
+        )
+        return 2 * new_bytes + self._environment.leaf_bytes_at_most(sum(map(len, changes)))
+
+    def _refuse_after_failure(self) -> None:
+        if self._failure:
+            raise StorageError(self._failure)
+
+    def _fail(self, error: BaseException) -> StorageError:
+        """The first failure is the last thing this store writes."""
+        self._failure = self._failure or (
+            f"{self._environment.data_path}: a write failed ({error}); whether it is durable is unknown, so this "
+            "process must end. Check the disk (dmesg, free space), then start the node again: it goes on from what is "
+            "durable."
+        )
+        return StorageError(self._failure)
+
+    # --- scrub ---
+
+    def scrub(self, start: bytes) -> tuple[bytes, list[Damaged]]:
+        """See ``contract.StateStore``: first all of the data, then the records. Raises ``StorageError``."""
+        tree, key = (start[0], start[1:]) if start else (DATA, b"")
+        try:
+            next_key, keys = self._environment.scrub(tree, key)
+        except Damaged as error:
+            return b"", [error]
+        damaged = [self._environment.damaged_row(tree, key) for key in keys]
+        if next_key is None:
+            return (bytes((RECORDS,)) if tree == DATA else b""), damaged
+        return bytes((tree,)) + next_key, damaged
+
+    # --- images ---
+
+    def open_image(self) -> LmdbStateImage:
+        """See ``contract.StateStore``. It holds pages of the file until it is closed, so it must not stay open long.
+
+        Raises ``StorageError``.
+        """
+        self._refuse_after_failure()
+        try:
+            image = LmdbStateImage(self._environment, _IMAGE_HEADROOM_BYTES, self._images.discard)
+        except (lmdb.Error, OSError) as error:
+            raise self._environment.unreadable(error) from error
+        self._images.add(image)
+        return image
+
+    # --- installing ---
+
+    def begin_install(self, image: bytes) -> None:
+        """See ``contract.StateStore``. Raises ``StorageError``."""
+        self._refuse_after_failure()
+        try:
+            if self._incoming is not None:
+                self._incoming.close()
+                self._incoming = None
+            self._incoming = IncomingState.begin(
+                self._environment.path / INCOMING_FOLDER, image, step_bytes=self._step_bytes
+            )
+        except StorageFull:
+            raise
+        except (lmdb.Error, OSError) as error:
+            raise self._fail(error) from error
+
+    def received_bytes(self, image: bytes) -> int:
+        """See ``contract.StateStore``."""
+        incoming = self._incoming
+        return incoming.durable_bytes if incoming is not None and incoming.image == image else 0
+
+    def install_piece(self, position: int, data: bytes) -> None:
+        """See ``contract.StateStore``. What is here already is passed over; what leaves a gap is not kept.
+
+        Raises
+        ------
+        StorageFull: there is no room; the same piece may be given again later.
+        StorageError: the outcome is unknown; nothing is written any more.
+        """
+        self._refuse_after_failure()
+        if self._incoming is None:
+            return
+        try:
+            self._incoming.add(position, data)
+        except StorageFull:
+            raise
+        except (lmdb.Error, OSError) as error:
+            raise self._fail(error) from error
+
+    @property
+    def installed_through(self) -> Slot:
+        """See ``contract.StateStore``."""
+        return self._environment.position.installed_through
+
+    def prepare_install(self, applied_through: Slot) -> None:
+        """The slow part of ``finish_install``: check the image and make all of it durable, beside reads.
+
+        Raises
+        ------
+        Damaged: it is not whole, or not of that slot; what was received is dropped.
+        StorageFull: there is no room; it may be tried again later.
+        StorageError: the outcome is unknown; nothing is written any more.
+        """
+        self._refuse_after_failure()
+        if self._incoming is None:
+            raise Damaged("no image was being received; the transfer begins again")
+        try:
+            self._incoming.finish(applied_through)
+        except Damaged:
+            self._drop_incoming()
+            raise
+        except StorageFull:
+            raise
+        except (lmdb.Error, OSError) as error:
+            raise self._fail(error) from error
+
+    def finish_install(self, applied_through: Slot) -> None:
+        """See ``contract.StateStore``. Changes that were not flushed are forgotten, open images end.
+
+        A reader on the owner's thread sees the old state or the new one with each single call. Where several calls
+        must agree, call ``prepare_install`` beside the reads and then this on the owner's thread.
+
+        Raises the errors of ``prepare_install``.
+        """
+        self.prepare_install(applied_through)
+        assert self._incoming is not None
+        for image in list(self._images):
+            image.close()
+        try:
+            self._environment.replace(self._incoming.data_path, self._forget_changes)
+        except BaseException as error:
+            raise self._fail(error) from error
+        self._durable_through = self._environment.position.applied_through
+        self._drop_incoming()
+
+    def _drop_incoming(self) -> None:
+        if self._incoming is not None:
+            self._incoming.close()
+            self._incoming = None
+        try:
+            remove_folder(self._environment.path / INCOMING_FOLDER)
+        except OSError as error:
+            raise self._fail(error) from error
+
+    # --- room, and the end ---
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the state's file, part of it allocated ahead of use."""
+        return self._environment.file_bytes
+
+    def close(self) -> None:
+        """See ``contract.StateStore``. No other thread may be inside a call."""
+        for image in list(self._images):
+            image.close()
+        if self._incoming is not None:
+            self._incoming.close()
+            self._incoming = None
+        self._environment.close()
+
+
+def _make_empty(path: Path, step_bytes: int) -> None:
+    """An empty state, complete from the moment its file has its name."""
+    fresh = path / FRESH_FOLDER
+    fresh.mkdir(mode=0o700)
+    StateEnvironment.create(fresh, step_bytes).close()
+    (fresh / DATA_FILE).rename(path / DATA_FILE)
+    remove_folder(fresh)
+    sync_folder(path)
+    sync_folder(path.parent)
+
+
+def _runs(tree: int, pairs: Changes) -> list[tuple[list[Row], list[bytes]]]:
+    """Rows to put, sealed, and keys to delete, in ascending runs of bounded length."""
+    keys = list(pairs)
+    runs: list[tuple[list[Row], list[bytes]]] = []
+    for first in range(0, len(keys), _SORT_RUN):
+        puts: list[Row] = []
+        deletes: list[bytes] = []
+        for key in sorted(keys[first : first + _SORT_RUN]):
+            value = pairs[key]
+            if value is None:
+                deletes.append(key)
+            else:
+                puts.append((key, seal(tree, key, value)))
+        runs.append((puts, deletes))
+    return runs

@@ -1,0 +1,1 @@
+"""What is said over links, as messages and as bytes."""

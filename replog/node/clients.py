@@ -36,7 +36,6 @@ from ..wire.client_messages import (
     Submit,
 )
 from ..wire.codec import Kind, encode_frame
-from ..wire.link import Link
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +60,29 @@ REASONS = {
 Answer = Callable[[bytes], tuple[bytes, bool]]
 """See ``queries.answer_query``."""
 ReadLog = Callable[[Slot, Slot, int, int], list[AcceptedSlot]]
+
+
+class ClientLink(Protocol):
+    """One client's link: ``wire.link.Link``, or the simulator's."""
+
+    number: int
+    bytes_received: int
+
+    @property
+    def is_closed(self) -> bool: ...
+
+    @property
+    def unsent_bytes(self) -> int: ...
+
+    @property
+    def write_buffer_bytes_max(self) -> int: ...
+
+    @property
+    def peer_address(self) -> str: ...
+
+    def write(self, frame: bytes) -> bool: ...
+
+    def close(self) -> None: ...
 
 
 class Book(Protocol):
@@ -88,7 +110,7 @@ class _Following:
 class _Due:
     """Reads that may be answered, and how many of them have been."""
 
-    link: Link
+    link: ClientLink
     message: Query
     answered: int = 0
 
@@ -98,7 +120,7 @@ class _Outbox:
 
     __slots__ = ("link", "messages", "waiting_bytes", "weights")
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: ClientLink) -> None:
         self.link = link
         self.messages: list[NodeMessage] = []
         self.weights: list[int] = []
@@ -125,34 +147,34 @@ class ClientDesk:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._routes: dict[bytes, Link] = {}
-        self._keys: dict[Link, set[bytes]] = {}
-        self._outboxes: dict[Link, _Outbox] = {}
-        self._talking: dict[Link, _Outbox] = {}
-        self._told_not_leader: set[Link] = set()
-        self._reads: dict[int, tuple[Link, Query]] = {}
+        self._routes: dict[bytes, ClientLink] = {}
+        self._keys: dict[ClientLink, set[bytes]] = {}
+        self._outboxes: dict[ClientLink, _Outbox] = {}
+        self._talking: dict[ClientLink, _Outbox] = {}
+        self._told_not_leader: set[ClientLink] = set()
+        self._reads: dict[int, tuple[ClientLink, Query]] = {}
         self._reads_waiting: list[ReadReady] = []
         self._reads_due: list[_Due] = []
-        self._answer_bytes: dict[Link, int] = {}
+        self._answer_bytes: dict[ClientLink, int] = {}
         self._next_read_id = 0
-        self._following: dict[Link, _Following] = {}
-        self._heard: dict[Link, tuple[int, float]] = {}
+        self._following: dict[ClientLink, _Following] = {}
+        self._heard: dict[ClientLink, tuple[int, float]] = {}
 
     # --- who is there ---
 
     @property
-    def links(self) -> Iterable[Link]:
+    def links(self) -> Iterable[ClientLink]:
         return self._keys
 
     @property
     def has_one_client(self) -> bool:
         return len(self._keys) == 1
 
-    def open(self, link: Link) -> None:
+    def open(self, link: ClientLink) -> None:
         self._keys[link] = set()
         self._outboxes[link] = _Outbox(link)
 
-    def close(self, link: Link) -> None:
+    def close(self, link: ClientLink) -> None:
         """Forget a client; what it asked for may still happen, and nobody is told here."""
         for key in self._keys.pop(link, ()):
             if self._routes.get(key) is link:
@@ -163,9 +185,9 @@ class ClientDesk:
         self._following.pop(link, None)
         self._heard.pop(link, None)
 
-    def idle_links(self, before_s: float, now_s: float) -> list[Link]:
+    def idle_links(self, before_s: float, now_s: float) -> list[ClientLink]:
         """Clients that have sent nothing since ``before_s``; to be asked now and then."""
-        idle: list[Link] = []
+        idle: list[ClientLink] = []
         for link in self._keys:
             seen, since_s = self._heard.get(link, (-1, now_s))
             if link.bytes_received != seen:
@@ -176,7 +198,7 @@ class ClientDesk:
 
     # --- serving one ---
 
-    def attempt(self, link: Link, serve: Callable[..., _T], *arguments: Any) -> _T | None:
+    def attempt(self, link: ClientLink, serve: Callable[..., _T], *arguments: Any) -> _T | None:
         """Do something for one client; if it goes wrong, that client's link ends and nothing else.
 
         Raises ``StorageError``: the node's disk is no client's matter.
@@ -189,13 +211,13 @@ class ClientDesk:
             self._drop(link, error)
             return None
 
-    def _drop(self, link: Link, error: Exception) -> None:
+    def _drop(self, link: ClientLink, error: Exception) -> None:
         log.warning("client_dropped", other=link.peer_address, reason=error_text(error).decode())
         link.close()
 
     # --- saying ---
 
-    def say(self, link: Link, message: NodeMessage, weight_bytes: int = 0) -> None:
+    def say(self, link: ClientLink, message: NodeMessage, weight_bytes: int = 0) -> None:
         """Put a message behind everything else for this client; ``weight_bytes``: of what it carries, if much."""
         outbox = self._outboxes.get(link)
         if outbox is None:
@@ -227,7 +249,7 @@ class ClientDesk:
 
     # --- submissions ---
 
-    def on_submit(self, link: Link, message: Submit, submission: Submission, refusal: Refusal | None) -> None:
+    def on_submit(self, link: ClientLink, message: Submit, submission: Submission, refusal: Refusal | None) -> None:
         """A submission was handed to the proposer, which took it (None) or refused it."""
         if refusal is None:
             if self._routes.get(submission.key) is not link and link in self._keys:
@@ -248,7 +270,7 @@ class ClientDesk:
 
     # --- leadership ---
 
-    def say_not_leader(self, link: Link) -> None:
+    def say_not_leader(self, link: ClientLink) -> None:
         """Once a turn, however many submissions it sent."""
         self._told_not_leader.add(link)
         outbox = self._outboxes.get(link)
@@ -271,7 +293,7 @@ class ClientDesk:
 
     # --- reads ---
 
-    def begin_read(self, link: Link, message: Query) -> int:
+    def begin_read(self, link: ClientLink, message: Query) -> int:
         """Remember a linearizable read; returns its id."""
         self._next_read_id += 1
         self._reads[self._next_read_id] = (link, message)
@@ -286,12 +308,13 @@ class ClientDesk:
     def on_reads_confirmed(self, reads: Iterable[ReadReady]) -> None:
         self._reads_waiting.extend(reads)
 
-    def answer_soon(self, link: Link, message: Query) -> None:
+    def answer_soon(self, link: ClientLink, message: Query) -> None:
         """Answer reads from the state as it stands when their turn comes, in this turn if their link has room."""
         self._reads_due.append(_Due(link, message))
 
-    def answer_reads(self, answer: Answer) -> bool:
-        """Answer the reads whose slot has been applied, as far as their links take the answers.
+    def answer_reads(self, answer: Answer, is_over: Callable[[], bool]) -> bool:
+        """Answer the reads whose slot has been applied, as far as their links take the answers and until it
+        ``is_over``.
 
         Returns whether somebody could take more at once.
         """
@@ -301,13 +324,17 @@ class ClientDesk:
             return False
         due, self._reads_due = self._reads_due, []
         is_more = False
-        for asked in due:
+        for position, asked in enumerate(due, 1):
             if asked.link not in self._keys:
                 continue
-            self.attempt(asked.link, self._answer, asked, answer)
+            self.attempt(asked.link, self._answer, asked, answer, is_over)
             if asked.answered < len(asked.message.requests):
                 self._reads_due.append(asked)
                 is_more = is_more or not asked.link.unsent_bytes
+            if is_over():
+                self._reads_due = due[position:] + self._reads_due
+                is_more = is_more or position < len(due)
+                break
         self._answer_bytes.clear()
         return is_more
 
@@ -320,8 +347,9 @@ class ClientDesk:
             for read_id in ready.read_ids:
                 self.answer_soon(*self._reads.pop(read_id))
 
-    def _answer(self, asked: _Due, answer: Answer) -> None:
-        """A small request may have a large answer: no more of them than its link should have to keep."""
+    def _answer(self, asked: _Due, answer: Answer, is_over: Callable[[], bool]) -> None:
+        """A small request may have a large answer: no more of them than its link should have to keep, nor for longer
+        than the turn has time."""
         link, message, first = asked.link, asked.message, asked.answered
         room_bytes = ANSWERS_BYTES_MAX - link.unsent_bytes - self._answer_bytes.get(link, 0)
         answers: list[bytes] = []
@@ -334,6 +362,8 @@ class ClientDesk:
                 failed.append(len(answers))
             answers.append(reply)
             room_bytes -= len(reply)
+            if is_over():
+                break
         if answers:
             asked.answered += len(answers)
             self._answer_bytes[link] = ANSWERS_BYTES_MAX - link.unsent_bytes - room_bytes
@@ -342,7 +372,7 @@ class ClientDesk:
 
     # --- the log itself ---
 
-    def follow(self, link: Link, message: Follow, credit_max: int) -> None:
+    def follow(self, link: ClientLink, message: Follow, credit_max: int) -> None:
         """Begin to follow, or raise the credit of one who does."""
         following = self._following.get(link)
         if following is None:
@@ -362,7 +392,7 @@ class ClientDesk:
                 is_more = True
         return is_more
 
-    def _feed(self, link: Link, following: _Following, read_log: ReadLog) -> bool:
+    def _feed(self, link: ClientLink, following: _Following, read_log: ReadLog) -> bool:
         """Whether this one could take more at once."""
         last = Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))
         if following.next_slot > last or link.unsent_bytes:

@@ -1,15 +1,16 @@
-"""Keeps the log durable, reads it back and watches its room, beside the node's turns.
+"""The log's threads: writes, reads for peers, the scrub and the watch of its space, beside the node's turns.
 
-It owns the writer's thread and one thread for reading, and brings what they say onto the event loop. Messages that rest
-on a write wait here and leave from the writer's call-back, before anything else is done (P1); so a follower's answer
-costs no task switch. It decides nothing: which slots may go, and what a damaged one means, the core says.
+It brings what they say onto the event loop, as events. It decides nothing: which slots may go, and what a damaged one
+means, the core says.
+
+Never: hold a message back or send one; touch the replica.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 import trio
@@ -17,19 +18,17 @@ import trio
 from ..errors import Damaged
 from ..log.contract import LogStore
 from ..log.writer import LogWriter, WriterStatistics
-from ..paxos.ballot import BEFORE_LOG, NodeId, Slot
+from ..paxos.ballot import BEFORE_LOG, Slot
 from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
-from ..paxos.messages import AcceptedSlot, Outbound
+from ..paxos.messages import AcceptedSlot
+from .events import Compacted, Event, FloorInstalled, LogFull, SlotDamaged, SlotsRead, Written
 from .settings import NodeOptions
 
 log = structlog.get_logger(__name__)
 
-_T = TypeVar("_T")
-
 SCRUB_SLOTS = 64
 """Verified at a time: the interpreter is held for well under a millisecond."""
-APPLY_BYTES = 2**20
 
 
 class DurableLog(LogStore, Protocol):
@@ -44,35 +43,22 @@ class DurableLog(LogStore, Protocol):
 
 
 class Turns(Protocol):
-    """What the keeper asks of the node, on the event loop's thread."""
+    """The node, on the event loop's thread."""
 
-    def put(self, event: Callable[..., object], *arguments: Any) -> None: ...
+    def put(self, event: Event) -> None:
+        """For its next turn."""
 
-    def turn(self) -> None: ...
-
-    def guarded(self, act: Callable[..., _T], *arguments: Any) -> _T | None: ...
+    def put_at_once(self, event: Event) -> None:
+        """For a turn that is taken now."""
 
     def fail(self, error: BaseException) -> None: ...
 
-    def send(self, outbounds: Iterable[Outbound]) -> None: ...
-
-    def on_written(self, ticket: int) -> None: ...
-
-    def on_compacted(self, through: Slot) -> None: ...
-
-    def on_floor_installed(self, through: Slot) -> None: ...
-
-    def on_slots_read(self, target: NodeId, slots: list[AcceptedSlot]) -> None: ...
-
-    def on_slot_damaged(self, slot: Slot) -> None: ...
-
-    def on_storage_full(self, is_full: bool) -> None: ...
-
-    def is_state_full(self) -> bool: ...
+    def is_full(self) -> bool:
+        """As far as the node knows from elsewhere."""
 
 
-class LogKeeper:
-    """Runs as tasks of the node's nursery, and as the writer's thread.
+class LogPort:
+    """Runs as tasks of the node's nursery, and as the writer's thread; satisfies ``driver.LogPort``.
 
     Parameters
     ----------
@@ -90,12 +76,11 @@ class LogKeeper:
             store,
             on_durable=self._durable_in_thread if is_threaded else self._durable_here,
             on_failure=self._failed,
-            on_compacted=lambda through: self._soon(node.put, node.on_compacted, through),
+            on_compacted=lambda through: self._soon(Compacted(through)),
             is_threaded=is_threaded,
             tail_slots=options.log_tail_slots,
             tail_bytes=options.log_tail_bytes,
         )
-        self._held: deque[tuple[int, list[Outbound]]] = deque()
         self._slot_reads: deque[ReadSlots] = deque()
         self._has_slot_reads = trio.Event()
 
@@ -120,106 +105,82 @@ class LogKeeper:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_forever)
             nursery.start_soon(self._scrub_forever)
-            nursery.start_soon(self._watch_room_forever)
+            nursery.start_soon(self._watch_space_forever)
 
-    def _soon(self, act: Callable[..., object], *arguments: Any) -> None:
-        """On the event loop's thread, soon; what an ``act`` raises there would otherwise be the end of trio itself."""
+    def _on_loop(self, act: Callable[[Event], None], event: Event) -> None:
         assert self._token is not None, "start() comes before anything else"
-        self._token.run_sync_soon(self._node.guarded, act, *arguments)
+        self._token.run_sync_soon(act, event)
+
+    def _soon(self, event: Event) -> None:
+        """From any thread: for the node's next turn."""
+        self._on_loop(self._node.put, event)
 
     # --- writing ---
 
-    def write(self, ticket: int, write: LogWrite, send_after_write: list[Outbound], *, may_wait: bool) -> bool:
-        """Make a turn's write durable, then send what rests on it.
-
-        ``may_wait``: this node has nothing better to do than to wait for a fast disk, so the write need not change
-        threads; a follower's answer leaves the sooner.
-
-        Returns whether it is durable already; otherwise the node hears of it in ``on_written``.
+    def write(self, ticket: int, write: LogWrite, *, may_wait: bool) -> bool:
+        """See ``driver.LogPort``. With ``may_wait`` a fast disk's write need not change threads.
 
         Raises ``StorageError`` if a write made at once failed.
         """
-        if send_after_write:
-            self._held.append((ticket, send_after_write))
         if may_wait and self._writer.write_here(write, is_fast_below_s=self._options.wait_for_commit_s_max):
-            self._send_held(ticket)
             return True
         self._writer.submit(ticket, write)
         return False
 
     def _durable_here(self, ticket: int) -> None:
-        self._node.put(self._settle, ticket)
+        self._node.put(Written(ticket))
 
     def _durable_in_thread(self, ticket: int) -> None:
-        assert self._token is not None, "start() comes before anything else"
-        self._token.run_sync_soon(self._on_durable, ticket)
+        self._on_loop(self._on_durable, Written(ticket))
 
-    def _on_durable(self, ticket: int) -> None:
-        """What rests on the write leaves at once, and the turn that follows needs no task switch."""
-        if self._is_closed:
-            return
-        self._node.guarded(self._settle, ticket)
-        self._node.turn()
-
-    def _settle(self, ticket: int) -> None:
-        self._send_held(ticket)
-        self._node.on_written(ticket)
-
-    def _send_held(self, ticket: int) -> None:
-        ready: list[Outbound] = []
-        while self._held and self._held[0][0] <= ticket:
-            ready += self._held.popleft()[1]
-        self._node.send(ready)
+    def _on_durable(self, written: Event) -> None:
+        """The turn that lets out what rests on the write needs no task switch."""
+        if not self._is_closed:
+            self._node.put_at_once(written)
 
     def _failed(self, error: BaseException) -> None:
         if not self._is_threaded:
             raise error  # out of the turn that wrote
-        self._soon(self._node.fail, error)
+        assert self._token is not None
+        self._token.run_sync_soon(self._node.fail, error)
 
     def statistics(self) -> WriterStatistics:
         return self._writer.statistics()
 
-    # --- room ---
+    # --- space ---
 
     @property
     def is_full(self) -> bool:
         return self._writer.is_waiting_for_room or self._store.is_nearly_full()
 
     def compact(self, through: Slot) -> None:
-        """Slots up to ``through`` may go, but for the tail."""
+        """See ``driver.LogPort``."""
         self._writer.request_compaction(through)
 
-    async def install_floor(self, through: Slot, membership: Membership) -> None:
-        """Drop everything up to ``through`` and remember it as the floor; returns when that is durable.
+    def install_floor(self, through: Slot, membership: Membership) -> None:
+        """See ``driver.LogPort``. The node hears of it by the same road as of what is compacted after it."""
+        self._writer.request_floor(through, membership, lambda: self._soon(FloorInstalled(through)))
 
-        The node hears of it by the same road as of what is compacted after it, and so before it.
-        """
-        is_installed = trio.Event()
-
-        def report() -> None:
-            self._node.put(self._node.on_floor_installed, through)
-            is_installed.set()
-
-        self._writer.request_floor(through, membership, lambda: self._soon(report))
-        await is_installed.wait()
-
-    async def _watch_room_forever(self) -> None:
-        """Refuse new commands in time, and say so no longer when there is room again."""
+    async def _watch_space_forever(self) -> None:
+        """Have new commands refused in time, and no longer when there is space again."""
         was_full = False
         while True:
             await trio.sleep(self._options.storage_check_interval_s)
-            is_full = self.is_full or self._node.is_state_full()
+            is_full = self.is_full
             if is_full != was_full:
-                log.warning("storage_full" if is_full else "storage_has_room")
-                self._node.put(self._node.on_storage_full, is_full)
+                self._node.put(LogFull(is_full))
             was_full = is_full
-            if is_full:
-                self.compact(BEFORE_LOG)  # nothing more may go than before, but what was kept beyond the tail goes now
+            if is_full or self._node.is_full():
+                self.compact(BEFORE_LOG)  # nothing more may go than before, but what was retained goes
 
     # --- reading ---
 
+    def read(self, first: Slot, last: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
+        """See ``driver.LogPort``."""
+        return self._store.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
+
     def read_for_peer(self, asked: ReadSlots) -> None:
-        """Old slots for a peer that is behind; the core asks for one piece a peer at a time."""
+        """See ``driver.LogPort``; the core asks for one piece a peer at a time."""
         self._slot_reads.append(asked)
         self._has_slot_reads.set()
 
@@ -232,24 +193,16 @@ class LogKeeper:
             while self._slot_reads:
                 asked = self._slot_reads.popleft()
                 slots = await trio.to_thread.run_sync(self._read, asked, limiter=limiter)
-                self._node.put(self._node.on_slots_read, asked.target, slots)
+                self._node.put(SlotsRead(asked.target, slots))
 
     def _read(self, asked: ReadSlots) -> list[AcceptedSlot]:
         try:
             return self._store.read(
                 asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max
             )
-        except Damaged:
-            self._soon(self._node.put, self._node.on_slot_damaged, asked.from_slot)
-            return []
-
-    def read_here(self, first: Slot, last: Slot, slots_max: int, bytes_max: int = APPLY_BYTES) -> list[AcceptedSlot]:
-        """Slots to apply or to show to a client, at once; a damaged one is told to the core and not given."""
-        try:
-            return self._store.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
         except Damaged as error:
-            log.warning("slot_damaged", slot=first, reason=str(error))
-            self._node.put(self._node.on_slot_damaged, first)
+            log.warning("slot_damaged", slot=asked.from_slot, reason=str(error))
+            self._soon(SlotDamaged(asked.from_slot))
             return []
 
     async def _scrub_forever(self) -> None:
@@ -265,4 +218,4 @@ class LogKeeper:
             next_slot, damaged = await trio.to_thread.run_sync(scrub, next_slot, limiter=limiter)
             for slot in damaged:
                 log.warning("slot_damaged", slot=slot, reason="found by the scrub")
-                self._node.put(self._node.on_slot_damaged, slot)
+                self._node.put(SlotDamaged(slot))

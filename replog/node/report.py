@@ -36,9 +36,10 @@ _VERSION = _installed_version()
 
 def report(node: Node) -> NodeStatus:
     """The node as it stands."""
-    replica, applier, membership = node.replica, node.applier, node.replica.membership
-    leader, leader_address = node.leader_address()
-    commits = node.log_keeper.statistics()
+    driver = node.driver
+    replica, applier, membership = driver.replica, driver.applier, driver.replica.membership
+    leader, leader_address = driver.leader_address()
+    commits = node.log_port.statistics()
     checkpoint_slot, checkpoint_digest = applier.checkpoint()
     is_voter = membership.is_voter(node.node)
     return NodeStatus(
@@ -51,7 +52,7 @@ def report(node: Node) -> NodeStatus:
         leader_address=leader_address,
         chosen_through=replica.chosen_through,
         applied_through=applier.applied_through,
-        compacted_through=node.compacted_through,
+        compacted_through=replica.compacted_through,
         durable_through=applier.durable_through,
         digest=applier.digest.hex(),
         checkpoint_slot=checkpoint_slot,
@@ -96,11 +97,12 @@ def _problems(replica: Replica) -> Iterator[str]:
 
 def _counters(node: Node) -> dict[str, int]:
     """Plain counts since the node started."""
-    applier, commits, replica = node.applier, node.log_keeper.statistics(), node.replica.statistics()
+    driver = node.driver
+    applier, commits, replica = driver.applier, node.log_port.statistics(), driver.replica.statistics()
     return {
-        "turns": node.turns,
-        "submissions": node.submissions,
-        "submissions_refused": node.submissions_refused,
+        "turns": driver.turns,
+        "submissions": driver.submissions,
+        "submissions_refused": driver.submissions_refused,
         "submissions_malformed": applier.submissions_malformed,
         "slots_malformed": applier.slots_malformed,
         "commands_applied": applier.commands_applied,
@@ -112,9 +114,9 @@ def _counters(node: Node) -> dict[str, int]:
         "record_bytes": commits.record_bytes,
         "compactions": commits.compactions,
         "waits_for_room": commits.waits_for_room,
-        "flushes": node.keeper.flushes,
-        "state_pieces_sent": node.keeper.pieces_sent,
-        "state_pieces_stored": node.keeper.pieces_stored,
+        "flushes": driver.jobs.flushes,
+        "state_pieces_sent": driver.jobs.chunks_sent,
+        "state_pieces_stored": driver.jobs.chunks_stored,
         "ballots_begun": replica.ballots_begun,
         "times_leader": replica.times_leader,
         "damaged_received": replica.damaged_received,

@@ -42,6 +42,8 @@ class NodeOptions:
     """Submissions taken from clients and not yet handed to the core; beyond it clients are not read."""
     inbox_bytes_max: int = attrs.field(default=64 * MIB, validator=ge(1))
     """Their bytes, together."""
+    turn_s_max: float = attrs.field(default=0.02, validator=gt(0.0))
+    """A turn of the event loop that has taken so long leaves the rest for the next one, so that heartbeats are read."""
     apply_slots_max: int = attrs.field(default=64, validator=ge(1))
     """Slots applied in one turn of the event loop, so that heartbeats are never late."""
     state_piece_bytes: int = attrs.field(default=1 * MIB, validator=ge(1))

@@ -13,9 +13,8 @@ come first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
-
-import trio
 
 from ..paxos.ballot import BEFORE_LOG, NodeId, Slot
 from ..paxos.messages import Message
@@ -24,7 +23,7 @@ _GENEROUS_TIMES = 100
 """After those asked first were slow, nothing is kept for so many times as long as a message is kept otherwise."""
 
 
-class Thrift:
+class Thrifty:
     """Messages kept for peers that a quorum does not need.
 
     Parameters
@@ -47,23 +46,25 @@ class Thrift:
         self._send = send
         self._is_chosen = is_chosen
         self._kept: dict[NodeId, list[Message]] = {}
-        self._has_kept = trio.Event()
         self._first_slot = BEFORE_LOG
         self._asked: list[NodeId] = []
         self._generous_until_s = 0.0
+        self.deadline_s = math.inf
+        """When ``send_due`` has something to send."""
 
-    def spare(self, slot: Slot, reachable: Collection[NodeId], needed: int) -> Collection[NodeId]:
+    def spare(self, slot: Slot, reachable: Collection[NodeId], needed: int, now_s: float) -> Collection[NodeId]:
         """Whom the proposal of ``slot`` need not reach at once.
 
         Parameters
         ----------
         reachable: the voters that are connected, without this node.
         needed: how many of them make a quorum with this node.
+        now_s: monotonic seconds.
         """
-        if not self._keep_s or len(reachable) <= needed or trio.current_time() < self._generous_until_s:
+        if not self._keep_s or len(reachable) <= needed or now_s < self._generous_until_s:
             return ()
-        if not self._has_kept.is_set():
-            self._has_kept.set()
+        if self.deadline_s == math.inf:
+            self.deadline_s = now_s + self._keep_s
             self._first_slot, self._asked = slot, [peer for peer in self._order if peer in reachable][:needed]
         return [peer for peer in reachable if peer not in self._asked]
 
@@ -76,15 +77,14 @@ class Thrift:
         kept = self._kept.pop(peer, None)
         return messages if kept is None else kept + messages
 
-    async def run(self) -> None:
-        """Send what was kept for long enough, until cancelled."""
-        while True:
-            await self._has_kept.wait()
-            await trio.sleep(self._keep_s)
-            self._has_kept = trio.Event()
-            if not self._is_chosen(self._first_slot):
-                self._generous_until_s = trio.current_time() + _GENEROUS_TIMES * self._keep_s
-                self._order.sort(key=self._asked.__contains__)  # stable: who was asked goes to the end
-            kept, self._kept = self._kept, {}
-            for peer, messages in kept.items():
-                self._send(peer, messages)
+    def send_due(self, now_s: float) -> None:
+        """Send what was kept for long enough."""
+        if now_s < self.deadline_s:
+            return
+        self.deadline_s = math.inf
+        if not self._is_chosen(self._first_slot):
+            self._generous_until_s = now_s + _GENEROUS_TIMES * self._keep_s
+            self._order.sort(key=self._asked.__contains__)  # stable: who was asked goes to the end
+        kept, self._kept = self._kept, {}
+        for peer, messages in kept.items():
+            self._send(peer, messages)

@@ -69,6 +69,8 @@ class Link:
         self._is_drained.set()
         self.on_drained: Callable[[], None] = _nobody
         """Called when the socket has taken all that was kept: there may be more to say."""
+        self.number = 0
+        """Its owner's name for it."""
         self.is_closed = False
         self.frames_dropped = 0
         self.bytes_sent = 0

@@ -118,7 +118,7 @@ def answered(link: Link, store: MemoryStateStore, request: bytes) -> list[NodeMe
     desk = ClientDesk(Book())
     desk.open(link)
     desk.answer_soon(link, Query(1, True, [request, b"good"]))
-    assert desk.answer_reads(lambda asked: answer_query(applier, asked)) is False
+    assert desk.answer_reads(lambda asked: answer_query(applier, asked), lambda: False) is False
     out = list(desk._outboxes[link].messages)
     desk.send()
     assert not link.is_closed

@@ -43,7 +43,7 @@ TASKS: dict[str, Callable[[Member], Any]] = {
     "turns": lambda member: setattr(member.node, "turn", broken),
     "alarm": lambda member: setattr(member.node, "_wake", broken_in("_ring_forever", member.node._wake)),
     "idle clients": lambda member: setattr(member.node.desk, "idle_links", broken),
-    "thrift": lambda member: setattr(member.node._thrift, "_is_chosen", broken),
+    "thrift": lambda member: setattr(member.node.driver.thrifty, "_is_chosen", broken),
     "the log's writer": lambda member: setattr(member.log, "write", broken),
     "compaction": lambda member: setattr(member.log, "compact", broken),
     "the scrub": lambda member: setattr(member.log, "scrub", broken),
@@ -125,7 +125,7 @@ async def leave_behind(cluster: Stage, client: Any) -> None:
     """Commands until nobody who runs has the beginning of the log."""
     for number in range(60):
         await client.submit(b"%d" % number, timeout=DEADLINE_S)
-    await eventually(lambda: all(member.node.compacted_through > 30 for member in cluster.running))
+    await eventually(lambda: all(member.node.replica.compacted_through > 30 for member in cluster.running))
 
 
 # --- what is mended ---
@@ -143,7 +143,7 @@ async def test_a_node_below_the_floor_receives_the_state(tmp_path: Path, piece_b
         for number in range(100):
             await client.submit(b"more%d" % number, timeout=DEADLINE_S)
         await cluster.settled()
-        assert behind.node.keeper.pieces_stored >= 1
+        assert behind.node.driver.jobs.chunks_stored >= 1
         assert behind.node.replica.is_voting
         async with cluster.client(behind.number) as reader:
             assert await reader.query(b"59", consistency="stale") == b"1"
@@ -157,8 +157,8 @@ async def test_a_transfer_that_is_cut_off_goes_on(tmp_path: Path) -> None:
         await behind.crash()
         await leave_behind(cluster, client)
         await behind.start()
-        await eventually(lambda: behind.node.keeper.pieces_stored > 3)
-        senders = [member for member in cluster.members if member.node.keeper.pieces_sent and member is not behind]
+        await eventually(lambda: behind.node.driver.jobs.chunks_stored > 3)
+        senders = [member for member in cluster.members if member.node.driver.jobs.chunks_sent and member is not behind]
         for sender in senders:
             await sender.crash()
             await sender.start()

@@ -32,7 +32,7 @@ async def leave_behind(cluster: Stage, client: Client) -> Member:
     await fill(client, 10)
     await behind.crash()
     await fill(client, 80)
-    await eventually(lambda: all(member.node.compacted_through > 60 for member in cluster.running))
+    await eventually(lambda: all(member.node.replica.compacted_through > 60 for member in cluster.running))
     return behind
 
 
@@ -69,14 +69,14 @@ async def test_a_state_that_goes_over_a_damaged_slot_is_applied_to(tmp_path: Pat
     async with stage(tmp_path, node={"log_tail_slots": 2}) as cluster, cluster.client() as client:
         await client.submit(b"first")
         victim = (await cluster.followers())[0]
-        await victim.node.keeper.flush()
+        await eventually(lambda: victim.node.driver.jobs.is_durable)
         victim.state.begin_flush = lambda _through: False  # type: ignore[method-assign]
         await fill(client, 20)
         await eventually(lambda: victim.log.chosen_through > victim.state.durable_through + 1)
         await victim.crash()
         del victim.state.__dict__["begin_flush"]
         await fill(client, 80)
-        await eventually(lambda: all(member.node.compacted_through > 60 for member in cluster.running))
+        await eventually(lambda: all(member.node.replica.compacted_through > 60 for member in cluster.running))
         victim.log.damage(Slot(victim.state.durable_through + 1))
         await victim.start()
         await fill(client, 20)
@@ -107,8 +107,8 @@ async def test_compaction_that_is_due_beside_an_install_ends_nobody(tmp_path: Pa
             for _ in range(3):
                 nursery.start_soon(load)
             await behind.start()
-            pieces = behind.node.keeper
-            await eventually(lambda: pieces.pieces_stored and behind.node.compacted_through > 90)
+            jobs = behind.node.driver.jobs
+            await eventually(lambda: jobs.chunks_stored and behind.node.replica.compacted_through > 90)
             await trio.sleep(0.5)
             nursery.cancel_scope.cancel()
         assert behind.is_running, behind.error

@@ -26,4 +26,6 @@ async def test_a_node_whose_state_was_removed_fills_it_again(tmp_path: Path, tai
         await client.submit(b"one more")
         await cluster.settled()
         assert member.node.applied_through > through
-        assert member.node.keeper.pieces_stored > 0 if tail_slots < 30 else member.node.keeper.pieces_stored == 0
+        assert (
+            member.node.driver.jobs.chunks_stored > 0 if tail_slots < 30 else member.node.driver.jobs.chunks_stored == 0
+        )

@@ -227,7 +227,7 @@ async def compact_all(cluster: Stage, client: Client) -> None:
     """Give every node something to drop, and wait until it has."""
     for number in range(30):
         await client.submit(b"%d" % number)
-    await eventually(lambda: all(member.node.compacted_through > 10 for member in cluster.running))
+    await eventually(lambda: all(member.node.replica.compacted_through > 10 for member in cluster.running))
 
 
 @pytest.mark.parametrize("down", [0, 1])

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trio
 
 from replog.apply.applier import Applier
 from replog.config import NodeOptions
 from replog.disk.pinned import pinned
 from replog.errors import Damaged
-from replog.node.state_port import StateKeeper
+from replog.node.state_jobs import StateJobs
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.messages import StatePiece
 from replog.state.environment import SCRUB_ROWS, STATE_LAYOUT
@@ -216,30 +215,33 @@ class Bystander:
 
     applier: Applier
 
-    def send_piece(self, target: NodeId, piece: StatePiece) -> None: ...
+    def send_chunk(self, target: NodeId, chunk: StatePiece) -> None: ...
 
     def on_flush_begun(self) -> None: ...
 
     def on_flushed(self) -> None: ...
 
-    def on_piece_stored(self, image: bytes, position: int) -> None: ...
+    def on_chunk_stored(self, snapshot: bytes, position: int) -> None: ...
 
     def on_install_skipped(self) -> None: ...
 
-    def set_applying(self, *, is_paused: bool) -> None: ...
-
-    async def adopt_state(self, applied_through: Slot) -> None: ...
+    def on_swapped(self, applied_through: Slot) -> None: ...
 
 
-async def test_damage_that_the_scrub_finds_ends_the_node(store: LmdbStateStore, path: Path) -> None:
+def test_damage_that_the_scrub_finds_ends_the_node(store: LmdbStateStore, path: Path) -> None:
     """A state that nobody has asked for yet is damaged all the same, and its node must not go on from it."""
     flip_row(path, 2 * SCRUB_ROWS)
-    keeper = StateKeeper(store, NodeOptions(scrub_interval_s=0.001, flush_interval_s=600.0), Bystander())
-    with pytest.raises(BaseExceptionGroup) as raised, trio.fail_after(30):
-        await keeper.run()
-    (error,) = raised.value.exceptions
-    assert isinstance(error, Damaged)
-    assert error.exit_code == 5
+    jobs = StateJobs(store, NodeOptions(scrub_interval_s=1.0, flush_interval_s=600.0), Bystander(), 0.0)
+
+    def scrub_all() -> None:
+        now_s = 1.0
+        while (job := jobs.next_job(now_s)) is not None:
+            jobs.on_done(job, job.perform(store), None, now_s)
+            now_s = jobs.deadline_s
+
+    with pytest.raises(Damaged) as raised:
+        scrub_all()
+    assert raised.value.exit_code == 5
 
 
 # --- looking from outside ---

@@ -1,0 +1,73 @@
+"""Who is let in over a link, and what a node says of itself to whoever greets it.
+
+Never: trust what a greeting says beyond what it proves.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..apply.machine_terms import Terms, difference
+from ..log.contract import Identity
+from ..paxos.ballot import NodeId, node_name
+from ..paxos.replica import Replica
+from ..wire.codec import Hello, Welcome
+from .settings import ReplicaConfig
+
+_ENVELOPE_BYTES = 80
+"""What a submission may add to its payloads: session, numbers, lengths and key."""
+
+
+class PeerMemory(Protocol):
+    """Remembers which peers were met."""
+
+    def refusal_of(self, node: NodeId, incarnation: bytes) -> str: ...
+
+
+class Admission:
+    """The door of one node."""
+
+    def __init__(
+        self, identity: Identity, config: ReplicaConfig, terms: Terms, memory: PeerMemory, replica: Replica
+    ) -> None:
+        self._identity = identity
+        self._config = config
+        self._terms = terms
+        self._memory = memory
+        self._replica = replica
+
+    def refusal_of(self, hello: Hello) -> str:
+        """Empty, or the reason why whoever says this hello is refused."""
+        own = self._identity
+        if not hello.node and not hello.cluster:
+            return ""
+        if hello.cluster != own.cluster:
+            return (
+                f"{node_name(own.node)} belongs to cluster {own.cluster.hex()}, not {hello.cluster.hex()}; "
+                "one of the two has a wrong address"
+            )
+        if not hello.node:
+            return ""
+        peer = NodeId(hello.node)
+        if peer == own.node or peer not in self._replica.membership.members:
+            return f"{node_name(peer)} is not another member of this cluster"
+        differs = difference(self._terms, hello.terms)
+        if differs:
+            return (
+                f"{node_name(peer)} and {node_name(own.node)} would make different states of one log: {differs}; run "
+                "the same release, the same Python and the same [sessions] on all members"
+            )
+        return self._memory.refusal_of(peer, hello.incarnation)
+
+    def welcome(self, refusal: str) -> Welcome:
+        """What to answer to a hello."""
+        own, config = self._identity, self._config
+        return Welcome(
+            own.cluster,
+            own.node,
+            own.incarnation,
+            refusal,
+            tuple(config.members.items()),
+            min(config.node.command_bytes_max + _ENVELOPE_BYTES, config.paxos.batch_bytes_max),
+            self._terms,
+        )

@@ -1,0 +1,139 @@
+"""Everything that can happen to a node, as data: what ``Driver.put`` takes, and all of it.
+
+An event says what happened outside: on a link, on a disk, on the clock of whoever stops the node. Since each is a
+value, a node's life can be printed, recorded and lived again, and the simulator and production can't differ in what
+they tell the driver.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..paxos.ballot import NodeId, Slot
+from ..paxos.messages import AcceptedSlot, Message
+from ..wire.client_messages import ClientMessage
+from .state_jobs import Job
+
+
+class PeerOpened(msgspec.Struct, frozen=True, gc=False):
+    """A link to a peer is greeted and in use."""
+
+    peer: NodeId
+
+
+class PeerClosed(msgspec.Struct, frozen=True, gc=False):
+    """The link to a peer is gone."""
+
+    peer: NodeId
+
+
+class PeerMessages(msgspec.Struct, frozen=True, gc=False):
+    """What one frame of a peer holds, checked."""
+
+    peer: NodeId
+    messages: list[Message]
+
+
+class ClientOpened(msgspec.Struct, frozen=True, gc=False):
+    """A client's link is greeted; ``client`` is its number, never used again."""
+
+    client: int
+
+
+class ClientClosed(msgspec.Struct, frozen=True, gc=False):
+    """A client's link is gone."""
+
+    client: int
+
+
+class ClientMessages(msgspec.Struct, frozen=True, gc=False):
+    """What one frame of a client holds, checked."""
+
+    client: int
+    messages: list[ClientMessage]
+
+
+class ClientsLookedAt(msgspec.Struct, frozen=True, gc=False):
+    """It is time to let go of clients that have been silent for too long."""
+
+
+class LinkDrained(msgspec.Struct, frozen=True, gc=False):
+    """A client's link has taken all that was kept for it: there may be more to say."""
+
+    client: int
+
+
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """The writes up to ``ticket`` are durable."""
+
+    ticket: int
+
+
+class Compacted(msgspec.Struct, frozen=True, gc=False):
+    """Slots up to ``through`` have left the log."""
+
+    through: Slot
+
+
+class FloorInstalled(msgspec.Struct, frozen=True, gc=False):
+    """The log begins above ``through``, durably: the end of an install."""
+
+    through: Slot
+
+
+class SlotsRead(msgspec.Struct, frozen=True, gc=False):
+    """Old slots for a peer; none if the first one can't be read."""
+
+    target: NodeId
+    slots: list[AcceptedSlot]
+
+
+class SlotDamaged(msgspec.Struct, frozen=True, gc=False):
+    """A record of the log fails its checksum."""
+
+    slot: Slot
+
+
+class LogFull(msgspec.Struct, frozen=True, gc=False):
+    """The log's disk has room for nothing new, or has it again."""
+
+    is_full: bool
+
+
+class StateJobDone(msgspec.Struct, frozen=True):
+    """The state's thread has finished a job: with a result, or with an error."""
+
+    job: Job
+    result: Any
+    error: Exception | None
+
+
+class HandOver(msgspec.Struct, frozen=True, gc=False):
+    """The node is to stop: somebody else should lead."""
+
+
+class StopApplying(msgspec.Struct, frozen=True, gc=False):
+    """The node is about to stop: nothing more is applied, and what is applied becomes durable."""
+
+
+Event = (
+    PeerOpened
+    | PeerClosed
+    | PeerMessages
+    | ClientOpened
+    | ClientClosed
+    | ClientMessages
+    | ClientsLookedAt
+    | LinkDrained
+    | Written
+    | Compacted
+    | FloorInstalled
+    | SlotsRead
+    | SlotDamaged
+    | LogFull
+    | StateJobDone
+    | HandOver
+    | StopApplying
+)

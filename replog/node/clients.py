@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import attrs
-import structlog
 
 from ..apply.applier import Outcome
 from ..apply.outcomes import Refused
@@ -36,8 +35,7 @@ from ..wire.client_messages import (
     Submit,
 )
 from ..wire.codec import Kind, encode_frame
-
-log = structlog.get_logger(__name__)
+from .event_log import EventLog
 
 _T = TypeVar("_T")
 
@@ -145,8 +143,9 @@ class _Outbox:
 class ClientDesk:
     """All clients of one node; every call is synchronous and on the event loop's thread."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, log: EventLog) -> None:
         self._book = book
+        self._log = log
         self._routes: dict[bytes, ClientLink] = {}
         self._keys: dict[ClientLink, set[bytes]] = {}
         self._outboxes: dict[ClientLink, _Outbox] = {}
@@ -212,7 +211,7 @@ class ClientDesk:
             return None
 
     def _drop(self, link: ClientLink, error: Exception) -> None:
-        log.warning("client_dropped", other=link.peer_address, reason=error_text(error).decode())
+        self._log.warning("client_dropped", other=link.peer_address, reason=error_text(error).decode())
         link.close()
 
     # --- saying ---

@@ -21,8 +21,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
-import structlog
-
 from ..apply.applier import Applier
 from ..apply.outcomes import Refused
 from ..errors import Damaged, StateDiverged
@@ -46,6 +44,7 @@ from ..wire.client_messages import (
     admit,
 )
 from .clients import ClientDesk, ClientLink
+from .event_log import EventLog
 from .events import (
     ClientClosed,
     ClientMessages,
@@ -70,8 +69,6 @@ from .queries import answer_query
 from .settings import NodeOptions
 from .state_jobs import Job, StateJobs
 from .thrifty import Thrifty
-
-log = structlog.get_logger(__name__)
 
 _WARNINGS = frozenset(
     {
@@ -146,6 +143,7 @@ class Driver:
     make_applier: an Applier over the state as it stands; called again when a received state has replaced it.
     state_store: read and written by the Applier; ``state_port`` performs jobs on it.
     clock: monotonic seconds, the clock of ``turn``'s ``now_s``; only how long a turn takes is measured with it.
+    log: takes what a person may want to know.
     status: what the node says of itself, as JSON.
     """
 
@@ -162,6 +160,7 @@ class Driver:
         peers: PeerPort,
         clients: ClientPort,
         clock: Callable[[], float],
+        log: EventLog,
         status: Callable[[], bytes],
         now_s: float,
     ) -> None:
@@ -170,14 +169,15 @@ class Driver:
         self.replica = replica
         self._make_applier = make_applier
         self.applier = make_applier()
-        self.jobs = StateJobs(state_store, options, self, now_s)
-        self._log = log_port
+        self.jobs = StateJobs(state_store, options, self, now_s, log)
+        self._log_port = log_port
+        self._log = log
         self._state = state_port
         self._peers = peers
         self._clients = clients
         self._clock = clock
         self._status = status
-        self.desk = ClientDesk(self)
+        self.desk = ClientDesk(self, log)
         self.thrifty = Thrifty(
             (peer for peer in members if peer != replica.node),
             options.thrift_s,
@@ -304,7 +304,7 @@ class Driver:
             if effects.send_after_write:
                 self._held.append((effects.ticket, effects.send_after_write))
             may_wait = is_lone or not self.replica.is_leading
-            if self._log.write(effects.ticket, effects.write, may_wait=may_wait):
+            if self._log_port.write(effects.ticket, effects.write, may_wait=may_wait):
                 self._send_held(effects.ticket)
                 self._written.append(Written(effects.ticket))
         for notice in effects.notices:
@@ -319,7 +319,7 @@ class Driver:
         if self.desk.answer_reads(self._answer_query, self._is_over):
             self.is_due = True
         for slot_read in effects.slot_reads:
-            self._log.read_for_peer(slot_read)
+            self._log_port.read_for_peer(slot_read)
         for state_send in effects.state_sends:
             self.jobs.send(state_send)
         for chunk in effects.state_pieces:
@@ -394,15 +394,15 @@ class Driver:
     def _tell_full(self) -> None:
         is_full = self._is_log_full or self.jobs.is_full
         if is_full != self.replica.is_storage_full:
-            log.warning("storage_full" if is_full else "storage_has_room")
+            self._log.warning("storage_full" if is_full else "storage_has_room")
             self.replica.on_storage_full(is_full)
 
     def read_log(self, first: Slot, last: Slot, slots_max: int, bytes_max: int = APPLY_BYTES) -> list[AcceptedSlot]:
         """Slots at once; a damaged one is told to the core and not given."""
         try:
-            return self._log.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
+            return self._log_port.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
         except Damaged as error:
-            log.warning("slot_damaged", slot=first, reason=str(error))
+            self._log.warning("slot_damaged", slot=first, reason=str(error))
             self.put(SlotDamaged(first))
             return []
 
@@ -478,17 +478,17 @@ class Driver:
         """The state is durable further: the log may be shorter, unless a peer still needs it."""
         through = min(self.applier.durable_through, self.replica.chosen_through)
         if through > self.replica.compacted_through and not self.jobs.is_sending:
-            self._log.compact(through)
+            self._log_port.compact(through)
 
     def on_swapped(self, applied_through: Slot) -> None:
         """Begin anew over a state that came from a peer, and drop the log below it; then the core hears of it (P6)."""
         self.applier = self._make_applier()
         self._released.clear()
         self._released_bytes = 0
-        self._log.install_floor(applied_through, self.replica.membership)
+        self._log_port.install_floor(applied_through, self.replica.membership)
 
     def _on_floor_installed(self, event: FloorInstalled) -> None:
-        log.info("state_installed", applied_through=event.through)
+        self._log.info("state_installed", applied_through=event.through)
         self.jobs.on_floor_installed()
         self._tell_applied()
         self.replica.on_state_installed(event.through)
@@ -496,7 +496,7 @@ class Driver:
     # --- notices ---
 
     def _on_notice(self, notice: Notice) -> None:
-        (log.warning if notice.kind in _WARNINGS else log.info)(notice.kind.value, **notice.facts)
+        (self._log.warning if notice.kind in _WARNINGS else self._log.info)(notice.kind.value, **notice.facts)
         match notice.kind:
             case NoticeKind.STEPPED_DOWN:
                 self.desk.on_stepped_down()
@@ -540,7 +540,7 @@ class Driver:
     def _on_clients_looked_at(self, _event: ClientsLookedAt) -> None:
         """A client that says nothing for long may be gone without a word; it connects again when it has something."""
         for link in self.desk.idle_links(self.now_s - self.options.idle_timeout_s, self.now_s):
-            log.info("client_idle", other=link.peer_address)
+            self._log.info("client_idle", other=link.peer_address)
             link.close()
 
     def _on_client_messages(self, event: ClientMessages) -> None:

@@ -142,6 +142,7 @@ class Node:
             peers=self.transport,
             clients=self,
             clock=trio.current_time,
+            log=log,
             status=lambda: encode_status(self.status()),
             now_s=self._began_s,
         )

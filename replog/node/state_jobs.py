@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import attrs
 import crc32c
-import structlog
 
 from ..apply.applier import Applier
 from ..errors import Damaged, StorageFull
@@ -25,9 +24,8 @@ from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.effects import SendState, StoreStatePiece
 from ..paxos.messages import StatePiece
 from ..state.contract import StateImage, StateStore
+from .event_log import EventLog
 from .settings import NodeOptions
-
-log = structlog.get_logger(__name__)
 
 
 @attrs.frozen
@@ -125,10 +123,11 @@ class Owner(Protocol):
 class StateJobs:
     """Which job comes next, and what follows from one that is done."""
 
-    def __init__(self, store: StateStore, options: NodeOptions, owner: Owner, now_s: float) -> None:
+    def __init__(self, store: StateStore, options: NodeOptions, owner: Owner, now_s: float, log: EventLog) -> None:
         self._store = store
         self._options = options
         self._owner = owner
+        self._log = log
         self._job: Job | None = None
         """Under way."""
         self._next: Job | None = None
@@ -286,7 +285,7 @@ class StateJobs:
     def _on_full(self, job: Job, error: StorageFull, now_s: float) -> None:
         """Nothing was written; it is tried again, whatever it was."""
         if not self.is_full:
-            log.warning("state_disk_full", reason=str(error))
+            self._log.warning("state_disk_full", reason=str(error))
         self.is_full = True
         if isinstance(job, Flush):
             self._is_flush_unfinished = True
@@ -314,7 +313,7 @@ class StateJobs:
 
     def _on_opened(self, snapshot: StateImage, asked: SendState) -> None:
         self._snapshot = snapshot
-        log.info("state_image_opened", target=node_name(asked.target), slot=snapshot.applied_through)
+        self._log.info("state_image_opened", target=node_name(asked.target), slot=snapshot.applied_through)
         self._asked.appendleft(asked)
 
     def _on_read(self, job: ReadChunk, data: bytes, is_last: bool) -> None:
@@ -362,7 +361,7 @@ class StateJobs:
 
     def _on_damaged_snapshot(self, chunk: StoreStatePiece, error: Damaged) -> None:
         """It is asked for again from its beginning; the store has let go of what it had."""
-        log.warning("state_image_damaged", reason=str(error))
+        self._log.warning("state_image_damaged", reason=str(error))
         self.is_installing = False
         self._owner.on_chunk_stored(chunk.image, 0)
 

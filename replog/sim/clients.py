@@ -186,10 +186,8 @@ class Client:
         host = self._hosts.get(node)
         if host is None or not host.is_up or host.is_foreign:
             self._world.after(self._weather.delay_s, self._on_refused_link, node)
-        elif isinstance(message, Submit):
-            host.on_submit(self.number, message)
         else:
-            host.on_query(self.number, message)
+            host.receive_client(self.number, message)
 
     # --- being told ---
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from ..node.events import HandOver
 from ..paxos.ballot import NodeId, node_name
-from ..paxos.effects import NoHandOver
 from ..paxos.membership import Membership
 from .disk import SimLogStore
 from .host import DiskWeather, Host
@@ -150,11 +150,8 @@ class Faults:
     def _hand_over(self) -> bool:
         leading = [host for host in self._hosts.values() if host.replica is not None and host.replica.is_leading]
         for host in leading:
-            host.put(lambda replica: self._transfer(replica.transfer_leadership))
+            host.put(HandOver())
         return bool(leading)
-
-    def _transfer(self, transfer: Callable[[NodeId | None], NoHandOver | None]) -> None:
-        transfer(None)
 
     # --- links ---
 

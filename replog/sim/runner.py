@@ -16,6 +16,7 @@ import msgspec
 
 from ..apply.sessions import SessionOptions
 from ..errors import ConfigError
+from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot
 from ..paxos.membership import Membership
 from ..paxos.options import Options
@@ -91,6 +92,7 @@ class Simulation:
         self._state_machine = state_machine
         self._steps = steps
         draw, draw_install = self.world.stream("swarm"), self.world.stream("installs")
+        drive = self.world.stream("drivers")
         count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
         voters = tuple(NodeId(n) for n in range(1, count + 1))
         learners = (NodeId(count + 1),) if draw.random() < 0.15 else ()
@@ -114,12 +116,25 @@ class Simulation:
                 replies_kept_max=draw.choice((1, 3, 65_536)),
                 digest_interval_slots=draw.choice((1, 16)),
             ),
-            flush_interval_s=draw.choice((0.02, 0.2)),
+            node=NodeOptions(
+                flush_interval_s=draw.choice((0.02, 0.2)),
+                log_tail_slots=draw.choice((0, 2, 20, 1000)),
+                state_piece_bytes=draw.choice((64, 4096)),
+                image_idle_max_s=0.5,
+                scrub_interval_s=0.5,
+                storage_check_interval_s=0.05,
+                unflushed_keys_max=drive.choice((1, 5, 250_000)),
+                apply_slots_max=drive.choice((1, 4, 64)),
+                thrift_s=drive.choice((0.0, 0.002)),
+                inbox_submissions_max=drive.choice((1, 10, 65_536)),
+                turn_s_max=0.02,
+            ),
             flush_s=draw.choice((0.001, 0.05)),
             install_s=draw_install.choice((0.0005, 0.02, 0.3)),
-            log_tail_slots=draw.choice((0, 2, 20, 1000)),
-            state_piece_bytes=draw.choice((64, 4096)),
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
+            apply_s=drive.choice((0.0, 0.0, 0.001)),
+            durable_here_rate=drive.choice((0.0, 0.5)),
+            slow_reader_s=drive.choice((0.0, 0.0, 0.01)),
             memory_lack_rate=self.world.stream("memory").choice((0.0, 0.0, 0.02)),
         )
         rare = self.world.stream("rare weather")

@@ -57,7 +57,7 @@ class Stranger:
             submission = self._forged(victim)
             self.count[f"stranger_{type(submission).__name__}"] += 1
             secret = self._random.choice((self._secret, self._secret, b""))
-            host.on_submit(self.number, Submit(victim.session, msgspec.msgpack.encode(submission), secret))
+            host.receive_client(self.number, Submit(victim.session, msgspec.msgpack.encode(submission), secret))
 
     def _forged(self, victim: Client) -> Submission:
         """The victim's session under the stranger's own key, or under the victim's."""

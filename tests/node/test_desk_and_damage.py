@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+import structlog
 import trio
 
 from replog.apply.applier import Applier
@@ -115,7 +116,7 @@ MISTAKES: dict[bytes, BaseException] = {
 def answered(link: Link, store: MemoryStateStore, request: bytes) -> list[NodeMessage]:
     """What a desk would send to one client that has asked, before it is made a frame."""
     applier = Applier(Asker(), store)
-    desk = ClientDesk(Book())
+    desk = ClientDesk(Book(), structlog.get_logger())
     desk.open(link)
     desk.answer_soon(link, Query(1, True, [request, b"good"]))
     assert desk.answer_reads(lambda asked: answer_query(applier, asked), lambda: False) is False
@@ -150,7 +151,7 @@ async def test_what_can_not_be_encoded_ends_its_link_alone(link: Link) -> None:
     here, there = socket.socketpair()
     with here, there:
         other = Link(here, frozenset({Kind.CLIENT}))
-        desk = ClientDesk(Book())
+        desk = ClientDesk(Book(), structlog.get_logger())
         for each in (link, other):
             desk.open(each)
         for message in (Pong(2**64), NotLeader(NodeId(1), "\ud800")):

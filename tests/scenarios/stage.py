@@ -12,6 +12,8 @@ import msgspec
 
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import Commands, OpenSession, Submission, decode_submission
+from replog.node.events import PeerMessages
+from replog.node.settings import NodeOptions
 from replog.paxos import messages as message_types
 from replog.paxos.ballot import Ballot, NodeId, Slot, node_name
 from replog.paxos.describe import describe_message
@@ -111,15 +113,22 @@ class Stage:
         tail = int(settings.pop("tail", 1000))
         flush_s = settings.pop("flush_s", 0.02)
         install_s = settings.pop("install_s", 0.0)
+        thrift_s = settings.pop("thrift_s", 0.0)
         sessions = int(settings.pop("sessions", 1000))
         epoch_ms = int(settings.pop("epoch_s", 0)) * 1000
         exact = {name: value if name.endswith("_s") else int(value) for name, value in settings.items()}
         options = HostOptions(
             paxos=Options(**exact),  # type: ignore[arg-type]
             sessions=SessionOptions(sessions_max=sessions, digest_interval_slots=1),
-            flush_interval_s=flush_s,
+            node=NodeOptions(
+                flush_interval_s=flush_s,
+                log_tail_slots=tail,
+                state_piece_bytes=4096,
+                image_idle_max_s=0.5,
+                scrub_interval_s=3600.0,
+                thrift_s=thrift_s,
+            ),
             install_s=install_s,
-            log_tail_slots=tail,
         )
         self.world = World(1, self._hear, epoch_ms=epoch_ms)
         self.network = StageNetwork(self.world)
@@ -164,7 +173,8 @@ class Stage:
         (node,) = self._nodes(words[0])
         host = self._host(words[0])
         asker = next(other for other in self.membership.members if other != node or len(self.hosts) == 1)
-        host.put(lambda replica: replica.on_message(asker, TransferLeadership(replica.promise)))
+        assert host.replica is not None
+        host.put(PeerMessages(asker, [TransferLeadership(host.replica.promise)]))
 
     # --- time ---
 
@@ -235,12 +245,12 @@ class Stage:
         """``read n1``: a linearizable read of everything."""
         client, words = self._by(words)
         client.answer = b""
-        self._host(words[0]).on_query(client.number, Query(1, False, [b"line/"]))
+        self._host(words[0]).receive_client(client.number, Query(1, False, [b"line/"]))
 
     def do_stale(self, words: list[str]) -> None:
         """``stale n3``: a read of what that node has applied."""
         client, words = self._by(words)
-        self._host(words[0]).on_query(client.number, Query(1, True, [b"line/"]))
+        self._host(words[0]).receive_client(client.number, Query(1, True, [b"line/"]))
 
     def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None:
         """An answer of a node (``replog.sim.host.Clients``)."""
@@ -249,7 +259,7 @@ class Stage:
 
     def _submit(self, client: StageClient, node: str, submission: Submission) -> None:
         encoded = msgspec.msgpack.encode(submission)
-        self._host(node).on_submit(client.number, Submit(client.session, encoded, client.secret))
+        self._host(node).receive_client(client.number, Submit(client.session, encoded, client.secret))
 
     def _by(self, words: list[str]) -> tuple[StageClient, list[str]]:
         return (self._clients[words[-1]], words[:-2]) if "by" in words else (self._clients["c"], words)
@@ -328,7 +338,7 @@ class Stage:
         assert host.replica is not None
         refusal = host.replica.transfer_leadership(target)
         self._said += [f"refused: {refusal.reason}"] if refusal else []
-        host.put(lambda replica: None)
+        host.wake()
 
     # --- links ---
 

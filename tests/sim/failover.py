@@ -11,6 +11,7 @@ import sys
 from typing import NamedTuple
 
 from replog.apply.sessions import SessionOptions
+from replog.node.settings import NodeOptions
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.paxos.options import Options
@@ -45,7 +46,7 @@ def crash_a_leader(seed: int, *, replicas: int, delay_s: float) -> Failover:
     network = Network(world, Weather(delay_s=delay_s))
     membership = Membership(1, tuple(NodeId(n) for n in range(1, replicas + 1)))
     checker = ProtocolChecker(membership)
-    options = HostOptions(paxos=Options(), sessions=SessionOptions())
+    options = HostOptions(paxos=Options(), sessions=SessionOptions(), node=NodeOptions())
     hosts = {
         node: Host(
             world,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import attrs
 import pytest
 
 from replog.paxos.ballot import NodeId, Slot
@@ -56,8 +57,10 @@ def life(seed: int, hands: dict[int, bytes]) -> tuple[dict[NodeId, set[str]], di
     faults, hosts, world = simulation.faults, simulation.hosts, simulation.world
     faults._mix = ["crash", "crash_all", "pause", "partition", "one_way_cut", "flap", "slow_disk", "hand_over"]
     for node, host in hosts.items():
-        host._workload = SignedWorkload(hands.get(node, b""))
-        host._options.log_tail_slots = 10_000  # a state that is fetched would make two odd ones of one
+        host.workload = SignedWorkload(hands.get(node, b""))
+        host.options.node = attrs.evolve(
+            host.options.node, log_tail_slots=10_000
+        )  # a state that is fetched would make two odd ones of one
         host.start()
     for client in simulation.group.clients:
         client.start()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from replog.apply.applier import Applier
 from replog.config import NodeOptions
@@ -231,7 +232,9 @@ class Bystander:
 def test_damage_that_the_scrub_finds_ends_the_node(store: LmdbStateStore, path: Path) -> None:
     """A state that nobody has asked for yet is damaged all the same, and its node must not go on from it."""
     flip_row(path, 2 * SCRUB_ROWS)
-    jobs = StateJobs(store, NodeOptions(scrub_interval_s=1.0, flush_interval_s=600.0), Bystander(), 0.0)
+    jobs = StateJobs(
+        store, NodeOptions(scrub_interval_s=1.0, flush_interval_s=600.0), Bystander(), 0.0, structlog.get_logger()
+    )
 
     def scrub_all() -> None:
         now_s = 1.0

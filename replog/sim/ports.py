@@ -1,0 +1,331 @@
+"""The simulated disks, links and clients of one process: the driver's ports, with weather.
+
+Each says what has happened by an event, later, as the real ones do; each can be cut short by a crash between any two
+steps, which is what they are for.
+
+Never: decide anything that the driver decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ..errors import Damaged, StorageError, StorageFull
+from ..node.events import (
+    ClientMessages,
+    ClientOpened,
+    Compacted,
+    FloorInstalled,
+    LinkDrained,
+    PeerMessages,
+    SlotDamaged,
+    SlotsRead,
+    StateJobDone,
+    Written,
+)
+from ..node.message_checks import check_peer_messages, check_query
+from ..node.state_jobs import Flush, Job, PrepareInstall
+from ..paxos.ballot import NodeId, Slot, node_name
+from ..paxos.describe import describe_write
+from ..paxos.effects import LogWrite, ReadSlots
+from ..paxos.membership import Membership
+from ..paxos.messages import AcceptedSlot, Message
+from ..wire.client_messages import ClientMessage, Query
+from ..wire.codec import HEADER_BYTES, Kind, decode_payload, encode_frame
+
+if TYPE_CHECKING:
+    from .host import Host
+
+JOB_S = 0.0005
+"""What a job on the state's disk takes that has no time of its own."""
+CROWDED_RETRY_S = 0.001
+COMPACT_SLOTS_MAX = 40
+
+
+class Killed(Exception):
+    """The process died in the middle of a turn: the rest of it does not happen."""
+
+
+@attrs.frozen
+class _Write:
+    ticket: int
+    write: LogWrite
+
+
+@attrs.frozen
+class _Drop:
+    """Slots up to ``through`` leave the log, in the turn of this job between the writes.
+
+    ``membership``: of the floor of an installed state; None for a compaction.
+    """
+
+    through: Slot
+    membership: Membership | None = None
+
+
+class SimLogPort:
+    """Satisfies ``driver.LogPort``: group commit on a disk that stalls, fails, and loses what it was writing."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._random = host.random
+        self._under_way: list[_Write | _Drop] = []
+        self._waiting: deque[_Write | _Drop] = deque()
+
+    @property
+    def is_writing(self) -> bool:
+        return bool(self._under_way)
+
+    # --- ``driver.LogPort`` ---
+
+    def write(self, ticket: int, write: LogWrite, *, may_wait: bool) -> bool:
+        host = self._host
+        host.say(lambda: describe_write(host.node, write))
+        job = _Write(ticket, write)
+        if may_wait and not self._under_way and self._random.random() < host.options.durable_here_rate:
+            self._commit([job])
+            return True
+        self._waiting.append(job)
+        self._begin_next()
+        return False
+
+    def read(self, first: Slot, last: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
+        return self._host.disk.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
+
+    def read_for_peer(self, asked: ReadSlots) -> None:
+        self._host.later(JOB_S, self._read, asked)
+
+    def compact(self, through: Slot) -> None:
+        disk, tail = self._host.disk, self._host.options.node.log_tail_slots
+        target = disk.compaction_target(through, tail_slots=tail, tail_bytes=2**40)
+        if target <= disk.compacted_through:
+            return
+        if self._under_way or self._waiting:
+            self._waiting.append(_Drop(target))
+        else:
+            self._commit([_Drop(target)])
+            self._host.put(Compacted(disk.compacted_through))
+
+    def install_floor(self, through: Slot, membership: Membership) -> None:
+        host = self._host
+        host.say(lambda: f"-- {node_name(host.node)} installed the state at slot {through}")
+        if host.install_crash_rate and self._random.random() < host.install_crash_rate:
+            host.count["install_crash"] += 1
+            host.crash("between state and floor")
+            raise Killed
+        self._waiting.append(_Drop(through, membership))
+        self._begin_next()
+
+    # --- the disk ---
+
+    def _begin_next(self) -> None:
+        """Group commit: every write that waits becomes one transaction when the disk is free."""
+        if self._under_way or not self._waiting:
+            return
+        group = self._under_way = [self._waiting.popleft()]
+        while self._waiting and not any(isinstance(job, _Drop) for job in (group[0], self._waiting[0])):
+            group.append(self._waiting.popleft())
+        host, weather = self._host, self._host.weather
+        seconds = weather.write_s * (0.5 + self._random.random())
+        if weather.stall_rate and self._random.random() < weather.stall_rate:
+            host.count["write_stalled"] += 1
+            seconds += weather.stall_s * self._random.random()
+        if weather.crash_before_rate and self._random.random() < weather.crash_before_rate:
+            host.later(seconds * self._random.random(), self._aimed_crash, "between handled and durable")
+        host.later(seconds, self._end)
+
+    def _aimed_crash(self, where: str) -> None:
+        if not self._host.weather.crash_before_rate:
+            return  # the bad weather has ended before it struck
+        self._host.count["aimed_crash"] += 1
+        self._host.crash(where)
+
+    def _end(self) -> None:
+        """The transaction is durable: only now may what rests on it be said."""
+        host = self._host
+        if host.is_paused:
+            host.later(0.01, self._end)
+            return
+        group, self._under_way = self._under_way, []
+        try:
+            self._commit(group)
+        except StorageError:
+            host.disk.replace()
+            host.count["write_failed"] += 1
+            host.crash("a write failed")
+            return
+        if host.weather.crash_after_rate and self._random.random() < host.weather.crash_after_rate:
+            self._aimed_crash("between durable and answered")
+            return
+        for job in group:
+            if isinstance(job, _Drop):
+                through = host.disk.compacted_through
+                host.put(FloorInstalled(job.through) if job.membership is not None else Compacted(through))
+        last = group[-1]
+        if isinstance(last, _Write):
+            host.put(Written(last.ticket))
+        if host.is_up:
+            self._begin_next()
+
+    def _commit(self, group: list[_Write | _Drop]) -> None:
+        """What is under way is durable. Raises ``StorageError``."""
+        disk, checker, node = self._host.disk, self._host.checker, self._host.node
+        promise_before, chosen_before = disk.promise, disk.chosen_through
+        writes = [job.write for job in group if isinstance(job, _Write)]
+        if writes:
+            disk.write(writes)
+        for job in group:
+            if isinstance(job, _Drop) and job.membership is not None:
+                disk.install_floor(job.through, job.membership)
+            elif isinstance(job, _Drop):
+                disk.compact(job.through, slots_max=COMPACT_SLOTS_MAX)
+        for write in writes:
+            checker.on_durable(node, promise_before, write, chosen_before)
+            promise_before = max(promise_before, write.promise or promise_before)
+            chosen_before = max(chosen_before, write.chosen_through or chosen_before)
+
+    def commit_unheard(self) -> None:
+        """The transaction under way made it to the disk, and nobody was left to hear of it."""
+        try:
+            self._commit(self._under_way)
+        except StorageError:
+            self._host.disk.replace()
+
+    def _read(self, asked: ReadSlots) -> None:
+        try:
+            slots = self.read(asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max)
+        except Damaged:
+            self._host.put(SlotDamaged(asked.from_slot))
+            slots = []
+        self._host.put(SlotsRead(asked.target, slots))
+
+
+class SimStatePort:
+    """Satisfies ``driver.StatePort``: jobs take time, find the disk full or hanging, and are cut short."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._random = host.world.stream(f"state disk {host.node} {host.life}")
+
+    def perform(self, job: Job) -> None:
+        options = self._host.options
+        seconds = JOB_S
+        if isinstance(job, Flush):
+            seconds = options.flush_s
+        elif isinstance(job, PrepareInstall):
+            seconds = options.install_s
+        self._host.later(seconds, self._end, job)
+
+    def _end(self, job: Job) -> None:
+        host = self._host
+        if host.is_paused or (isinstance(job, Flush) and host.weather.is_state_hanging):
+            host.later(0.01, self._end, job)
+            return
+        rate = host.weather.job_crash_rate
+        is_before = self._random.random() < 0.5
+        is_crashing = rate > 0 and self._random.random() < rate
+        if is_crashing and is_before:
+            host.aimed_crash(f"before {type(job).__name__} was durable")
+            return
+        try:
+            if host.weather.is_state_full and not isinstance(job, PrepareInstall):
+                raise StorageFull("the simulated state's disk is full")
+            done = StateJobDone(job, job.perform(host.store), None)
+        except StorageError as error:
+            done = StateJobDone(job, None, error)
+        if is_crashing:
+            host.aimed_crash(f"after {type(job).__name__} was durable")
+            return
+        host.put(done)
+
+
+class SimPeers:
+    """Satisfies ``driver.PeerPort``."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def send(self, peer: NodeId, messages: list[Message]) -> None:
+        """Each message by itself, so that one may be lost or overtaken where a frame could not: that is worse."""
+        host, target = self._host, self._host.peers[peer]
+        for message in messages:
+            host.messages_sent += 1
+            host.checker.on_sent(host.node, host.life, host.disk, message)
+            delays = host.network.delays(host.node, peer, message)
+            if host.world.trace is not None:
+                host.network.say_sent(host.node, peer, message, is_lost=not delays)
+            for delay_s in delays:
+                arriving = host.network.arriving(message)
+                incarnation = host.disk.identity.incarnation
+                host.world.after(delay_s, target.receive, target.life, host.node, incarnation, arriving)
+
+    def receive(self, sender: NodeId, message: Message) -> None:
+        """At the door of the receiver. What an honest node says is never refused there: raises ``FrameError``."""
+        host = self._host
+        check_peer_messages(sender, [message], host.driver.replica.promise)
+        host.put(PeerMessages(sender, [message]))
+
+
+class SimLink:
+    """One client's link to one life of a process; satisfies ``clients.ClientLink``."""
+
+    def __init__(self, host: Host, client: int) -> None:
+        self._host = host
+        self.number = client
+        self.bytes_received = 0
+        self.unsent_bytes = 0
+        self.write_buffer_bytes_max = 2**26
+        self.is_closed = False
+        self.peer_address = f"client {client}"
+
+    def write(self, frame: bytes) -> bool:
+        """As bytes, as they would travel; a slow reader takes the next one a moment later."""
+        host = self._host
+        if self.is_closed:
+            return False
+        for message in decode_payload(Kind.NODE, frame[HEADER_BYTES:], list):
+            host.clients.deliver(self.number, host.node, message)
+        slow_s = host.options.slow_reader_s
+        if slow_s:
+            self.unsent_bytes = len(frame)
+            host.later(slow_s, self._drain)
+        return True
+
+    def _drain(self) -> None:
+        self.unsent_bytes = 0
+        self._host.put(LinkDrained(self.number))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class SimClients:
+    """Satisfies ``driver.ClientPort``: a link for each client that has said something in this life."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._links: dict[int, SimLink] = {}
+
+    def find(self, client: int) -> SimLink | None:
+        return self._links.get(client)
+
+    def receive(self, client: int, message: ClientMessage) -> None:
+        """At the door. While the node has too much to do a client is not read."""
+        host = self._host
+        if client not in self._links:
+            self._links[client] = SimLink(host, client)
+            host.put(ClientOpened(client))
+        if host.driver.is_crowded:
+            host.count["client_held_up"] += 1
+            host.later(CROWDED_RETRY_S, self.receive, client, message)
+            return
+        payload = encode_frame(Kind.CLIENT, [message])[HEADER_BYTES:]
+        messages = decode_payload(Kind.CLIENT, payload, list)
+        for one in messages:
+            if isinstance(one, Query):
+                check_query(one)
+        self._links[client].bytes_received += len(payload)
+        host.put(ClientMessages(client, messages))

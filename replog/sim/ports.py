@@ -72,6 +72,7 @@ class SimLogPort:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._random = host.random
+        self._here = host.world.stream(f"durable here {host.node} {host.life}")
         self._under_way: list[_Write | _Drop] = []
         self._waiting: deque[_Write | _Drop] = deque()
 
@@ -85,7 +86,7 @@ class SimLogPort:
         host = self._host
         host.say(lambda: describe_write(host.node, write))
         job = _Write(ticket, write)
-        if may_wait and not self._under_way and self._random.random() < host.options.durable_here_rate:
+        if may_wait and not self._under_way and self._here.random() < host.options.durable_here_rate:
             self._commit([job])
             return True
         self._waiting.append(job)

@@ -86,7 +86,12 @@ class SimLogPort:
         host = self._host
         host.say(lambda: describe_write(host.node, write))
         job = _Write(ticket, write)
-        if may_wait and not self._under_way and self._here.random() < host.options.durable_here_rate:
+        if (
+            may_wait
+            and not self._under_way
+            and not self._waiting
+            and self._here.random() < host.options.durable_here_rate
+        ):
             self._commit([job])
             return True
         self._waiting.append(job)

@@ -30,7 +30,7 @@ FAULTS = {
     "memory_lack",
     # clients
     "client_message_lost", "client_timeout", "client_retry", "client_other_node", "client_new_session",
-    "client_session_expired", "client_outcome_unknown",
+    "client_held_up", "client_session_expired", "client_outcome_unknown",
     # strangers
     "stranger_OpenSession", "stranger_Commands", "stranger_CloseSession",
 }  # fmt: skip

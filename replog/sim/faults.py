@@ -62,6 +62,8 @@ class Faults:
         self._lasting: dict[str, Callable[[], bool]] = {
             "full_everywhere": self._full_everywhere,
             "hanging_state": self._hanging_state,
+            "full_state": self._full_state,
+            "cut_jobs": self._cut_jobs,
         }
         """Faults that keep clients waiting for as long as they last, and so belong to fewer lives."""
         lasting = world.stream("faults that last")
@@ -257,6 +259,15 @@ class Faults:
     def _hanging_state(self) -> bool:
         return self._weather_for_a_while(self._some_host(), DiskWeather(is_state_hanging=True))
 
+    def _full_state(self) -> bool:
+        return self._weather_for_a_while(self._some_host(), DiskWeather(is_state_full=True))
+
+    def _cut_jobs(self) -> bool:
+        """Crashes before or after any step of a flush, a transfer or an install."""
+        return self._weather_for_a_while(
+            self._some_host(), DiskWeather(job_crash_rate=self._random.choice((0.05, 0.3)))
+        )
+
     def _failing_write(self) -> bool:
         self._some_host().disk.fail_next_write()
         return True
@@ -334,9 +345,10 @@ class Faults:
             if node not in healed:
                 self._leave_broken(host)
         full = self._choose_full(healed)
+        is_state_full = full is not None and self._random.random() < 0.5 and self._membership.is_quorum(healed - {full})
         for node in sorted(healed):
             host = self._hosts[node]
-            host.weather = DiskWeather(is_full=node == full)
+            host.weather = DiskWeather(is_full=node == full, is_state_full=node == full and is_state_full)
             host.install_crash_rate = 0.0
             host.disk.replace()
             host.resume()

@@ -27,7 +27,7 @@ from ..node.events import (
     Written,
 )
 from ..node.message_checks import check_peer_messages, check_query
-from ..node.state_jobs import Flush, Job, PrepareInstall
+from ..node.state_jobs import BeginInstall, Flush, Job, PrepareInstall, StoreChunk
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_write
 from ..paxos.effects import LogWrite, ReadSlots
@@ -237,10 +237,10 @@ class SimStatePort:
             host.aimed_crash(f"before {type(job).__name__} was durable")
             return
         try:
-            if host.weather.is_state_full and not isinstance(job, PrepareInstall):
-                raise StorageFull("the simulated state's disk is full")
+            if host.weather.is_state_full and isinstance(job, Flush | BeginInstall | StoreChunk):
+                raise StorageFull("the simulated state's disk is full")  # as the store would
             done = StateJobDone(job, job.perform(host.store), None)
-        except StorageError as error:
+        except (StorageError, StorageFull) as error:
             done = StateJobDone(job, None, error)
         if is_crashing:
             host.aimed_crash(f"after {type(job).__name__} was durable")

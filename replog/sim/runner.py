@@ -225,7 +225,7 @@ class Simulation:
 
     def _is_settled(self) -> bool:
         up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
-        positions = {host.applied_through for host in up}
+        positions = {host.applied_through for host in up if not host.weather.is_state_full}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
         return self.group.is_idle and len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
 

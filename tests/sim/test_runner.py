@@ -23,7 +23,7 @@ FAULTS = {
     # disks
     "slow_disk", "stalled_disk", "write_stalled", "full_disk", "failing_write", "write_failed", "damaged_record",
     "damage_repaired", "damaged_promise", "damaged_acceptance", "wiped_disk", "incarnation_refused", "state_transfer",
-    "full_everywhere", "hanging_state", "install_crash",
+    "full_everywhere", "hanging_state", "full_state", "cut_jobs", "install_crash",
     # clocks
     "clock_jump", "clock_skew",
     # memory

@@ -435,11 +435,7 @@ MUTANTS = (
         "the log is compacted before the state is durable",
         20,
         (
-            Change(
-                "sim/host.py",
-                "self._applier.durable_through - self._options.log_tail_slots",
-                "self._applier.applied_through - self._options.log_tail_slots",
-            ),
+            Change("node/driver.py", "min(self.applier.durable_through,", "min(self.applier.applied_through,"),
         ),
     ),
     Mutant(
@@ -552,15 +548,14 @@ MUTANTS = (
         0,
         (
             Change(
-                "sim/host.py",
-                "        self._routes[submission.key] = client\n",
-                '        self._routes[getattr(submission, "session", submission.key)] = client\n',
+                "node/clients.py",
+                "                self._routes[submission.key] = link\n",
+                '                self._routes[submission.key] = self._routes[getattr(submission, "session", 0)] = link\n',
             ),
             Change(
-                "sim/host.py",
-                "            client = self._routes.get(key)\n",
-                '            place = getattr(message, "session", None)\n'
-                "            client = self._routes.get(place, self._routes.get(key))\n",
+                "node/clients.py",
+                "            link = routes.get(key)\n",
+                '            link = routes.get(getattr(message, "session", None), routes.get(key))\n',
             ),
         ),
     ),

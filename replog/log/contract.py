@@ -43,7 +43,7 @@ class LogStore(Protocol):
         """Read what the store remembers; called once, before anything else."""
 
     def write(self, writes: list[LogWrite]) -> None:
-        """Make all of ``writes``, in order, durable in one transaction.
+        """Make all of ``writes``, in order, durable in one transaction. A membership replaces an older version only.
 
         Raises ``StorageError`` if that failed: the outcome is then unknown and the process must end.
         """
@@ -56,16 +56,14 @@ class LogStore(Protocol):
         """
 
     def install_floor(self, through: Slot, membership: Membership) -> None:
-        """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor."""
+        """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor,
+        and ``membership`` if it is newer than what is remembered."""
 
     def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
         """How far slots should go now, if those up to ``through`` may go and this much is kept of them."""
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``."""
-
-    def set_membership(self, membership: Membership) -> None:
-        """Remember the newest chosen membership with the next write."""
 
     def close(self) -> None:
         """Release files and locks. Nothing unwritten is written."""

@@ -88,7 +88,7 @@ class LmdbLogStore:
         self._position = Position()
         self._promise = BALLOT_ZERO
         self._tail = LogTail()
-        self._membership_to_store: Membership | None = None
+        self._membership = identity.membership
         self._distrust = ""
         self._is_distrust_stored = True
         self._has_slots_below_floor = False
@@ -185,7 +185,7 @@ class LmdbLogStore:
         with self._map_lock, self._env.begin(buffers=True) as transaction:
             position = decode_position(transaction.get(POSITION_KEY))
             promise = self._recover_promise(transaction.get(PROMISE_KEY))
-            membership = self._recover_membership(transaction.get(MEMBERSHIP_KEY))
+            self._membership = self._recover_membership(transaction.get(MEMBERSHIP_KEY))
             scan = LogScan(position, self._limits.recover_bytes_max)
             scan.run(transaction.cursor(self._slots))
         self._distrust_if(scan.distrust())
@@ -205,7 +205,7 @@ class LmdbLogStore:
             tuple(scan.tail),
             tuple(scan.damaged_chosen),
             self._distrust,
-            membership,
+            self._membership,
         )
 
     def _recover_promise(self, data: memoryview | None) -> Ballot:
@@ -284,10 +284,13 @@ class LmdbLogStore:
         StorageFull: there is no room; nothing was written, and the same write may be tried again later.
         """
         promise: Ballot | None = None
+        membership: Membership | None = None
         chosen_through = self._position.chosen_through
         for write in writes:
             if write.promise is not None:
                 promise = write.promise
+            if write.membership is not None and (membership is None or write.membership.version > membership.version):
+                membership = write.membership
             if write.chosen_through is not None and write.chosen_through > chosen_through:
                 chosen_through = write.chosen_through
         records = _newest_above(self._position.compacted_through, writes)
@@ -295,7 +298,13 @@ class LmdbLogStore:
         self._prepare(need_bytes, is_essential=not records)
         slots = [record.slot for record in records]
         checksums, pairs = seal_slots(records)
-        change = _Change(slots=slots, pairs=pairs, append_above=self._position.last_slot, promise=promise)
+        change = _Change(
+            slots=slots,
+            pairs=pairs,
+            append_above=self._position.last_slot,
+            promise=promise,
+            membership=membership,
+        )
         self._transact(change, self._advance(slots, checksums, chosen_through))
         self.stored_count += len(slots)
 
@@ -340,17 +349,12 @@ class LmdbLogStore:
         StorageError: the outcome is unknown; nothing is written any more.
         """
         self._prepare(0, is_essential=True)
-        self._membership_to_store = membership
         floor = max(through, self._position.compacted_through)
         position = self._advance([], [], max(self._position.chosen_through, floor))
         self._has_slots_below_floor = True
-        self._transact(_Change(), attrs.evolve(position, compacted_through=floor))
+        self._transact(_Change(membership=membership), attrs.evolve(position, compacted_through=floor))
         while self._has_slots_below_floor:
             self.compact(floor, slots_max=_DROP_SLOTS_MAX)
-
-    def set_membership(self, membership: Membership) -> None:
-        """See ``contract.LogStore``."""
-        self._membership_to_store = membership
 
     def _advance(self, slots: list[Slot], checksums: list[int], chosen_through: Slot) -> Position:
         """The position after storing ``slots``: their checksums enter the sum of the tail, chosen slots leave it."""
@@ -387,7 +391,8 @@ class LmdbLogStore:
             except BaseException as error:
                 raise self._fail(error) from error
         self._position = reached
-        self._membership_to_store = None
+        if change.membership is not None and change.membership.version > self._membership.version:
+            self._membership = change.membership
         self._is_distrust_stored = True
         self._commits += 1
         if self._commits % _READER_CHECK_COMMITS == 0:
@@ -403,8 +408,8 @@ class LmdbLogStore:
             self._promise = change.promise
         if change.promise is not None or not self._is_distrust_stored:
             transaction.put(PROMISE_KEY, encode_promise(Promised(self._promise, self._distrust)))
-        if self._membership_to_store is not None:
-            transaction.put(MEMBERSHIP_KEY, encode_membership(self._membership_to_store))
+        if change.membership is not None and change.membership.version > self._membership.version:
+            transaction.put(MEMBERSHIP_KEY, encode_membership(change.membership))
         position = attrs.evolve(position, transaction=transaction.id())
         transaction.put(POSITION_KEY, encode_position(position))
         return position
@@ -474,6 +479,7 @@ class _Change:
     pairs: list[tuple[bytes, bytes]] = attrs.Factory(list)
     append_above: Slot = BEFORE_LOG
     promise: Ballot | None = None
+    membership: Membership | None = None
     drop_through: Slot = BEFORE_LOG
     drop_slots_max: int = 0
 

@@ -86,6 +86,8 @@ class SimLogStore:
                     self.damaged.discard(record.slot)
             if write.chosen_through is not None:
                 self.chosen_through = max(self.chosen_through, write.chosen_through)
+            if write.membership is not None:
+                self._follow(write.membership)
 
     def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
         found: list[AcceptedSlot] = []
@@ -110,7 +112,11 @@ class SimLogStore:
         self.compact(through, slots_max=len(self.slots) + through)
         self.compacted_through = max(self.compacted_through, through)
         self.chosen_through = max(self.chosen_through, through)
-        self.membership = membership
+        self._follow(membership)
+
+    def _follow(self, membership: Membership) -> None:
+        if membership.version > self.membership.version:
+            self.membership = membership
 
     def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
         return max(self.compacted_through, Slot(through - tail_slots))
@@ -123,9 +129,6 @@ class SimLogStore:
         self.compacted_through = max(self.compacted_through, last)
         self.chosen_through = max(self.chosen_through, last)  # what may go is chosen
         return self.compacted_through
-
-    def set_membership(self, membership: Membership) -> None:
-        self.membership = membership
 
     def close(self) -> None:
         """Nothing is held."""

@@ -226,11 +226,23 @@ def test_gaps_in_the_tail_stay_gaps(disk: Disk) -> None:
     assert [item.slot for item in again(disk).accepted] == [2, 7]
 
 
-def test_membership_is_written_with_the_next_write(disk: Disk) -> None:
-    """A membership set is found again once something was written after it."""
+def test_a_chosen_membership_is_remembered_with_what_says_that_it_is_chosen(disk: Disk) -> None:
+    """What the cluster was founded with does not come back."""
     store, _recovered = opened(disk)
-    store.set_membership(LATER)
-    store.write([accept(1)])
+    store.write([LogWrite(None, (record(1),), Slot(1), LATER), accept(2)])
+    store.write([LogWrite(None, (), Slot(2))])
+    recovered = again(disk)
+    assert (recovered.membership, recovered.chosen_through) == (LATER, 2)
+
+
+def test_an_older_membership_replaces_no_newer_one(disk: Disk) -> None:
+    """Whoever installs a floor may not have heard of the newest one, and a lesson is written before it is released."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(None, (), None, LATER), LogWrite(None, (), Slot(1), FOUNDERS)])
+    store.install_floor(Slot(3), FOUNDERS)
+    assert again(disk).membership == LATER
+    store, _recovered = opened(disk)
+    store.write([LogWrite(None, (), None, FOUNDERS)])
     assert again(disk).membership == LATER
 
 

@@ -66,6 +66,20 @@ def test_what_the_own_flushes_cover_is_known_chosen() -> None:
     assert [record.slot for record in recovered.accepted] == [14, 15]
 
 
+def test_a_membership_that_the_own_flushes_cover_is_known_chosen() -> None:
+    """Its slot was released here, and the write that says so was lost; with a gap before it, too."""
+    later = Membership(2, (N1, NodeId(2)))
+    value = encode_value(later)
+    for lost in (False, True):
+        log = log_through(9, chosen_through=4)
+        log.write([LogWrite(None, (AcceptedSlot(Slot(7), BALLOT, crc32c.crc32c(value), value),), None)])
+        if lost:
+            del log.slots[Slot(6)]
+        assert reconcile(log, Slot(6), BEFORE_LOG).membership == MEMBERS
+        assert reconcile(log, Slot(7), BEFORE_LOG).membership == later
+        assert log.recover().membership == later
+
+
 def test_acceptances_below_a_received_state_are_not_taken_for_chosen() -> None:
     """P6: the node died between the state and the floor; what it had accepted there may have lost."""
     log = log_through(15, chosen_through=10)

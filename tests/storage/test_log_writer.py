@@ -122,7 +122,7 @@ def test_what_gathers_behind_a_slow_disk_becomes_one_transaction_and_one_word(lo
     assert log.calls == [("write", 1), ("write", 49)]
     statistics = owner.writer.statistics()
     assert (statistics.commits, statistics.writes, statistics.records) == (2, 50, 50)
-    assert sum(statistics.latency_us_log2) == 2
+    assert statistics.latencies_us.count == 2
 
 
 def test_an_idle_writer_of_a_fast_disk_writes_on_the_callers_thread(log: GatedLog, owner: Owner) -> None:

@@ -25,7 +25,7 @@ from .pages import Layout, PageReport, Read, check_pages, newest_transaction
 
 _ROOT_PAGES_BYTES: Final = 2 * 65536
 """Both root pages, however large LMDB's pages are."""
-_MAP_ROOM_BYTES: Final = 2**30
+_MAP_SPACE_BYTES: Final = 2**30
 _TRIES: Final = 200
 
 
@@ -75,7 +75,7 @@ def _pin(
             descriptor = os.open(path / DATA_FILE, os.O_RDONLY | os.O_CLOEXEC)
             attempt.callback(os.close, descriptor)
             _check_roots(descriptor, layout)
-            map_bytes = 2 * os.fstat(descriptor).st_size + _MAP_ROOM_BYTES
+            map_bytes = 2 * os.fstat(descriptor).st_size + _MAP_SPACE_BYTES
             env = attempt.enter_context(open_environment(path, map_bytes, is_readonly=True))
             try:
                 transaction = attempt.enter_context(env.begin(buffers=True))

@@ -58,7 +58,7 @@ from .records import (
     slot_of_key,
 )
 from .scan import LogScan, damaged_slots
-from .space import MIB, LogLimits, Room
+from .space import MIB, LogLimits, LogSpace
 from .unchosen_sum import LogTail
 
 _DROP_SLOTS_MAX: Final = 1024
@@ -84,7 +84,7 @@ class LmdbLogStore:
         self._slots = slots
         self._limits = limits
         self._map_lock = threading.Lock()
-        self._room = Room(env, slots, path / DATA_FILE, limits, self._map_lock)
+        self._space = LogSpace(env, slots, path / DATA_FILE, limits, self._map_lock)
         self._position = Position()
         self._promise = BALLOT_ZERO
         self._tail = LogTail()
@@ -281,7 +281,7 @@ class LmdbLogStore:
         Raises
         ------
         StorageError: the outcome is unknown; nothing is written any more.
-        StorageFull: there is no room; nothing was written, and the same write may be tried again later.
+        StorageFull: there is no space; nothing was written, and the same write may be tried again later.
         """
         promise: Ballot | None = None
         membership: Membership | None = None
@@ -312,11 +312,11 @@ class LmdbLogStore:
         """How far slots should go now, if those up to ``through`` may go.
 
         With more than ``tail_bytes`` in use the oldest go, whatever their number. Beyond ``tail_slots`` they go as long
-        as there are few free pages, or little room outside the file: a file never shrinks, so what is free beyond that
+        as there are few free pages, or little space outside the file: a file never shrinks, so what is free beyond that
         is of use only as a longer tail.
         """
         before = self._position.compacted_through
-        used_bytes, free_bytes = self._room.used_and_free_bytes()
+        used_bytes, free_bytes = self._space.used_and_free_bytes()
         if used_bytes > tail_bytes:
             return max(before, through)
         if free_bytes < _FREE_BYTES_ENOUGH or self.is_nearly_full():
@@ -375,7 +375,7 @@ class LmdbLogStore:
             raise StorageError(self._failure)
         assert self._is_recovered, "recover() comes before anything else"
         try:
-            self._room.prepare(need_bytes, is_essential=is_essential)
+            self._space.prepare(need_bytes, is_essential=is_essential)
         except (lmdb.Error, OSError) as error:
             raise self._fail(error) from error
 
@@ -387,7 +387,7 @@ class LmdbLogStore:
                     reached = self._apply(transaction, change, position)
                 break
             except lmdb.MapFullError:
-                self._room.grow_map_again()
+                self._space.grow_map_again()
             except BaseException as error:
                 raise self._fail(error) from error
         self._position = reached
@@ -454,20 +454,20 @@ class LmdbLogStore:
         )
         return StorageError(self._failure)
 
-    # --- room, and the end ---
+    # --- space, and the end ---
 
     def is_nearly_full(self) -> bool:
-        """Whether new commands should be refused for want of room; cheap, from any thread."""
-        return self._room.is_nearly_full()
+        """Whether new commands should be refused for want of space; cheap, from any thread."""
+        return self._space.is_nearly_full()
 
     @property
     def file_bytes(self) -> int:
         """Size of the log's file on disk, part of it allocated ahead of use."""
-        return self._room.file_bytes
+        return self._space.file_bytes
 
     def close(self) -> None:
         """See ``contract.LogStore``. No other thread may be inside a call."""
-        self._room.close()
+        self._space.close()
         self._env.close()
 
 

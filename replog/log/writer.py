@@ -7,7 +7,7 @@ a time.
 
 It knows nothing of the protocol and decides nothing: order in is order out (P1 holds because the caller sends only what
 ``on_durable`` allows). After a failure it says so once and writes nothing more; an fsync is never tried twice. A full
-disk is no failure: nothing was written, the group waits until there is room, and the replica sees a disk that is slow.
+disk is no failure: nothing was written, the group waits until there is space, and the replica sees a disk that is slow.
 
 ``is_threaded=False`` does the same on the caller's thread, inside ``submit``: for measuring what the thread costs and
 gains.
@@ -56,7 +56,7 @@ class WriterStatistics(msgspec.Struct, frozen=True):
     writes: turns of the replica in them; above ``commits`` by what group commit saved.
     records, record_bytes: acceptances stored, and the bytes of their values.
     compactions: transactions that only dropped slots.
-    waits_for_room: how often a group found the disk full and waited.
+    waits_for_space: how often a group found the disk full and waited.
     latencies_us: of the commits.
     """
 
@@ -65,7 +65,7 @@ class WriterStatistics(msgspec.Struct, frozen=True):
     records: int
     record_bytes: int
     compactions: int
-    waits_for_room: int
+    waits_for_space: int
     latencies_us: Quantiles
 
     def latency_us(self, quantile: float) -> int:
@@ -104,7 +104,7 @@ class LogWriter:
     on_compacted: called on the writer's thread with the new ``compacted_through``.
     compaction_slots_max: slots dropped in one transaction.
     tail_slots, tail_bytes: what is kept of the slots that may go, see ``LmdbLogStore.compaction_target``.
-    room_retry_s: how long a group that found the disk full waits before it is tried again.
+    space_retry_s: how long a group that found the disk full waits before it is tried again.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class LogWriter:
         compaction_slots_max: int = 256,
         tail_slots: int = 0,
         tail_bytes: int = 2**63,
-        room_retry_s: float = 0.25,
+        space_retry_s: float = 0.25,
     ) -> None:
         self._store = store
         self._on_durable = on_durable
@@ -127,7 +127,7 @@ class LogWriter:
         self._compaction_slots_max = compaction_slots_max
         self._tail_slots = tail_slots
         self._tail_bytes = tail_bytes
-        self._room_retry_s = room_retry_s
+        self._space_retry_s = space_retry_s
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._held: _Job | None = None
         self._thread = threading.Thread(target=self._run, name="replog-log", daemon=True) if is_threaded else None
@@ -139,9 +139,9 @@ class LogWriter:
         self._compact_through = BEFORE_LOG
         self._compacted_through = BEFORE_LOG
         self._records_since_compaction = self._bytes_since_compaction = 0
-        self._is_waiting_for_room = False
+        self._is_waiting_for_space = False
         self._commits = self._writes = self._records = self._record_bytes = 0
-        self._compactions = self._waits_for_room = 0
+        self._compactions = self._waits_for_space = 0
         self._latencies_us = Histogram()
 
     # --- from the event loop ---
@@ -175,7 +175,7 @@ class LogWriter:
         return True
 
     def request_compaction(self, through: Slot) -> None:
-        """Slots up to ``through`` may go; what is beyond the tail goes step by step, when writes leave room for it."""
+        """Slots up to ``through`` may go; what is beyond the tail goes step by step, when writes leave space for it."""
         self._may_go_through = max(self._may_go_through, through)
         self._submit(_Wake(is_last=False))
 
@@ -192,16 +192,16 @@ class LogWriter:
         self._closing.set()
 
     def close(self) -> None:
-        """Finish what was submitted and stop. A group that waits for room is given up: it was never written."""
+        """Finish what was submitted and stop. A group that waits for space is given up: it was never written."""
         self._closing.set()
         if self._thread is not None and self._thread.is_alive():
             self._jobs.put(_Wake(is_last=True))
             self._thread.join()
 
     @property
-    def is_waiting_for_room(self) -> bool:
+    def is_waiting_for_space(self) -> bool:
         """Whether a group waits because the disk is full."""
-        return self._is_waiting_for_room
+        return self._is_waiting_for_space
 
     def statistics(self) -> WriterStatistics:
         """Counts so far; from any thread."""
@@ -211,7 +211,7 @@ class LogWriter:
             self._records,
             self._record_bytes,
             self._compactions,
-            self._waits_for_room,
+            self._waits_for_space,
             self._latencies_us.quantiles(),
         )
 
@@ -279,7 +279,7 @@ class LogWriter:
         return group
 
     def _write(self, group: list[_Submitted]) -> bool:
-        """False: the writer was closed while the group waited for room; nothing after it may be written either."""
+        """False: the writer was closed while the group waited for space; nothing after it may be written either."""
         writes = [submitted.write for submitted in group]
         started_s = time.perf_counter()
         while True:
@@ -289,26 +289,26 @@ class LogWriter:
             except StorageFull:
                 if self._thread is None:
                     raise
-                if not self._wait_for_room():
+                if not self._wait_for_space():
                     return False
                 started_s = time.perf_counter()
-        self._is_waiting_for_room = False
+        self._is_waiting_for_space = False
         self._count(writes, time.perf_counter() - started_s)
         self._on_durable(group[-1].ticket)
         return True
 
-    def _wait_for_room(self) -> bool:
+    def _wait_for_space(self) -> bool:
         """Nothing was written: drop what may go, wait a little; False if the writer is closing."""
         if self._has_failed:
             return False
-        if not self._is_waiting_for_room:
-            self._is_waiting_for_room = True
-            self._waits_for_room += 1
+        if not self._is_waiting_for_space:
+            self._is_waiting_for_space = True
+            self._waits_for_space += 1
         self._look_at_tail()
         if self._is_compaction_wanted:
             self._compact()
             return True
-        return not self._closing.wait(self._room_retry_s)
+        return not self._closing.wait(self._space_retry_s)
 
     def _is_compaction_due(self) -> bool:
         """When nothing waits, and under load once for as much as a step drops."""

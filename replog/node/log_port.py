@@ -183,7 +183,7 @@ class LogKeeper:
 
     @property
     def is_full(self) -> bool:
-        return self._writer.is_waiting_for_room or self._store.is_nearly_full()
+        return self._writer.is_waiting_for_space or self._store.is_nearly_full()
 
     def compact(self, through: Slot) -> None:
         """Slots up to ``through`` may go, but for the tail."""

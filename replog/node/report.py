@@ -111,7 +111,7 @@ def _counters(node: Node) -> dict[str, int]:
         "records": commits.records,
         "record_bytes": commits.record_bytes,
         "compactions": commits.compactions,
-        "waits_for_room": commits.waits_for_room,
+        "waits_for_room": commits.waits_for_space,
         "flushes": node.keeper.flushes,
         "state_pieces_sent": node.keeper.pieces_sent,
         "state_pieces_stored": node.keeper.pieces_stored,

@@ -36,7 +36,7 @@ from ..errors import Damaged, StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
 from .overlay import Row
 from .rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
-from .space import StateRoom
+from .space import StateSpace
 
 DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock.mdb"
@@ -183,7 +183,7 @@ class StateEnvironment:
             self._env.reader_check()
             self.trees = [self._env.open_db(name, create=False) for name in TREE_NAMES]
             self.position = self._read_position()
-            self._room = StateRoom(self._env, self.trees, self.data_path, self._step_bytes, self._lock)
+            self._space = StateSpace(self._env, self.trees, self.data_path, self._step_bytes, self._lock)
         except (lmdb.Error, OSError, Damaged) as error:
             self._env.close()
             raise self.damaged(error) from error
@@ -293,7 +293,7 @@ class StateEnvironment:
     @property
     def file_bytes(self) -> int:
         """Size of the file, part of it allocated ahead of use."""
-        return self._room.file_bytes
+        return self._space.file_bytes
 
     def leaf_bytes_at_most(self, change_count: int) -> int:
         """An upper bound for the leaves that this many changes touch: one each, but never more than there are."""
@@ -307,18 +307,18 @@ class StateEnvironment:
 
         Raises
         ------
-        StorageFull: there is no room; nothing was written, and the same may be tried again.
+        StorageFull: there is no space; nothing was written, and the same may be tried again.
         Exception: anything else leaves the outcome unknown.
         """
         with self._writing:
-            self._room.prepare(need_bytes, is_map_held=bool(self._images))
+            self._space.prepare(need_bytes, is_map_held=bool(self._images))
             while True:
                 try:
                     with self._env.begin(write=True) as transaction:
                         work(transaction)
                     return
                 except lmdb.MapFullError:
-                    self._room.grow_map_again(is_map_held=bool(self._images))
+                    self._space.grow_map_again(is_map_held=bool(self._images))
 
     # --- images ---
 
@@ -326,7 +326,7 @@ class StateEnvironment:
         """A read transaction that lasts until ``end_image``; the map stays where it is as long as there is one."""
         with self._writing:
             if not self._images:
-                self._room.reserve(max(ahead_bytes, self._room.file_bytes))
+                self._space.reserve(max(ahead_bytes, self._space.file_bytes))
             transaction = self._env.begin()
             self._images.add(image)
         return transaction
@@ -342,19 +342,19 @@ class StateEnvironment:
         ``before_reading`` is called while nobody can read, between the old state and the new one.
         """
         with self._writing:
-            old_room = self._room
+            old_space = self._space
             with self._lock:
                 self._env.close()
                 os.replace(data_path, self.data_path)
                 sync_folder(self.path)
                 before_reading()
                 self._open()
-            old_room.close()  # frees the old file's blocks, which takes a while, when reads go on
+            old_space.close()  # frees the old file's blocks, which takes a while, when reads go on
 
     def close(self) -> None:
         """Release the file; reading or writing is an error afterwards."""
         with self._writing, self._lock:
-            self._room.close()
+            self._space.close()
             self._env.close()
 
 

@@ -128,7 +128,7 @@ class IncomingState:
 
         Raises
         ------
-        StorageFull: there is no room; nothing is lost, and the same piece may be given again.
+        StorageFull: there is no space; nothing is lost, and the same piece may be given again.
         lmdb.Error, OSError: the disk failed.
         """
         have = self._receiving.received_bytes + len(self._buffer)

@@ -189,7 +189,7 @@ class LmdbStateStore:
 
         Raises
         ------
-        StorageFull: there is no room; nothing was written, and ``flush`` may be called again.
+        StorageFull: there is no space; nothing was written, and ``flush`` may be called again.
         StorageError: the outcome is unknown; nothing is written any more.
         """
         self._refuse_after_failure()
@@ -304,7 +304,7 @@ class LmdbStateStore:
 
         Raises
         ------
-        StorageFull: there is no room; the same piece may be given again later.
+        StorageFull: there is no space; the same piece may be given again later.
         StorageError: the outcome is unknown; nothing is written any more.
         """
         self._refuse_after_failure()
@@ -328,7 +328,7 @@ class LmdbStateStore:
         Raises
         ------
         Damaged: it is not whole, or not of that slot; what was received is dropped.
-        StorageFull: there is no room; it may be tried again later.
+        StorageFull: there is no space; it may be tried again later.
         StorageError: the outcome is unknown; nothing is written any more.
         """
         self._refuse_after_failure()
@@ -372,7 +372,7 @@ class LmdbStateStore:
         except OSError as error:
             raise self._fail(error) from error
 
-    # --- room, and the end ---
+    # --- space, and the end ---
 
     @property
     def file_bytes(self) -> int:

@@ -77,7 +77,7 @@ class Owner:
             on_durable=self.durable.append,
             on_failure=self.failures.append,
             on_compacted=self.compacted.append,
-            room_retry_s=0.001,
+            space_retry_s=0.001,
             **options,  # type: ignore[arg-type]
         )
 
@@ -167,37 +167,37 @@ def test_a_failed_write_is_said_once_and_is_the_last(log: GatedLog, owner: Owner
 
 
 def test_a_full_disk_is_waited_for_in_order(log: GatedLog, owner: Owner) -> None:
-    """Nothing overtakes the group that waits, and it is written when there is room."""
+    """Nothing overtakes the group that waits, and it is written when there is space."""
     log.is_full = True
     owner.writer.submit(1, accept(1))
-    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.wait_until(lambda: owner.writer.is_waiting_for_space)
     owner.writer.submit(2, accept(2))
     assert owner.durable == []
     log.is_full = False
     owner.wait_until(lambda: owner.durable == [1, 2])
-    assert not owner.writer.is_waiting_for_room
-    assert owner.writer.statistics().waits_for_room == 1
+    assert not owner.writer.is_waiting_for_space
+    assert owner.writer.statistics().waits_for_space == 1
     assert not owner.failures
 
 
-def test_closing_gives_up_what_waits_for_room(log: GatedLog, owner: Owner) -> None:
+def test_closing_gives_up_what_waits_for_space(log: GatedLog, owner: Owner) -> None:
     """It was never written, so giving it up loses nothing that was acknowledged."""
     log.is_full = True
     owner.writer.submit(1, accept(1))
-    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.wait_until(lambda: owner.writer.is_waiting_for_space)
     owner.writer.close()
     assert owner.durable == []
     assert log.slots == {}
 
 
-def test_a_full_disk_lets_compaction_make_room(log: GatedLog, owner: Owner) -> None:
+def test_a_full_disk_lets_compaction_make_space(log: GatedLog, owner: Owner) -> None:
     """What may be dropped is dropped while the group waits."""
     for slot in range(1, 9):
         owner.writer.submit(slot, accept(slot, chosen_through=slot))
     owner.wait_until(lambda: 8 in owner.durable)
     log.is_full = True
     owner.writer.submit(9, accept(9))
-    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.wait_until(lambda: owner.writer.is_waiting_for_space)
     owner.writer.request_compaction(Slot(8))
     log.is_full = False
     owner.wait_until(lambda: 9 in owner.durable and owner.compacted[-1:] == [8])

@@ -35,10 +35,10 @@ def open_store(path: Path) -> LmdbStateStore:
 
 
 @contextmanager
-def full_disk(file: Path, room_bytes: int = 0) -> Iterator[None]:
+def full_disk(file: Path, left_bytes: int = 0) -> Iterator[None]:
     """No file of this process may grow beyond the size that ``file`` has."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + room_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + left_bytes, hard))
     try:
         yield
     finally:
@@ -238,7 +238,7 @@ def test_a_failed_flush_is_the_last_one(path: Path) -> None:
 
 
 def test_a_full_disk_is_found_before_anything_is_written(path: Path) -> None:
-    """The same flush succeeds when there is room, and meanwhile everything is read as if it had."""
+    """The same flush succeeds when there is space, and meanwhile everything is read as if it had."""
     store = open_store(path)
     fill(store, 1000, 1)
     before = contents(store)
@@ -247,7 +247,7 @@ def test_a_full_disk_is_found_before_anything_is_written(path: Path) -> None:
     store.begin_flush(Slot(2))
     with full_disk(path / "data.mdb"):
         for _attempt in range(3):
-            with pytest.raises(StorageFull, match=r"data\.mdb: no room.*nothing was written"):
+            with pytest.raises(StorageFull, match=r"data\.mdb: no space.*nothing was written"):
                 store.flush()
     store.write({b"meanwhile": b"y"})
     assert len(list(store.scan(b"new/", b"new0"))) == 1000
@@ -287,7 +287,7 @@ def test_flushes_go_on_while_an_image_is_read(path: Path, tmp_path: Path) -> Non
 
 
 def test_a_map_that_an_image_holds_and_that_is_used_up_is_waited_for(path: Path) -> None:
-    """The flush says that there is no room, and succeeds when the image is closed."""
+    """The flush says that there is no space, and succeeds when the image is closed."""
     store = open_store(path)
     fill(store, 1000, 1)
     transaction = store._environment.begin_image("an image with no headroom", 0)
@@ -428,7 +428,7 @@ def test_what_was_durably_received_of_another_image_is_dropped(path: Path, tmp_p
 
 
 def test_a_full_disk_during_an_install_is_waited_for(path: Path, tmp_path: Path) -> None:
-    """The piece that found no room is given again, and nothing is missing."""
+    """The piece that found no space is given again, and nothing is missing."""
     sender, receiver = open_store(tmp_path / "sender"), open_store(path)
     fill(sender, 6000, 9, value_bytes=2000)
     image = sender.open_image()

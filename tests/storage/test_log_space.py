@@ -167,13 +167,13 @@ def _go_on(store: LmdbLogStore, first: int, last: int) -> None:
 
 
 def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path: Path) -> None:
-    """New commands are refused before the log is full; promises and compaction go on; room made is room used."""
+    """New commands are refused before the log is full; promises and compaction go on; space made is space used."""
     limits = LogLimits(map_step_bytes=MIB, bytes_max=4 * MIB)
     with opened(quick_path / "node", limits) as store:
         last, early = _fill(store)
         assert 0 < early < last
         assert store.file_bytes <= 4 * MIB
-        with pytest.raises(StorageFull, match=re.escape(f"{store.path / DATA_FILE}: no room")):
+        with pytest.raises(StorageFull, match=re.escape(f"{store.path / DATA_FILE}: no space")):
             store.write([LogWrite(None, (record(last + 1, 4_000),), None)])
         promise = Ballot(7, NODE)
         store.write([LogWrite(promise, (), Slot(last))])
@@ -191,7 +191,7 @@ def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path
 
 
 def _fill(store: LmdbLogStore, first: int = 1) -> tuple[int, int]:
-    """Write until there is no room: the last slot that went in, and the one at which it was nearly full."""
+    """Write until there is no space: the last slot that went in, and the one at which it was nearly full."""
     early = 0
     for slot in range(first, first + 100_000):
         if not early and store.is_nearly_full():
@@ -219,7 +219,7 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> None:
-    """The writer holds a group that finds no room, and writes it when somebody made some; nothing is lost."""
+    """The writer holds a group that finds no space, and writes it when somebody made some; nothing is lost."""
     with small_disk(quick_path / "disk", "8m") as disk, opened(disk / "node", LogLimits(map_step_bytes=MIB)) as store:
         ballast = disk / "ballast"
         durable: list[int] = []
@@ -231,13 +231,13 @@ def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> 
                 durable.append(ticket)
                 changed.notify_all()
 
-        writer = LogWriter(store, on_durable=on_durable, on_failure=failures.append, room_retry_s=0.01)
+        writer = LogWriter(store, on_durable=on_durable, on_failure=failures.append, space_retry_s=0.01)
         writer.start()
         try:
             _fill_with_ballast(ballast, leave_bytes=PATH_BYTES)
             for slot in range(1, 601):
                 writer.submit(slot, LogWrite(None, (record(slot, 4_000),), None))
-            _wait(changed, lambda: writer.is_waiting_for_room)
+            _wait(changed, lambda: writer.is_waiting_for_space)
             assert store.is_nearly_full()
             assert not failures
             ballast.unlink()
@@ -245,7 +245,7 @@ def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> 
         finally:
             writer.close()
         assert not failures
-        assert writer.statistics().waits_for_room >= 1
+        assert writer.statistics().waits_for_space >= 1
         assert len(store.recover().accepted) == 600
 
 
@@ -289,7 +289,7 @@ def test_beyond_the_tail_slots_go_only_while_free_pages_are_few(quick_path: Path
         assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=8 * MIB) == 39
 
 
-def test_slots_beyond_the_tail_go_when_there_is_no_other_room(quick_path: Path) -> None:
+def test_slots_beyond_the_tail_go_when_there_is_no_other_space(quick_path: Path) -> None:
     """Free pages enough for LMDB may be less than the reserve: keeping slots would refuse commands for ever."""
     with opened(quick_path / "node", LogLimits()) as store:
         for slot in range(1, 41):
@@ -334,9 +334,9 @@ def test_what_was_written_beyond_the_estimate_is_not_overwritten(
     """However wrong an estimate is, blocks are taken ahead from the true end of the file on."""
     with opened(quick_path / "node", LogLimits()) as store:
         with monkeypatch.context() as patch:
-            prepare = store._room.prepare
+            prepare = store._space.prepare
             patch.setattr(
-                store._room, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
+                store._space, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
             )
             for slot in range(1, 9):
                 store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])

@@ -59,7 +59,7 @@ class LogStore(Protocol):
         """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor,
         and ``membership`` if it is newer than what is remembered."""
 
-    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
+    def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
         """How far slots should go now, if those up to ``through`` may go and this much is kept of them."""
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:

@@ -135,7 +135,7 @@ class Position:
     transaction: number of the LMDB transaction that wrote it: tells an old tree from the newest one.
     chosen_through, compacted_through: as in ``Recovered``.
     last_slot: the highest slot that ever had a record.
-    tail_count, tail_sum: how many records stand above ``chosen_through``, and the sum of their checksums.
+    unchosen_count, unchosen_sum: how many records stand above ``chosen_through``, and the sum of their checksums.
         A record that vanished, or an older one that came back whole, changes them.
     """
 
@@ -143,8 +143,8 @@ class Position:
     chosen_through: Slot = BEFORE_LOG
     compacted_through: Slot = BEFORE_LOG
     last_slot: Slot = BEFORE_LOG
-    tail_count: int = 0
-    tail_sum: int = 0
+    unchosen_count: int = 0
+    unchosen_sum: int = 0
 
 
 @attrs.frozen
@@ -182,8 +182,8 @@ def encode_position(position: Position) -> bytes:
         position.chosen_through,
         position.compacted_through,
         position.last_slot,
-        position.tail_count,
-        position.tail_sum,
+        position.unchosen_count,
+        position.unchosen_sum,
     )
     return seal(POSITION_KEY, content)
 

@@ -28,8 +28,8 @@ class LogScan:
     def __init__(self, position: Position, chosen_bytes_max: int) -> None:
         self._position = position
         self._bytes_left = chosen_bytes_max
-        self.tail: list[AcceptedSlot] = []
-        self.damaged_tail: list[Slot] = []
+        self.unchosen: list[AcceptedSlot] = []
+        self.damaged_unchosen: list[Slot] = []
         self.damaged_chosen: list[Slot] = []
         self.has_slots_below_floor = False
 
@@ -41,32 +41,32 @@ class LogScan:
                 self.has_slots_below_floor = True
                 break
             if slot > self._position.chosen_through:
-                self._judge_tail(slot, data)
+                self._judge_unchosen(slot, data)
             else:
                 self._judge_chosen(slot, data, missing_below)
                 missing_below = slot
         self._miss(self._position.compacted_through + 1, missing_below)
-        self.tail.reverse()
-        self.damaged_tail.sort()
+        self.unchosen.reverse()
+        self.damaged_unchosen.sort()
         self.damaged_chosen.sort()
 
     def distrust(self) -> str:
         """Why the node must not vote, or empty."""
-        if self.damaged_tail:
-            return f"the acceptance of slot {self.damaged_tail[0]} is damaged and not known chosen"
-        tail_sum = sum(slot_checksum(record) for record in self.tail)
-        if (len(self.tail), tail_sum) != (self._position.tail_count, self._position.tail_sum):
+        if self.damaged_unchosen:
+            return f"the acceptance of slot {self.damaged_unchosen[0]} is damaged and not known chosen"
+        unchosen_sum = sum(slot_checksum(record) for record in self.unchosen)
+        if (len(self.unchosen), unchosen_sum) != (self._position.unchosen_count, self._position.unchosen_sum):
             return (
-                f"the {len(self.tail)} acceptances above slot {self._position.chosen_through} are not the "
-                f"{self._position.tail_count} that were stored last"
+                f"the {len(self.unchosen)} acceptances above slot {self._position.chosen_through} are not the "
+                f"{self._position.unchosen_count} that were stored last"
             )
         return ""
 
-    def _judge_tail(self, slot: Slot, data: Record) -> None:
+    def _judge_unchosen(self, slot: Slot, data: Record) -> None:
         try:
-            self.tail.append(decode_slot(slot, data))
+            self.unchosen.append(decode_slot(slot, data))
         except Damaged:
-            self.damaged_tail.append(slot)
+            self.damaged_unchosen.append(slot)
 
     def _judge_chosen(self, slot: Slot, data: Record, missing_below: int) -> None:
         if slot + 1 < missing_below:

@@ -59,12 +59,12 @@ from .records import (
 )
 from .scan import LogScan, damaged_slots
 from .space import MIB, LogLimits, LogSpace
-from .unchosen_sum import LogTail
+from .unchosen_sum import UnchosenSum
 
 _DROP_SLOTS_MAX: Final = 1024
 _DROP_BYTES: Final = 4 * MIB
 _FREE_BYTES_ENOUGH: Final = 16 * MIB
-"""More free pages than this are of use only as a longer tail, so slots beyond the tail stay."""
+"""More free pages than this are of use only to retain more slots, so slots beyond their number stay."""
 _RECORD_OVERHEAD_BYTES: Final = 4096 + 64
 """Of a record's last page and of the way to it; what its other pieces leave of their pages is a 64th at most."""
 _READER_CHECK_COMMITS: Final = 4096
@@ -87,7 +87,7 @@ class LmdbLogStore:
         self._space = LogSpace(env, slots, path / DATA_FILE, limits, self._map_lock)
         self._position = Position()
         self._promise = BALLOT_ZERO
-        self._tail = LogTail()
+        self._unchosen = UnchosenSum()
         self._membership = identity.membership
         self._distrust = ""
         self._is_distrust_stored = True
@@ -189,20 +189,22 @@ class LmdbLogStore:
             scan = LogScan(position, self._limits.recover_bytes_max)
             scan.run(transaction.cursor(self._slots))
         self._distrust_if(scan.distrust())
-        highest = max((record.ballot for record in scan.tail), default=BALLOT_ZERO)
+        highest = max((record.ballot for record in scan.unchosen), default=BALLOT_ZERO)
         if highest > promise and not self._distrust:
             self._distrust_if(f"an acceptance at ballot {highest} stands above the promise {promise}")
         self._promise = max(promise, highest)
         self._position = position
-        self._tail = LogTail()
-        self._tail.store([record.slot for record in scan.tail], [slot_checksum(record) for record in scan.tail])
+        self._unchosen = UnchosenSum()
+        self._unchosen.store(
+            [record.slot for record in scan.unchosen], [slot_checksum(record) for record in scan.unchosen]
+        )
         self._has_slots_below_floor = scan.has_slots_below_floor
         self._is_recovered = True
         return Recovered(
             self._promise,
             position.chosen_through,
             position.compacted_through,
-            tuple(scan.tail),
+            tuple(scan.unchosen),
             tuple(scan.damaged_chosen),
             self._distrust,
             self._membership,
@@ -308,19 +310,19 @@ class LmdbLogStore:
         self._transact(change, self._advance(slots, checksums, chosen_through))
         self.stored_count += len(slots)
 
-    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
+    def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
         """How far slots should go now, if those up to ``through`` may go.
 
-        With more than ``tail_bytes`` in use the oldest go, whatever their number. Beyond ``tail_slots`` they go as long
-        as there are few free pages, or little space outside the file: a file never shrinks, so what is free beyond that
-        is of use only as a longer tail.
+        With more than ``retained_bytes`` in use the oldest go, whatever their number. Beyond ``retained_slots`` they go
+        as long as there are few free pages, or little space outside the file: a file never shrinks, so what is free
+        beyond that is of use only to retain more slots.
         """
         before = self._position.compacted_through
         used_bytes, free_bytes = self._space.used_and_free_bytes()
-        if used_bytes > tail_bytes:
+        if used_bytes > retained_bytes:
             return max(before, through)
         if free_bytes < _FREE_BYTES_ENOUGH or self.is_nearly_full():
-            return max(before, Slot(through - tail_slots))
+            return max(before, Slot(through - retained_slots))
         return before
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
@@ -357,17 +359,17 @@ class LmdbLogStore:
             self.compact(floor, slots_max=_DROP_SLOTS_MAX)
 
     def _advance(self, slots: list[Slot], checksums: list[int], chosen_through: Slot) -> Position:
-        """The position after storing ``slots``: their checksums enter the sum of the tail, chosen slots leave it."""
-        self._tail.store(slots, checksums)
-        self._tail.release(chosen_through)
+        """The position after storing ``slots``: their checksums enter the unchosen sum, chosen slots leave it."""
+        self._unchosen.store(slots, checksums)
+        self._unchosen.release(chosen_through)
         before = self._position
         return Position(
             before.transaction,
             chosen_through,
             before.compacted_through,
             max(before.last_slot, slots[-1] if slots else chosen_through),
-            self._tail.count,
-            self._tail.sum,
+            self._unchosen.count,
+            self._unchosen.sum,
         )
 
     def _prepare(self, need_bytes: int, *, is_essential: bool) -> None:

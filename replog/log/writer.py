@@ -40,7 +40,7 @@ class WritableLog(Protocol):
 
     def write(self, writes: list[LogWrite]) -> None: ...
 
-    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot: ...
+    def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot: ...
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot: ...
 
@@ -103,7 +103,7 @@ class LogWriter:
         process must end.
     on_compacted: called on the writer's thread with the new ``compacted_through``.
     compaction_slots_max: slots dropped in one transaction.
-    tail_slots, tail_bytes: what is kept of the slots that may go, see ``LmdbLogStore.compaction_target``.
+    retained_slots, retained_bytes: what is kept of the slots that may go, see ``LmdbLogStore.compaction_target``.
     space_retry_s: how long a group that found the disk full waits before it is tried again.
     """
 
@@ -116,8 +116,8 @@ class LogWriter:
         on_compacted: Callable[[Slot], None] = lambda _through: None,
         is_threaded: bool = True,
         compaction_slots_max: int = 256,
-        tail_slots: int = 0,
-        tail_bytes: int = 2**63,
+        retained_slots: int = 0,
+        retained_bytes: int = 2**63,
         space_retry_s: float = 0.25,
     ) -> None:
         self._store = store
@@ -125,8 +125,8 @@ class LogWriter:
         self._on_failure = on_failure
         self._on_compacted = on_compacted
         self._compaction_slots_max = compaction_slots_max
-        self._tail_slots = tail_slots
-        self._tail_bytes = tail_bytes
+        self._retained_slots = retained_slots
+        self._retained_bytes = retained_bytes
         self._space_retry_s = space_retry_s
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._held: _Job | None = None
@@ -175,7 +175,7 @@ class LogWriter:
         return True
 
     def request_compaction(self, through: Slot) -> None:
-        """Slots up to ``through`` may go; what is beyond the tail goes step by step, when writes leave space for it."""
+        """Slots up to ``through`` may go; those not retained go step by step, when writes leave time for it."""
         self._may_go_through = max(self._may_go_through, through)
         self._submit(_Wake(is_last=False))
 
@@ -256,7 +256,7 @@ class LogWriter:
             case _Wake():
                 if job.is_last:
                     return True
-                self._look_at_tail()
+                self._look_at_retained()
         while self._is_compaction_due():
             self._compact()
         return False
@@ -304,7 +304,7 @@ class LogWriter:
         if not self._is_waiting_for_space:
             self._is_waiting_for_space = True
             self._waits_for_space += 1
-        self._look_at_tail()
+        self._look_at_retained()
         if self._is_compaction_wanted:
             self._compact()
             return True
@@ -327,14 +327,14 @@ class LogWriter:
             self._records_since_compaction >= self._compaction_slots_max or self._bytes_since_compaction >= _STEP_BYTES
         )
 
-    def _look_at_tail(self) -> None:
+    def _look_at_retained(self) -> None:
         self._compact_through = self._store.compaction_target(
-            self._may_go_through, tail_slots=self._tail_slots, tail_bytes=self._tail_bytes
+            self._may_go_through, retained_slots=self._retained_slots, retained_bytes=self._retained_bytes
         )
 
     def _compact(self) -> None:
         self._compacted_through = self._store.compact(self._compact_through, slots_max=self._compaction_slots_max)
-        self._look_at_tail()
+        self._look_at_retained()
         self._records_since_compaction = self._bytes_since_compaction = 0
         self._compactions += 1
         self._on_compacted(self._compacted_through)

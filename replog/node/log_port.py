@@ -92,8 +92,8 @@ class LogKeeper:
             on_failure=self._failed,
             on_compacted=lambda through: self._soon(node.put, node.on_compacted, through),
             is_threaded=is_threaded,
-            tail_slots=options.log_tail_slots,
-            tail_bytes=options.log_tail_bytes,
+            retained_slots=options.log_tail_slots,
+            retained_bytes=options.log_tail_bytes,
         )
         self._held: deque[tuple[int, list[Outbound]]] = deque()
         self._slot_reads: deque[ReadSlots] = deque()

@@ -37,12 +37,12 @@ class SimLogStore:
         self._is_failing = False
 
     def recover(self) -> Recovered:
-        tail, damaged_tail, damaged_chosen = self._scan()
-        highest = max((record.ballot for record in tail), default=BALLOT_ZERO)
+        unchosen, damaged_unchosen, damaged_chosen = self._scan()
+        highest = max((record.ballot for record in unchosen), default=BALLOT_ZERO)
         if self._is_promise_damaged:
             self._distrust_if("the promise record is damaged")
-        if damaged_tail:
-            self._distrust_if(f"the acceptance of slot {damaged_tail[0]} is damaged and not known chosen")
+        if damaged_unchosen:
+            self._distrust_if(f"the acceptance of slot {damaged_unchosen[0]} is damaged and not known chosen")
         if highest > self.promise:
             self._distrust_if(f"an acceptance at ballot {highest} stands above the promise {self.promise}")
             self.promise = highest
@@ -50,7 +50,7 @@ class SimLogStore:
             self.promise,
             self.chosen_through,
             self.compacted_through,
-            tuple(tail),
+            tuple(unchosen),
             tuple(damaged_chosen),
             self.distrust,
             self.membership,
@@ -58,17 +58,17 @@ class SimLogStore:
 
     def _scan(self) -> tuple[list[AcceptedSlot], list[Slot], list[Slot]]:
         """The sound acceptances above what is chosen, the damaged ones, and the chosen slots damaged or missing."""
-        tail: list[AcceptedSlot] = []
-        damaged_tail: list[Slot] = []
+        unchosen: list[AcceptedSlot] = []
+        damaged_unchosen: list[Slot] = []
         for slot in sorted(slot for slot in self.slots if slot > self.chosen_through):
             record = self.slots[slot]
             if _is_sound(record):
-                tail.append(record)
+                unchosen.append(record)
             else:
-                damaged_tail.append(slot)
+                damaged_unchosen.append(slot)
         chosen = map(Slot, range(self.compacted_through + 1, self.chosen_through + 1))
         damaged_chosen = [slot for slot in chosen if slot not in self.slots or not _is_sound(self.slots[slot])]
-        return tail, damaged_tail, damaged_chosen
+        return unchosen, damaged_unchosen, damaged_chosen
 
     def _distrust_if(self, reason: str) -> None:
         self.distrust = self.distrust or reason
@@ -118,8 +118,8 @@ class SimLogStore:
         if membership.version > self.membership.version:
             self.membership = membership
 
-    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
-        return max(self.compacted_through, Slot(through - tail_slots))
+    def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
+        return max(self.compacted_through, Slot(through - retained_slots))
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         last = Slot(min(through, self.compacted_through + slots_max))

@@ -159,7 +159,7 @@ def test_a_promise_is_remembered(disk: Disk) -> None:
 
 
 def test_acceptances_above_the_chosen_ones_are_recovered_whole(disk: Disk) -> None:
-    """The tail comes back ascending, each with ballot, checksum and value."""
+    """What is not known chosen comes back ascending, each with ballot, checksum and value."""
     store, _recovered = opened(disk)
     store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, 4, chosen_through=2)])
     recovered = again(disk)
@@ -219,7 +219,7 @@ def test_the_chosen_position_never_goes_back(disk: Disk) -> None:
     assert again(disk).chosen_through == 3
 
 
-def test_gaps_in_the_tail_stay_gaps(disk: Disk) -> None:
+def test_gaps_above_what_is_chosen_stay_gaps(disk: Disk) -> None:
     """Slots that were never accepted are not made up."""
     store, _recovered = opened(disk)
     store.write([LogWrite(BALLOT, (record(2), record(7)), None)])

@@ -319,7 +319,7 @@ def test_large_slots_do_not_outrun_compaction(size: int, *, is_outrun: bool) -> 
 
 
 def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
-    owner = Owner(log, tail_slots=5)
+    owner = Owner(log, retained_slots=5)
     owner.writer.start()
     for slot in range(1, 21):
         owner.writer.submit(slot, accept(slot, chosen_through=slot))
@@ -331,13 +331,13 @@ def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
 
 
 def test_the_tail_is_looked_at_again_when_asked(log: GatedLog) -> None:
-    """A log that became nearly full lets go of what it kept beyond its tail, though nothing new may go."""
-    owner = Owner(log, tail_slots=10)
+    """A log that became nearly full lets go of what it kept beyond its retained slots, though nothing new may go."""
+    owner = Owner(log, retained_slots=10)
     owner.writer.start()
     for slot in range(1, 21):
         owner.writer.submit(slot, accept(slot, chosen_through=slot))
     owner.wait_until(lambda: 20 in owner.durable)
-    keep, log.compaction_target = log.compaction_target, lambda *_args, **_tail: log.compacted_through  # type: ignore[method-assign]
+    keep, log.compaction_target = log.compaction_target, lambda *_args, **_retained: log.compacted_through  # type: ignore[method-assign]
     owner.writer.request_compaction(Slot(16))
     owner.writer.submit(21, accept(21))
     owner.wait_until(lambda: 21 in owner.durable)

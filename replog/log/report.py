@@ -32,8 +32,8 @@ from .records import (
 from .scan import LogScan
 
 
-class LogView:
-    """One moment of a log; valid inside ``open_log_view`` only."""
+class PinnedLog:
+    """One moment of a log; valid inside ``open_pinned_log`` only."""
 
     def __init__(self, environment: PinnedEnvironment) -> None:
         self._transaction = environment.transaction
@@ -81,10 +81,10 @@ class LogView:
 
 
 @contextlib.contextmanager
-def open_log_view(path: Path) -> Iterator[LogView]:
+def open_pinned_log(path: Path) -> Iterator[PinnedLog]:
     """Check the structure of the log in the folder ``path`` and look at it as it is at this moment.
 
     Raises ``StorageError`` or ``Damaged``, see ``pinned``.
     """
     with pinned(path, LOG_LAYOUT, next_step=NEVER_FRESH) as environment:
-        yield LogView(environment)
+        yield PinnedLog(environment)

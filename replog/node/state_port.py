@@ -20,7 +20,7 @@ from ..errors import Damaged, StorageFull
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.effects import SendState, StoreStatePiece
 from ..paxos.messages import StatePiece
-from ..state.contract import StateImage, StateStore
+from ..state.contract import StateSnapshot, StateStore
 from .settings import NodeOptions
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ class StateKeeper:
         self._node = node
         self._thread = trio.CapacityLimiter(1)
         self._store_lock = trio.Lock()
-        self._image: StateImage | None = None
+        self._image: StateSnapshot | None = None
         self._image_used_at_s = 0.0
         self._asked: deque[SendState] = deque()
         self._pieces: deque[StoreStatePiece] = deque()
@@ -178,17 +178,15 @@ class StateKeeper:
             ):
                 self._close_image()  # who begins may need what is above the open one
             if self._image is None:
-                self._image = await self._in_thread(self._store.open_image)
+                self._image = await self._in_thread(self._store.open_snapshot)
                 log.info("state_image_opened", target=node_name(asked.target), slot=self._image.applied_through)
-            if self._image.image != asked.image:
+            if self._image.name != asked.image:
                 position = 0  # it begins, or its image is gone: one image serves whoever asks while it is open
             image = self._image
             data, is_last = await self._in_thread(image.read, position, self._options.state_piece_bytes)
         self.pieces_sent += 1
         crc = crc32c.crc32c(data)
-        self._node.send_piece(
-            asked.target, StatePiece(image.image, image.applied_through, position, crc, is_last, data)
-        )
+        self._node.send_piece(asked.target, StatePiece(image.name, image.applied_through, position, crc, is_last, data))
 
     def _is_image_idle(self) -> bool:
         return trio.current_time() > self._image_used_at_s + self._options.image_idle_max_s
@@ -237,7 +235,7 @@ class StateKeeper:
                 if received > len(piece.data) and not piece.is_last:
                     self._node.on_piece_stored(piece.image, received)
                     return
-            await self._in_thread(self._store.install_piece, piece.position, piece.data)
+            await self._in_thread(self._store.install_chunk, piece.position, piece.data)
             self.pieces_stored += 1
             if not piece.is_last:
                 self._node.on_piece_stored(piece.image, piece.position + len(piece.data))

@@ -28,7 +28,7 @@ from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message, StatePiece
 from ..paxos.options import Options
 from ..paxos.replica import Replica
-from ..state.memory import MemoryImage, MemoryStateStore
+from ..state.memory import MemorySnapshot, MemoryStateStore
 from ..state_machine import StateMachine
 from ..wire.client_messages import NodeMessage, NotLeader, Query, QueryAnswers, QueryRefused, Submit, admit
 from .checkers import ProtocolChecker, Violation, ViolationFound
@@ -212,7 +212,7 @@ class Host:
         self._next_read_id = 0
         self._routes: dict[bytes, int] = {}
         self._asked: set[int] = set()
-        self._image: MemoryImage | None = None
+        self._image: MemorySnapshot | None = None
         self._image_used_at_s = 0.0
         self._inbox: deque[Callable[[Replica], None]] = deque()
         self._is_turn_due = False
@@ -661,17 +661,17 @@ class Host:
     def _send_state(self, asked: SendState) -> None:
         """One image serves whoever asks, as in the node, until nobody has asked for a while."""
         if self._image is not None and not asked.image and self._image.applied_through < self._store.durable_through:
-            self._image = self._store.open_image()  # who begins may need what is above the open one
+            self._image = self._store.open_snapshot()  # who begins may need what is above the open one
         if self._image is None:
-            self._image = self._store.open_image()
+            self._image = self._store.open_snapshot()
             self._later(IMAGE_IDLE_MAX_S, self._close_idle_image)
         image = self._image
         self._image_used_at_s = self._world.now_s
-        position = asked.position if image.image == asked.image else 0
+        position = asked.position if image.name == asked.image else 0
         data, is_last = image.read(position, self._options.state_piece_bytes)
         self._send(
             asked.target,
-            StatePiece(image.image, image.applied_through, position, crc32c.crc32c(data), is_last, data),
+            StatePiece(image.name, image.applied_through, position, crc32c.crc32c(data), is_last, data),
         )
 
     def _close_idle_image(self) -> None:
@@ -686,7 +686,7 @@ class Host:
             return
         if piece.position == 0:
             self._store.begin_install(piece.image)
-        self._store.install_piece(piece.position, piece.data)
+        self._store.install_chunk(piece.position, piece.data)
         if not piece.is_last:
             position = piece.position + len(piece.data)
             self.put(lambda replica: replica.on_state_piece_stored(piece.image, position))

@@ -13,11 +13,11 @@ from ..errors import Damaged
 from ..paxos.ballot import Slot
 
 
-class StateImage(Protocol):
-    """A consistent image of a state store, readable in pieces while the store goes on."""
+class StateSnapshot(Protocol):
+    """A consistent snapshot of a state store, readable in chunks while the store goes on."""
 
-    image: bytes
-    """Names the image: 16 random bytes."""
+    name: bytes
+    """Names the snapshot: 16 random bytes."""
     applied_through: Slot
 
     def read(self, position: int, bytes_max: int) -> tuple[bytes, bool]:
@@ -76,8 +76,8 @@ class StateStore(Protocol):
         raise. Callable from the thread that flushes.
         """
 
-    def open_image(self) -> StateImage:
-        """An image of the last completed flush."""
+    def open_snapshot(self) -> StateSnapshot:
+        """A snapshot of the last completed flush."""
 
     @property
     def installed_through(self) -> Slot:
@@ -86,22 +86,22 @@ class StateStore(Protocol):
         It becomes durable with the state itself, and no flush changes it: what is above it was applied here.
         """
 
-    def begin_install(self, image: bytes) -> None:
-        """Start receiving an image into a fresh place, dropping a half-received other one."""
+    def begin_install(self, name: bytes) -> None:
+        """Start receiving a snapshot into a fresh place, dropping a half-received other one."""
 
-    def received_bytes(self, image: bytes) -> int:
-        """How much of ``image`` is already durably here, so that a transfer resumes."""
+    def received_bytes(self, name: bytes) -> int:
+        """How much of the snapshot ``name`` is already durably here, so that a transfer resumes."""
 
-    def install_piece(self, position: int, data: bytes) -> None: ...
+    def install_chunk(self, position: int, data: bytes) -> None: ...
 
     def prepare_install(self, applied_through: Slot) -> None:
-        """The slow part of ``finish_install``, beside reads: check the received image and make it durable.
+        """The slow part of ``finish_install``, beside reads: check the received snapshot and make it durable.
 
         Raises ``Damaged`` if it is not whole, or not of that slot.
         """
 
     def finish_install(self, applied_through: Slot) -> None:
-        """Check, sync and swap the received image in, atomically; on the owner's thread.
+        """Check, sync and swap the received snapshot in, atomically; on the owner's thread.
 
         Raises what ``prepare_install`` raises.
         """

@@ -153,7 +153,7 @@ class StateEnvironment:
         self._step_bytes = step_bytes
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._images: set[object] = set()
+        self._snapshots: set[object] = set()
         self._open()
 
     @classmethod
@@ -311,28 +311,28 @@ class StateEnvironment:
         Exception: anything else leaves the outcome unknown.
         """
         with self._writing:
-            self._space.prepare(need_bytes, is_map_held=bool(self._images))
+            self._space.prepare(need_bytes, is_map_held=bool(self._snapshots))
             while True:
                 try:
                     with self._env.begin(write=True) as transaction:
                         work(transaction)
                     return
                 except lmdb.MapFullError:
-                    self._space.grow_map_again(is_map_held=bool(self._images))
+                    self._space.grow_map_again(is_map_held=bool(self._snapshots))
 
-    # --- images ---
+    # --- snapshots ---
 
-    def begin_image(self, image: object, ahead_bytes: int) -> lmdb.Transaction[bytes]:
-        """A read transaction that lasts until ``end_image``; the map stays where it is as long as there is one."""
+    def begin_snapshot(self, snapshot: object, ahead_bytes: int) -> lmdb.Transaction[bytes]:
+        """A read transaction that lasts until ``end_snapshot``; the map stays where it is as long as there is one."""
         with self._writing:
-            if not self._images:
+            if not self._snapshots:
                 self._space.reserve(max(ahead_bytes, self._space.file_bytes))
             transaction = self._env.begin()
-            self._images.add(image)
+            self._snapshots.add(snapshot)
         return transaction
 
-    def end_image(self, image: object) -> None:
-        self._images.discard(image)
+    def end_snapshot(self, snapshot: object) -> None:
+        self._snapshots.discard(snapshot)
 
     # --- exchange ---
 

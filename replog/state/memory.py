@@ -52,18 +52,18 @@ class _Durable(msgspec.Struct, array_like=True):
     records: Pairs
 
 
-class MemoryImage:
-    """A consistent image of the last completed flush, as bytes."""
+class MemorySnapshot:
+    """A consistent snapshot of the last completed flush, as bytes."""
 
     def __init__(self, durable: _Durable) -> None:
         pairs = (sorted(durable.data.items()), sorted(durable.records.items()))
         self._bytes = msgspec.msgpack.encode((durable.applied_through, *map(dict, pairs)))
-        self.image = hashlib.blake2b(self._bytes, digest_size=16).digest()
+        self.name = hashlib.blake2b(self._bytes, digest_size=16).digest()
         self.applied_through = durable.applied_through
 
     def read(self, position: int, bytes_max: int) -> tuple[bytes, bool]:
-        piece = self._bytes[position : position + bytes_max]
-        return piece, position + len(piece) >= len(self._bytes)
+        chunk = self._bytes[position : position + bytes_max]
+        return chunk, position + len(chunk) >= len(self._bytes)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -166,35 +166,35 @@ class MemoryStateStore:
         """See ``contract.StateStore``: memory is not damaged."""
         return b"", []
 
-    def open_image(self) -> MemoryImage:
-        return MemoryImage(self._durable)
+    def open_snapshot(self) -> MemorySnapshot:
+        return MemorySnapshot(self._durable)
 
-    def begin_install(self, image: bytes) -> None:
-        if image != self._receiving:
-            self._receiving = image
+    def begin_install(self, name: bytes) -> None:
+        if name != self._receiving:
+            self._receiving = name
             self._received = bytearray()
 
-    def received_bytes(self, image: bytes) -> int:
-        return len(self._received) if image == self._receiving else 0
+    def received_bytes(self, name: bytes) -> int:
+        return len(self._received) if name == self._receiving else 0
 
-    def install_piece(self, position: int, data: bytes) -> None:
+    def install_chunk(self, position: int, data: bytes) -> None:
         if position <= len(self._received):
             del self._received[position:]
             self._received += data
 
     def prepare_install(self, applied_through: Slot) -> None:
         """See ``contract.StateStore``."""
-        self._whole_image(applied_through)
+        self._whole_snapshot(applied_through)
 
     def finish_install(self, applied_through: Slot) -> None:
         """See ``contract.StateStore``."""
-        self._durable = self._whole_image(applied_through)
+        self._durable = self._whole_snapshot(applied_through)
         self.installed_through = applied_through
         self._receiving = b""
         self._received = bytearray()
         self._restore()
 
-    def _whole_image(self, applied_through: Slot) -> _Durable:
+    def _whole_snapshot(self, applied_through: Slot) -> _Durable:
         received = bytes(self._received)
         if hashlib.blake2b(received, digest_size=16).digest() != self._receiving:
             self._receiving = b""

@@ -4,7 +4,7 @@ LMDB finds out that a disk or its map is full in the middle of a commit. So the 
 allocated ahead of use, while nothing has been tried and saying no is safe: what raises ``StorageFull`` here wrote
 nothing and may be tried again.
 
-The map may change its size only while this process has no transaction open, so an image that is being sent holds it
+The map may change its size only while this process has no transaction open, so a snapshot that is being sent holds it
 where it is; ``reserve`` makes it large enough beforehand.
 """
 
@@ -82,7 +82,7 @@ class StateSpace:
         """LMDB said that the map is full, and wrote nothing: one more step."""
         if is_map_held:
             raise StorageFull(
-                f"{self._data_path}: its map of {self._map_bytes} bytes is full and can't grow while an image of the "
+                f"{self._data_path}: its map of {self._map_bytes} bytes is full and can't grow while a snapshot of the "
                 "state is being sent; nothing was written. It goes on by itself when the transfer ends."
             )
         self._grow_map(self._map_bytes + 1)

@@ -26,9 +26,9 @@ from ..errors import Damaged, StorageError, StorageFull
 from ..paxos.ballot import Slot
 from .environment import DATA_FILE, FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, put_position, remove_folder
 from .overlay import Changes, Generation, Row, lay_over
-from .receiving import IncomingState
+from .receiving import ReceivedSnapshot
 from .rows import DATA, RECORDS, SUM_BYTES, seal
-from .snapshot import LmdbStateImage
+from .snapshot import LmdbStateSnapshot
 
 _MIB: Final = 2**20
 _WINDOW_MIN: Final = 8
@@ -38,13 +38,13 @@ _WINDOW_BYTES: Final = 256 * 1024
 _SORT_RUN: Final = 4096
 """Keys sorted, and put, at a time: sorting holds the interpreter, and the event loop must not wait for it."""
 _ROW_OVERHEAD_BYTES: Final = 16 + SUM_BYTES
-_IMAGE_HEADROOM_BYTES: Final = 4 * 1024 * _MIB
+_SNAPSHOT_HEADROOM_BYTES: Final = 4 * 1024 * _MIB
 
 
 class LmdbStateStore:
     """Satisfies ``contract.StateStore``; made by ``open``.
 
-    Reads, changes, ``begin_flush`` and ``end_flush`` belong to the owner's thread. ``flush``, images and installing
+    Reads, changes, ``begin_flush`` and ``end_flush`` belong to the owner's thread. ``flush``, snapshots and installing
     belong to one other thread at a time.
     """
 
@@ -54,15 +54,15 @@ class LmdbStateStore:
         self._durable_through = environment.position.applied_through
         self._forget_changes()
         self._is_flushed = False
-        self._incoming: IncomingState | None = None
-        self._images: set[LmdbStateImage] = set()
+        self._received: ReceivedSnapshot | None = None
+        self._snapshots: set[LmdbStateSnapshot] = set()
         self._failure = ""
 
     @classmethod
     def open(cls, path: Path, *, map_step_bytes: int = 64 * _MIB) -> LmdbStateStore:
         """Open the state in the folder ``path``, or make an empty one standing before the log.
 
-        An empty state is nothing lost: the log fills it from its first slot, or the other nodes do from an image.
+        An empty state is nothing lost: the log fills it from its first slot, or the other nodes do from a snapshot.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class LmdbStateStore:
                 _make_empty(path, map_step_bytes)
             settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
             environment = StateEnvironment(path, map_step_bytes)
-            IncomingState.clean(path / INCOMING_FOLDER, environment.position.applied_through, map_step_bytes)
+            ReceivedSnapshot.clean(path / INCOMING_FOLDER, environment.position.applied_through, map_step_bytes)
         except (OSError, lmdb.Error) as error:
             raise StorageError(
                 f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
@@ -262,56 +262,56 @@ class LmdbStateStore:
             return (bytes((RECORDS,)) if tree == DATA else b""), damaged
         return bytes((tree,)) + next_key, damaged
 
-    # --- images ---
+    # --- snapshots ---
 
-    def open_image(self) -> LmdbStateImage:
+    def open_snapshot(self) -> LmdbStateSnapshot:
         """See ``contract.StateStore``. It holds pages of the file until it is closed, so it must not stay open long.
 
         Raises ``StorageError``.
         """
         self._refuse_after_failure()
         try:
-            image = LmdbStateImage(self._environment, _IMAGE_HEADROOM_BYTES, self._images.discard)
+            snapshot = LmdbStateSnapshot(self._environment, _SNAPSHOT_HEADROOM_BYTES, self._snapshots.discard)
         except (lmdb.Error, OSError) as error:
             raise self._environment.unreadable(error) from error
-        self._images.add(image)
-        return image
+        self._snapshots.add(snapshot)
+        return snapshot
 
     # --- installing ---
 
-    def begin_install(self, image: bytes) -> None:
+    def begin_install(self, name: bytes) -> None:
         """See ``contract.StateStore``. Raises ``StorageError``."""
         self._refuse_after_failure()
         try:
-            if self._incoming is not None:
-                self._incoming.close()
-                self._incoming = None
-            self._incoming = IncomingState.begin(
-                self._environment.path / INCOMING_FOLDER, image, step_bytes=self._step_bytes
+            if self._received is not None:
+                self._received.close()
+                self._received = None
+            self._received = ReceivedSnapshot.begin(
+                self._environment.path / INCOMING_FOLDER, name, step_bytes=self._step_bytes
             )
         except StorageFull:
             raise
         except (lmdb.Error, OSError) as error:
             raise self._fail(error) from error
 
-    def received_bytes(self, image: bytes) -> int:
+    def received_bytes(self, name: bytes) -> int:
         """See ``contract.StateStore``."""
-        incoming = self._incoming
-        return incoming.durable_bytes if incoming is not None and incoming.image == image else 0
+        received = self._received
+        return received.durable_bytes if received is not None and received.name == name else 0
 
-    def install_piece(self, position: int, data: bytes) -> None:
+    def install_chunk(self, position: int, data: bytes) -> None:
         """See ``contract.StateStore``. What is here already is passed over; what leaves a gap is not kept.
 
         Raises
         ------
-        StorageFull: there is no space; the same piece may be given again later.
+        StorageFull: there is no space; the same chunk may be given again later.
         StorageError: the outcome is unknown; nothing is written any more.
         """
         self._refuse_after_failure()
-        if self._incoming is None:
+        if self._received is None:
             return
         try:
-            self._incoming.add(position, data)
+            self._received.add(position, data)
         except StorageFull:
             raise
         except (lmdb.Error, OSError) as error:
@@ -323,7 +323,7 @@ class LmdbStateStore:
         return self._environment.position.installed_through
 
     def prepare_install(self, applied_through: Slot) -> None:
-        """The slow part of ``finish_install``: check the image and make all of it durable, beside reads.
+        """The slow part of ``finish_install``: check the snapshot and make all of it durable, beside reads.
 
         Raises
         ------
@@ -332,12 +332,12 @@ class LmdbStateStore:
         StorageError: the outcome is unknown; nothing is written any more.
         """
         self._refuse_after_failure()
-        if self._incoming is None:
-            raise Damaged("no image was being received; the transfer begins again")
+        if self._received is None:
+            raise Damaged("no snapshot was being received; the transfer begins again")
         try:
-            self._incoming.finish(applied_through)
+            self._received.finish(applied_through)
         except Damaged:
-            self._drop_incoming()
+            self._drop_received()
             raise
         except StorageFull:
             raise
@@ -345,7 +345,7 @@ class LmdbStateStore:
             raise self._fail(error) from error
 
     def finish_install(self, applied_through: Slot) -> None:
-        """See ``contract.StateStore``. Changes that were not flushed are forgotten, open images end.
+        """See ``contract.StateStore``. Changes that were not flushed are forgotten, open snapshots end.
 
         A reader on the owner's thread sees the old state or the new one with each single call. Where several calls
         must agree, call ``prepare_install`` beside the reads and then this on the owner's thread.
@@ -353,20 +353,20 @@ class LmdbStateStore:
         Raises the errors of ``prepare_install``.
         """
         self.prepare_install(applied_through)
-        assert self._incoming is not None
-        for image in list(self._images):
-            image.close()
+        assert self._received is not None
+        for snapshot in list(self._snapshots):
+            snapshot.close()
         try:
-            self._environment.replace(self._incoming.data_path, self._forget_changes)
+            self._environment.replace(self._received.data_path, self._forget_changes)
         except BaseException as error:
             raise self._fail(error) from error
         self._durable_through = self._environment.position.applied_through
-        self._drop_incoming()
+        self._drop_received()
 
-    def _drop_incoming(self) -> None:
-        if self._incoming is not None:
-            self._incoming.close()
-            self._incoming = None
+    def _drop_received(self) -> None:
+        if self._received is not None:
+            self._received.close()
+            self._received = None
         try:
             remove_folder(self._environment.path / INCOMING_FOLDER)
         except OSError as error:
@@ -381,11 +381,11 @@ class LmdbStateStore:
 
     def close(self) -> None:
         """See ``contract.StateStore``. No other thread may be inside a call."""
-        for image in list(self._images):
-            image.close()
-        if self._incoming is not None:
-            self._incoming.close()
-            self._incoming = None
+        for snapshot in list(self._snapshots):
+            snapshot.close()
+        if self._received is not None:
+            self._received.close()
+            self._received = None
         self._environment.close()
 
 

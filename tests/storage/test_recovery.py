@@ -105,12 +105,12 @@ def test_a_state_remembers_where_it_stood_when_it_was_received(tmp_path: Path) -
     sender.flush()
     sender.end_flush()
     assert sender.installed_through == BEFORE_LOG
-    image = sender.open_image()
+    snapshot = sender.open_snapshot()
     receiver = LmdbStateStore.open(tmp_path / "receiver")
-    receiver.begin_install(image.image)
-    data, is_last = image.read(0, 2**20)
+    receiver.begin_install(snapshot.name)
+    data, is_last = snapshot.read(0, 2**20)
     assert is_last
-    receiver.install_piece(0, data)
+    receiver.install_chunk(0, data)
     receiver.finish_install(Slot(7))
     assert receiver.installed_through == 7
     receiver.write({b"k": b"w"})
@@ -121,5 +121,5 @@ def test_a_state_remembers_where_it_stood_when_it_was_received(tmp_path: Path) -
     again = LmdbStateStore.open(tmp_path / "receiver")
     assert (again.durable_through, again.installed_through) == (9, 7)
     again.close()
-    image.close()
+    snapshot.close()
     sender.close()

@@ -1,4 +1,4 @@
-"""The stream of an image: what is refused though every digest in it is right, and how early damage is told."""
+"""The stream of a snapshot: what is refused though every digest in it is right, and how early damage is told."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def install(path: Path, data: bytes) -> LmdbStateStore:
     """A new store into which ``data`` was received."""
     store = LmdbStateStore.open(path, map_step_bytes=STEP_BYTES)
     store.begin_install(IMAGE)
-    store.install_piece(0, data)
+    store.install_chunk(0, data)
     return store
 
 
@@ -91,7 +91,7 @@ def test_a_stream_that_is_no_state_is_refused(tmp_path: Path, bodies: tuple[Body
         store.finish_install(Slot(9))
     assert contents(store) == ({}, {}, 0)
     store.begin_install(IMAGE)
-    store.install_piece(0, stream(BEGIN, DATA, RECORDS, END))
+    store.install_chunk(0, stream(BEGIN, DATA, RECORDS, END))
     store.finish_install(Slot(9))
     assert contents(store)[2] == 9
     store.close()
@@ -117,5 +117,5 @@ def test_a_frame_is_good_only_in_its_place() -> None:
 
 
 def test_the_format_of_the_stream_stays() -> None:
-    """Nodes of two versions read each other's images."""
+    """Nodes of two versions read each other's snapshots."""
     assert stream(BEGIN, DATA, RECORDS, END).hex() == GOLDEN

@@ -29,8 +29,8 @@ import lmdb
 import msgspec
 from crc32c import crc32c
 
-from ..disk.environment import finish_commit
-from ..disk.page_cache import sync_folder
+from ..disk.durable_files import sync_folder
+from ..disk.environment import DATA_FILE, finish_commit, open_environment
 from ..disk.pages import Layout, check_roots, records_from
 from ..errors import Damaged, StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
@@ -38,7 +38,6 @@ from .overlay import Row
 from .rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
 from .space import StateSpace
 
-DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock.mdb"
 INCOMING_FOLDER: Final = "incoming"
 FRESH_FOLDER: Final = "fresh"
@@ -49,8 +48,6 @@ SCRUB_ROWS: Final = 1024
 """Rows verified at a time: a few milliseconds of the worker's thread."""
 SCRUB_BYTES: Final = 2**20
 
-_READERS_MAX: Final = 32
-_SPARE_READS: Final = 2
 _SHOWN_KEY_BYTES: Final = 80
 _CHECKSUM = struct.Struct("<I")
 
@@ -123,24 +120,6 @@ STATE_LAYOUT: Final = Layout(
 )
 
 
-def open_lmdb(path: Path, map_bytes: int, *, is_new: bool = False) -> lmdb.Environment:
-    """LMDB with the settings that survive a power cut, whatever its defaults are. Raises ``lmdb.Error``."""
-    return lmdb.open(
-        str(path),
-        map_size=map_bytes,
-        max_dbs=len(TREE_NAMES),
-        max_readers=_READERS_MAX,
-        max_spare_txns=_SPARE_READS,
-        mode=0o600,
-        create=is_new,
-        sync=True,
-        metasync=True,
-        writemap=False,
-        map_async=False,
-        lib_version=0,
-    )
-
-
 class StateEnvironment:
     """One open environment with its two trees.
 
@@ -159,7 +138,7 @@ class StateEnvironment:
     @classmethod
     def create(cls, path: Path, step_bytes: int) -> StateEnvironment:
         """An environment standing before the log, in the empty folder ``path``."""
-        with open_lmdb(path, step_bytes, is_new=True) as env:
+        with open_environment(path, step_bytes) as env:
             store = secrets.token_bytes(16)
             for _root_page in range(2):  # so that both of them name a tree of ours
                 with env.begin(write=True) as transaction:
@@ -172,7 +151,7 @@ class StateEnvironment:
         """Check the file and open it. Raises ``Damaged`` or ``StorageError``, naming the file and the next step."""
         try:
             size = check_roots_of(self.data_path)
-            self._env = open_lmdb(self.path, (size // self._step_bytes + 2) * self._step_bytes)
+            self._env = open_environment(self.path, (size // self._step_bytes + 2) * self._step_bytes)
         except (lmdb.Error, OSError) as error:
             raise StorageError(f"{self.data_path} can't be opened: {error}. {rebuild(self.path)}.") from error
         except Damaged as error:
@@ -395,7 +374,7 @@ def describe_damaged(tree: int, key: bytes) -> str:
 def check_roots_of(data_path: Path) -> int:
     """Check both root pages and that the file reaches to its last page: LMDB would kill the process (SIGBUS).
 
-    A flush that was written but for its root page is finished, see ``disk.pages.UnfinishedCommit``.
+    A flush that was written but for its root page is finished, see ``disk.roots.UnfinishedCommit``.
 
     Returns the file's size. Raises ``Damaged``, ``StorageError`` or ``OSError``.
     """

@@ -14,10 +14,12 @@ from typing import Final
 import lmdb
 import msgspec
 
-from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
+from ..disk.durable_files import sync_folder
+from ..disk.environment import DATA_FILE
+from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle
 from ..errors import Damaged, StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
-from .environment import DATA_FILE, StateEnvironment, checked_bytes, encode_checked, put_position, remove_folder
+from .environment import StateEnvironment, checked_bytes, encode_checked, put_position, remove_folder
 from .rows import first_damaged
 from .snapshot import STREAM_VERSION, Begin, Body, End, Rows, decode_frame
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
-from ..disk.pages import UnfinishedCommit
 from ..disk.pinned import PinnedEnvironment, pinned
+from ..disk.roots import UnfinishedCommit
 from ..paxos.ballot import Slot
 from .environment import POSITION_KEY, STATE_LAYOUT, decode_position, describe_damaged, rebuild
 from .rows import is_sound

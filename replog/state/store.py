@@ -21,10 +21,12 @@ from typing import Final
 
 import lmdb
 
-from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
+from ..disk.durable_files import sync_folder
+from ..disk.environment import DATA_FILE
+from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle
 from ..errors import Damaged, StorageError, StorageFull
 from ..paxos.ballot import Slot
-from .environment import DATA_FILE, FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, put_position, remove_folder
+from .environment import FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, put_position, remove_folder
 from .overlay import Changes, Generation, Row, lay_over
 from .receiving import ReceivedSnapshot
 from .rows import DATA, RECORDS, SUM_BYTES, seal

@@ -110,10 +110,10 @@ def check(path: Path, said: Acknowledged) -> int:
 def leave_out_syncs() -> None:
     """Break the store as careless settings would: what it calls durable then is not."""
 
-    def careless(path: Path, map_bytes: int, *, is_new: bool = False) -> lmdb.Environment:
-        return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=is_new, sync=False, lib_version=0)
+    def careless(path: Path, map_bytes: int, *, is_readonly: bool = False) -> lmdb.Environment:
+        return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=False, sync=False, lib_version=0)
 
-    replog.state.environment.open_lmdb = careless
+    replog.state.environment.open_environment = careless
     os.fsync = lambda fd: None
 
 

@@ -19,7 +19,8 @@ import pytest
 import replog.state.receiving
 from replog.directory.known_peers import KnownPeers
 from replog.directory.layout import STATE_FOLDER, format_directory, open_directory
-from replog.disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
+from replog.disk.durable_files import sync_folder
+from replog.disk.page_cache import ROOT_FOLIOS_BYTES, settle
 from replog.errors import StorageError
 from replog.paxos.ballot import NodeId
 from replog.paxos.recovered import Recovered

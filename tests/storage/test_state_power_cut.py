@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from replog.disk.page_cache import sync_folder
+from replog.disk.durable_files import sync_folder
 from replog.errors import ReplogError
 
 from .power_cut import ROOT, PowerCut

@@ -27,6 +27,7 @@ from ..disk.environment import DATA_FILE
 from ..disk.page_cache import settle
 from ..errors import Damaged, Refused, StorageError
 from ..log.contract import Identity
+from ..log.environment import create_log
 from ..log.records import IDENTITY_KEY, decode_identity, encode_identity
 from ..log.space import LogLimits
 from ..log.store import LmdbLogStore
@@ -63,7 +64,7 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
         _refuse_contents(path)
         path.chmod(0o700)
         (path / LOG_FOLDER).mkdir(mode=0o700)
-        LmdbLogStore.create(path / LOG_FOLDER, identity)
+        create_log(path / LOG_FOLDER, identity)
         sync_folder(path / LOG_FOLDER)  # LMDB syncs what is in its file, not the file's name
         write_durably(path / ORIGIN_FILE, _origin_of(path))
         write_durably(path / IDENTITY_FILE, encode_identity(identity))

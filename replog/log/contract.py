@@ -1,4 +1,4 @@
-"""The log's store as a protocol: LMDB serves it in production, the simulator's disk in tests.
+"""The log's store as a protocol: LMDB serves it in production, memory in the simulator and in tests.
 
 It is synchronous and belongs to one thread; who waits for it, and how, is the node's matter. One set of contract
 tests runs against every implementation (``tests/storage``).
@@ -64,6 +64,19 @@ class LogStore(Protocol):
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``."""
+
+    def scrub(self, from_slot: Slot, *, slots_max: int) -> tuple[Slot, list[Slot]]:
+        """Verify at most ``slots_max`` chosen slots from ``from_slot`` on, without copying their values.
+
+        Returns where to go on (1 when the end was reached) and the damaged slots. Safe beside a ``write``.
+        """
+
+    def is_nearly_full(self) -> bool:
+        """Whether new commands should be refused for want of space; cheap, from any thread."""
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the log on its disk, part of it allocated ahead of use."""
 
     def close(self) -> None:
         """Release files and locks. Nothing unwritten is written."""

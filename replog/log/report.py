@@ -13,8 +13,7 @@ from ..paxos.ballot import Slot
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from .contract import Identity
-from .layout import LOG_LAYOUT, NEVER_FRESH
-from .pieces import slots_from
+from .environment import LOG_LAYOUT, NEVER_FRESH
 from .records import (
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
@@ -29,7 +28,7 @@ from .records import (
     decode_slot,
     slot_of_key,
 )
-from .scan import LogScan
+from .scan import LogScan, slots_from
 
 
 class PinnedLog:

@@ -15,54 +15,40 @@ it could not write, so a second attempt would succeed and prove nothing.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import lmdb
 
-from ..disk.environment import DATA_FILE, finish_commit, open_environment
-from ..disk.page_cache import settle
+from ..disk.environment import DATA_FILE
 from ..errors import Damaged, StorageError
-from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, Slot, node_name
+from ..paxos.ballot import BALLOT_ZERO, Ballot, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
+from .changes import Change, join_writes
 from .contract import Identity
-from .layout import NEVER_FRESH, check_file
-from .pieces import slots_from
+from .environment import LogEnvironment, open_log_environment
 from .records import (
-    IDENTITY_KEY,
     MEMBERSHIP_KEY,
     POSITION_KEY,
     PROMISE_KEY,
     REPAIR,
-    SLOT_HEADER_BYTES,
-    SLOTS_NAME,
     Position,
     Promised,
-    decode_identity,
     decode_membership,
     decode_position,
     decode_promise,
-    decode_slot,
-    encode_identity,
-    encode_membership,
-    encode_position,
-    encode_promise,
     seal_slots,
     slot_checksum,
-    slot_key,
-    slot_of_key,
 )
-from .scan import LogScan, damaged_slots
+from .scan import LogScan, damaged_slots, read_slots
 from .space import MIB, LogLimits, LogSpace
 from .unchosen_sum import UnchosenSum
 
 _DROP_SLOTS_MAX: Final = 1024
-_DROP_BYTES: Final = 4 * MIB
 _FREE_BYTES_ENOUGH: Final = 16 * MIB
 """More free pages than this are of use only to retain more slots, so slots beyond their number stay."""
 _RECORD_OVERHEAD_BYTES: Final = 4096 + 64
@@ -76,103 +62,36 @@ class LmdbLogStore:
     ``write``, ``compact`` and ``install_floor`` belong to one thread; ``read`` may be called from any.
     """
 
-    def __init__(self, path: Path, env: lmdb.Environment, slots: Any, identity: Identity, limits: LogLimits) -> None:
-        self.identity = identity
+    def __init__(self, path: Path, opened: LogEnvironment, limits: LogLimits) -> None:
+        self.identity = opened.identity
         self.path = path
         self.stored_count = 0
-        self._env = env
-        self._slots = slots
+        self._env = opened.env
+        self._slots = opened.slots
         self._limits = limits
         self._map_lock = threading.Lock()
-        self._space = LogSpace(env, slots, path / DATA_FILE, limits, self._map_lock)
+        self._space = LogSpace(opened.env, opened.slots, path / DATA_FILE, limits, self._map_lock)
         self._position = Position()
         self._promise = BALLOT_ZERO
+        self._membership = opened.identity.membership
         self._unchosen = UnchosenSum()
-        self._membership = identity.membership
-        self._distrust = ""
-        self._is_distrust_stored = True
+        self._distrust = opened.distrust
+        self._is_distrust_stored = not opened.distrust
         self._has_slots_below_floor = False
         self._is_recovered = False
         self._failure = ""
         self._commits = 0
 
-    # --- opening ---
-
-    @classmethod
-    def create(cls, path: Path, identity: Identity) -> None:
-        """Make the log of a new node in the empty folder ``path``. Raises ``StorageError``."""
-        try:
-            env = open_environment(path, 16 * 2**20)
-            try:
-                slots = env.open_db(SLOTS_NAME)
-                for _root_page in (0, 1):  # both root pages then stand on a tree that names its transaction
-                    with env.begin(write=True) as transaction:
-                        transaction.put(IDENTITY_KEY, encode_identity(identity))
-                        transaction.put(MEMBERSHIP_KEY, encode_membership(identity.membership))
-                        transaction.put(PROMISE_KEY, encode_promise(Promised()))
-                        transaction.put(POSITION_KEY, encode_position(Position(transaction.id())))
-                        transaction.stat(slots)
-            finally:
-                env.close()
-        except lmdb.Error as error:
-            raise StorageError(f"{path / DATA_FILE} can't be created: {error}; check the disk.") from error
-
     @classmethod
     def open(cls, path: Path, expected: Identity | None, limits: LogLimits | None = None) -> LmdbLogStore:
-        """Make durable what an earlier process wrote, check the structure of the log in ``path``, and open it.
-
-        Parameters
-        ----------
-        path: folder of the log; its data directory is locked by the caller.
-        expected: whose log it must be; None if the identity file is damaged and the log's own record has to do.
-
-        Raises
-        ------
-        StorageError: see ``DataDirectory.open_log``.
-        """
+        """The log in the folder ``path``, see ``open_log_environment``. Raises ``StorageError``."""
         limits = limits or LogLimits()
-        data_path = path / DATA_FILE
-        settle(data_path)
-        unfinished = check_file(data_path).unfinished
-        if unfinished is not None:
-            finish_commit(data_path, unfinished)
+        opened = open_log_environment(path, expected, map_step_bytes=limits.map_step_bytes)
         try:
-            env = open_environment(path, data_path.stat().st_size + limits.map_step_bytes)
-        except lmdb.Error as error:
-            raise StorageError(f"{data_path} can't be opened: {error}; {NEVER_FRESH}") from error
-        try:
-            return cls._over(path, env, expected, limits)
-        except lmdb.Error as error:
-            env.close()
-            raise Damaged(f"{data_path} is damaged: {error}; {NEVER_FRESH}") from error
+            return cls(path, opened, limits)
         except BaseException:
-            env.close()
+            opened.env.close()
             raise
-
-    @classmethod
-    def _over(cls, path: Path, env: lmdb.Environment, expected: Identity | None, limits: LogLimits) -> LmdbLogStore:
-        env.reader_check()
-        slots = env.open_db(SLOTS_NAME, create=False)
-        with env.begin() as transaction:
-            stored = transaction.get(IDENTITY_KEY)
-        try:
-            identity, distrust = decode_identity(stored), ""
-        except Damaged as error:
-            if expected is None:
-                raise Damaged(
-                    f"{path / DATA_FILE}: {error}, and the identity file beside it is damaged too; {NEVER_FRESH}"
-                ) from error
-            identity, distrust = expected, f"in the log, {error}"
-        except StorageError as error:
-            raise StorageError(f"{path / DATA_FILE}: {error}.") from error
-        if expected is not None and identity != expected:
-            raise StorageError(
-                f"{path / DATA_FILE} belongs to {_owner(identity)}, its directory to {_owner(expected)}: one of them "
-                "was copied or restored from elsewhere. Put back what belongs together; never start the mixture."
-            )
-        store = cls(path, env, slots, identity, limits)
-        store._distrust_if(distrust)
-        return store
 
     # --- what it remembers ---
 
@@ -234,36 +153,18 @@ class LmdbLogStore:
 
     def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
         """See ``contract.LogStore``; a chosen slot that should be here and is not counts as damaged (P10)."""
-        found: list[AcceptedSlot] = []
         position = self._position
         if from_slot <= position.compacted_through:
-            return found
-        last = min(through, from_slot + slots_max - 1)
-        size = 0
+            return []
+        last = Slot(min(through, from_slot + slots_max - 1))
         with self._map_lock, self._env.begin(buffers=True) as transaction:
-            expected = from_slot
-            for slot, data in slots_from(transaction.cursor(self._slots), from_slot):
-                if slot != expected or slot > last:
-                    break
-                size += len(data) - SLOT_HEADER_BYTES
-                if found and size > bytes_max:
-                    return found
-                try:
-                    found.append(decode_slot(expected, data))
-                except Damaged:
-                    if not found:
-                        raise
-                    return found
-                expected = Slot(expected + 1)
+            found = read_slots(transaction.cursor(self._slots), from_slot, last, bytes_max)
         if not found and from_slot <= min(through, position.chosen_through):
             raise Damaged(f"slot {from_slot}: its record is missing though the slot is known chosen; {REPAIR}")
         return found
 
     def scrub(self, from_slot: Slot, *, slots_max: int) -> tuple[Slot, list[Slot]]:
-        """Verify at most ``slots_max`` chosen slots from ``from_slot`` on, without copying their values.
-
-        Returns where to go on (1 when the end was reached) and the damaged slots. Safe beside a ``write``.
-        """
+        """See ``contract.LogStore``."""
         position = self._position
         first = Slot(max(from_slot, position.compacted_through + 1))
         last = Slot(min(first + slots_max - 1, position.chosen_through))
@@ -285,29 +186,22 @@ class LmdbLogStore:
         StorageError: the outcome is unknown; nothing is written any more.
         StorageFull: there is no space; nothing was written, and the same write may be tried again later.
         """
-        promise: Ballot | None = None
-        membership: Membership | None = None
-        chosen_through = self._position.chosen_through
-        for write in writes:
-            if write.promise is not None:
-                promise = write.promise
-            if write.membership is not None and (membership is None or write.membership.version > membership.version):
-                membership = write.membership
-            if write.chosen_through is not None and write.chosen_through > chosen_through:
-                chosen_through = write.chosen_through
-        records = _newest_above(self._position.compacted_through, writes)
+        joined = join_writes(writes, floor=self._position.compacted_through)
+        records = joined.records
         need_bytes = sum([len(record.value) for record in records]) * 65 // 64 + len(records) * _RECORD_OVERHEAD_BYTES
         self._prepare(need_bytes, is_essential=not records)
         slots = [record.slot for record in records]
         checksums, pairs = seal_slots(records)
-        change = _Change(
+        chosen_through = max(self._position.chosen_through, joined.chosen_through)
+        change = Change(
+            position=self._advance(slots, checksums, chosen_through),
             slots=slots,
             pairs=pairs,
             append_above=self._position.last_slot,
-            promise=promise,
-            membership=membership,
+            promised=self._promised(joined.promise),
+            membership=self._if_newer(joined.membership),
         )
-        self._transact(change, self._advance(slots, checksums, chosen_through))
+        self._transact(change)
         self.stored_count += len(slots)
 
     def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
@@ -340,7 +234,9 @@ class LmdbLogStore:
             return before
         self._prepare(slots_max * _RECORD_OVERHEAD_BYTES, is_essential=True)
         position = self._advance([], [], max(self._position.chosen_through, target))
-        self._transact(_Change(drop_through=target, drop_slots_max=slots_max), position)
+        self._transact(
+            Change(position=position, promised=self._promised(None), drop_through=target, drop_slots_max=slots_max)
+        )
         return self._position.compacted_through
 
     def install_floor(self, through: Slot, membership: Membership) -> None:
@@ -354,7 +250,13 @@ class LmdbLogStore:
         floor = max(through, self._position.compacted_through)
         position = self._advance([], [], max(self._position.chosen_through, floor))
         self._has_slots_below_floor = True
-        self._transact(_Change(membership=membership), attrs.evolve(position, compacted_through=floor))
+        self._transact(
+            Change(
+                position=attrs.evolve(position, compacted_through=floor),
+                promised=self._promised(None),
+                membership=self._if_newer(membership),
+            )
+        )
         while self._has_slots_below_floor:
             self.compact(floor, slots_max=_DROP_SLOTS_MAX)
 
@@ -372,6 +274,15 @@ class LmdbLogStore:
             self._unchosen.sum,
         )
 
+    def _promised(self, promise: Ballot | None) -> Promised | None:
+        """What to store of ``promise``, or of why this node abstains; None: nothing of it has changed."""
+        if promise is None and self._is_distrust_stored:
+            return None
+        return Promised(self._promise if promise is None else promise, self._distrust)
+
+    def _if_newer(self, membership: Membership | None) -> Membership | None:
+        return membership if membership is not None and membership.version > self._membership.version else None
+
     def _prepare(self, need_bytes: int, *, is_essential: bool) -> None:
         if self._failure:
             raise StorageError(self._failure)
@@ -381,72 +292,28 @@ class LmdbLogStore:
         except (lmdb.Error, OSError) as error:
             raise self._fail(error) from error
 
-    def _transact(self, change: _Change, position: Position) -> None:
+    def _transact(self, change: Change) -> None:
         """Make one change durable, or fail for ever. A full map is no failure: nothing was written, and it grows."""
         while True:
             try:
                 with self._env.begin(write=True) as transaction:
-                    reached = self._apply(transaction, change, position)
+                    reached = change.apply(transaction, self._slots)
                 break
             except lmdb.MapFullError:
                 self._space.grow_map_again()
             except BaseException as error:
                 raise self._fail(error) from error
-        self._position = reached
-        if change.membership is not None and change.membership.version > self._membership.version:
+        self._position = reached.position
+        if reached.is_left_below_floor is not None:
+            self._has_slots_below_floor = reached.is_left_below_floor
+        if change.promised is not None:
+            self._promise = change.promised.ballot
+        if change.membership is not None:
             self._membership = change.membership
         self._is_distrust_stored = True
         self._commits += 1
         if self._commits % _READER_CHECK_COMMITS == 0:
             self._env.reader_check()
-
-    def _apply(self, transaction: lmdb.Transaction, change: _Change, position: Position) -> Position:
-        """Everything one transaction writes; few calls, since each of them lets go of the interpreter."""
-        if change.pairs:
-            self._put_slots(transaction, change)
-        if change.drop_slots_max:
-            position = self._drop_slots(transaction, change, position)
-        if change.promise is not None:
-            self._promise = change.promise
-        if change.promise is not None or not self._is_distrust_stored:
-            transaction.put(PROMISE_KEY, encode_promise(Promised(self._promise, self._distrust)))
-        if change.membership is not None and change.membership.version > self._membership.version:
-            transaction.put(MEMBERSHIP_KEY, encode_membership(change.membership))
-        position = attrs.evolve(position, transaction=transaction.id())
-        transaction.put(POSITION_KEY, encode_position(position))
-        return position
-
-    def _put_slots(self, transaction: lmdb.Transaction, change: _Change) -> None:
-        """Slots above all others are appended, which fills their pages; others are put where they belong.
-
-        What stood there goes first: it may have had more pieces.
-        """
-        new_from = bisect_left(change.pairs, (slot_key(change.append_above + 1),))
-        cursor = transaction.cursor(self._slots)
-        replacing, appended = change.pairs[:new_from], change.pairs[new_from:]
-        if replacing:
-            for slot in change.slots[: bisect_right(change.slots, change.append_above)]:
-                _delete_slot(cursor, slot)
-            cursor.putmulti(replacing)
-        if appended:
-            cursor.putmulti(appended, append=True)
-
-    def _drop_slots(self, transaction: lmdb.Transaction, change: _Change, position: Position) -> Position:
-        """Delete a bounded number of slots from the lowest one on; the floor follows what is gone."""
-        cursor = transaction.cursor(self._slots)
-        cursor.first()
-        dropped_bytes = 0
-        for _count in range(change.drop_slots_max):
-            if not cursor.key() or (slot := slot_of_key(cursor.key())) > change.drop_through:
-                break
-            dropped_bytes += _delete_slot(cursor, slot)
-            if dropped_bytes >= _DROP_BYTES:
-                break
-        first = slot_of_key(cursor.key()) if cursor.key() else None
-        is_left = first is not None and first <= change.drop_through
-        self._has_slots_below_floor = is_left
-        floor = Slot(first - 1) if first is not None and is_left else change.drop_through
-        return attrs.evolve(position, compacted_through=max(position.compacted_through, floor))
 
     def _fail(self, error: BaseException) -> StorageError:
         """The first failure is the last thing this store does."""
@@ -459,56 +326,15 @@ class LmdbLogStore:
     # --- space, and the end ---
 
     def is_nearly_full(self) -> bool:
-        """Whether new commands should be refused for want of space; cheap, from any thread."""
+        """See ``contract.LogStore``."""
         return self._space.is_nearly_full()
 
     @property
     def file_bytes(self) -> int:
-        """Size of the log's file on disk, part of it allocated ahead of use."""
+        """See ``contract.LogStore``."""
         return self._space.file_bytes
 
     def close(self) -> None:
         """See ``contract.LogStore``. No other thread may be inside a call."""
         self._space.close()
         self._env.close()
-
-
-@attrs.frozen(kw_only=True)
-class _Change:
-    """What one transaction does, beside the position."""
-
-    slots: list[Slot] = attrs.Factory(list)
-    pairs: list[tuple[bytes, bytes]] = attrs.Factory(list)
-    append_above: Slot = BEFORE_LOG
-    promise: Ballot | None = None
-    membership: Membership | None = None
-    drop_through: Slot = BEFORE_LOG
-    drop_slots_max: int = 0
-
-
-def _delete_slot(cursor: Any, slot: Slot) -> int:
-    """Delete every piece of a slot; the cursor then stands on the next one. Returns their bytes."""
-    size = 0
-    is_there = cursor.set_range(slot_key(slot))
-    while is_there and slot_of_key(cursor.key()) == slot:
-        size += len(cursor.value())
-        cursor.delete()
-        is_there = bool(cursor.key())
-    return size
-
-
-def _newest_above(floor: Slot, writes: list[LogWrite]) -> list[AcceptedSlot]:
-    """The last record of every slot above ``floor``, in slot order; mostly they come that way."""
-    records = [record for write in writes for record in write.slots]
-    slots = [record.slot for record in records]
-    ascending = sorted(set(slots))
-    if slots == ascending and (not slots or slots[0] > floor):
-        return records
-    newest = dict(zip(slots, records, strict=True))
-    return [newest[slot] for slot in ascending[bisect_right(ascending, floor) :]]
-
-
-def _owner(identity: Identity) -> str:
-    return (
-        f"{node_name(identity.node)} of cluster {identity.cluster.hex()} (incarnation {identity.incarnation.hex()[:8]})"
-    )

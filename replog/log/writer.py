@@ -19,7 +19,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -28,23 +28,12 @@ from ..histogram import Histogram, Quantiles
 from ..paxos.ballot import BEFORE_LOG, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
+from .contract import LogStore
 
 GROUP_BYTES_MAX: Final = 64 * 2**20
 """A group is closed at this size, so that one transaction stays bounded."""
 _STEP_BYTES: Final = 4 * 2**20
 """After so many bytes, too, a step of compaction is due: large slots must not outrun it."""
-
-
-class WritableLog(Protocol):
-    """What the writer needs of a ``contract.LogStore``."""
-
-    def write(self, writes: list[LogWrite]) -> None: ...
-
-    def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot: ...
-
-    def compact(self, through: Slot, *, slots_max: int) -> Slot: ...
-
-    def install_floor(self, through: Slot, membership: Membership) -> None: ...
 
 
 class WriterStatistics(msgspec.Struct, frozen=True):
@@ -109,7 +98,7 @@ class LogWriter:
 
     def __init__(
         self,
-        store: WritableLog,
+        store: LogStore,
         *,
         on_durable: Callable[[int], None],
         on_failure: Callable[[BaseException], None],

@@ -21,7 +21,7 @@ from replog.directory.layout import LOG_FOLDER, open_directory
 from replog.disk.environment import DATA_FILE
 from replog.disk.pages import check_pages
 from replog.errors import Damaged, StorageError
-from replog.log.layout import LOG_LAYOUT
+from replog.log.environment import LOG_LAYOUT
 from replog.log.report import PinnedLog, open_pinned_log
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite

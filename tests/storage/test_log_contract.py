@@ -1,4 +1,4 @@
-"""One contract for every ``LogStore``: LMDB in production and the simulator's disk must not differ in it.
+"""One contract for every ``LogStore``: LMDB and memory, here as the simulator's disk, must not differ in it.
 
 ``again`` closes the store and opens what is durable as a new process would.
 """
@@ -457,3 +457,27 @@ def test_a_floor_below_the_own_one_drops_nothing(disk: Disk) -> None:
     recovered = again(disk)
     assert (recovered.compacted_through, recovered.chosen_through) == (6, 8)
     assert read(opened(disk)[0], 7, 8) == [7, 8]
+
+
+# --- looking after it ---
+
+
+def test_the_scrub_goes_round_in_bounded_steps_and_finds_what_is_damaged(disk: Disk) -> None:
+    """Chosen slots only, above the floor; after the last it begins again."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(*range(1, 10), chosen_through=8)])
+    store.compact(Slot(1), slots_max=10)
+    assert store.scrub(Slot(1), slots_max=4) == (6, [])
+    disk.damage(4)
+    disk.damage(9)
+    assert store.scrub(Slot(1), slots_max=4) == (6, [4])
+    assert store.scrub(Slot(6), slots_max=4) == (9, [])
+    assert store.scrub(Slot(9), slots_max=4) == (1, [])
+
+
+def test_a_small_log_is_not_full_and_says_how_large_it_is(disk: Disk) -> None:
+    """What new commands are refused by, and what status shows."""
+    store, _recovered = opened(disk)
+    store.write([accept(1)])
+    assert not store.is_nearly_full()
+    assert store.file_bytes >= len(value_of(1))

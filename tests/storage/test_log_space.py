@@ -23,7 +23,7 @@ from replog.directory.layout import LOG_FOLDER, format_directory, open_directory
 from replog.disk.environment import DATA_FILE
 from replog.disk.pages import PageReport, check_pages
 from replog.errors import StorageFull
-from replog.log.layout import LOG_LAYOUT
+from replog.log.environment import LOG_LAYOUT
 from replog.log.records import PIECE_BYTES, SLOT_HEADER_BYTES, SLOT_KEY_BYTES
 from replog.log.space import MIB, PATH_BYTES, LogLimits
 from replog.log.store import LmdbLogStore

@@ -85,6 +85,7 @@ def open_directory(path: Path) -> DataDirectory:
     """
     refuse_unformatted(path)
     try:
+        read_identity(path)  # a directory of another format is refused before anything in it is touched
         lock = take_lock(path)
         try:
             settle(path / IDENTITY_FILE)

@@ -239,8 +239,8 @@ def decode_identity(data: bytes | memoryview | None) -> Identity:
     stored = _decode(IDENTITY_KEY, data, _StoredIdentity)
     if stored.format_version != FORMAT_VERSION:
         raise StorageError(
-            f"it has format version {stored.format_version} and this program reads version {FORMAT_VERSION}; "
-            "use the release that wrote it"
+            f"it has format version {stored.format_version} and this program reads version {FORMAT_VERSION} only; "
+            "nothing was changed, so use the release that wrote it"
         )
     return Identity(stored.cluster, stored.node, stored.incarnation, stored.membership)
 

@@ -81,6 +81,14 @@ def rebuild(path: Path) -> str:
     )
 
 
+def unknown_format(path: Path, error: UnknownFormat) -> StorageError:
+    """What to say of a state in the folder ``path`` that another version of this program wrote."""
+    return StorageError(
+        f"{path / DATA_FILE}: {error}; nothing was changed. Use the release that wrote it, or have it made again: "
+        f"{rebuild(path)}."
+    )
+
+
 _position_decoder = msgspec.msgpack.Decoder(Position)
 
 
@@ -107,7 +115,7 @@ def decode_position(stored: bytes | None) -> Position:
     except msgspec.DecodeError as error:
         raise Damaged(f"its position record is no such record: {error}") from error
     if position.format != FORMAT:
-        raise UnknownFormat(f"it has format {position.format} and this program knows format {FORMAT}")
+        raise UnknownFormat(f"it has format {position.format} and this program reads format {FORMAT} only")
     return position
 
 
@@ -230,7 +238,7 @@ class StateEnvironment:
         return self.damaged(describe_damaged(tree, key))
 
     def _unknown(self, error: UnknownFormat) -> StorageError:
-        return StorageError(f"{self.data_path}: {error}. Start it with the program that wrote it.")
+        return unknown_format(self.path, error)
 
     # --- scrub, on the writing thread ---
 

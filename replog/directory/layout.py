@@ -110,10 +110,12 @@ class DataDirectory:
 
     @property
     def log_path(self) -> Path:
+        """Folder of the log."""
         return self.path / LOG_FOLDER
 
     @property
     def state_path(self) -> Path:
+        """Folder of the state."""
         return self.path / STATE_FOLDER
 
     def open_log(self, limits: LogLimits | None = None) -> LmdbLogStore:

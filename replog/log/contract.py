@@ -45,7 +45,10 @@ class LogStore(Protocol):
     def write(self, writes: list[LogWrite]) -> None:
         """Make all of ``writes``, in order, durable in one transaction. A membership replaces an older version only.
 
-        Raises ``StorageError`` if that failed: the outcome is then unknown and the process must end.
+        Raises
+        ------
+        StorageFull: there is no space; nothing was written, and the same may be tried again.
+        StorageError: it failed; the outcome is unknown and the process must end.
         """
 
     def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
@@ -57,13 +60,16 @@ class LogStore(Protocol):
 
     def install_floor(self, through: Slot, membership: Membership) -> None:
         """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor,
-        and ``membership`` if it is newer than what is remembered."""
+        and ``membership`` if it is newer than what is remembered. Raises ``StorageError``."""
 
     def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
         """How far slots should go now, if those up to ``through`` may go and this much is kept of them."""
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
-        """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``."""
+        """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``.
+
+        Raises ``StorageError``.
+        """
 
     def scrub(self, from_slot: Slot, *, slots_max: int) -> tuple[Slot, list[Slot]]:
         """Verify at most ``slots_max`` chosen slots from ``from_slot`` on, without copying their values.

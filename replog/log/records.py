@@ -58,6 +58,7 @@ def slot_key(slot: int) -> bytes:
 
 
 def slot_of_key(key: bytes | memoryview) -> Slot:
+    """The slot that a piece with this key belongs to."""
     return Slot(_SLOT.unpack_from(key)[0])
 
 
@@ -177,6 +178,7 @@ def unseal(key: bytes, data: bytes | memoryview | None) -> bytes:
 
 
 def encode_position(position: Position) -> bytes:
+    """The record as it is stored."""
     content = _POSITION.pack(
         position.transaction,
         position.chosen_through,
@@ -197,6 +199,7 @@ def decode_position(data: bytes | memoryview | None) -> Position:
 
 
 def encode_promise(promised: Promised) -> bytes:
+    """The record as it is stored."""
     content = _PROMISE.pack(promised.ballot.round, promised.ballot.node) + promised.distrust.encode()
     return seal(PROMISE_KEY, content)
 
@@ -211,6 +214,7 @@ def decode_promise(data: bytes | memoryview | None) -> Promised:
 
 
 def encode_membership(membership: Membership) -> bytes:
+    """The record as it is stored."""
     return seal(MEMBERSHIP_KEY, msgspec.msgpack.encode(membership))
 
 
@@ -230,6 +234,7 @@ class _StoredIdentity(msgspec.Struct, array_like=True, frozen=True):
 
 
 def encode_identity(identity: Identity) -> bytes:
+    """The record, and the identity file, as they are stored."""
     stored = _StoredIdentity(FORMAT_VERSION, identity.cluster, identity.node, identity.incarnation, identity.membership)
     return seal(IDENTITY_KEY, msgspec.msgpack.encode(stored))
 

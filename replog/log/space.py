@@ -138,6 +138,7 @@ class LogSpace:
         return live_bytes, self._last_page_bytes() - live_bytes
 
     def close(self) -> None:
+        """Let go of the file."""
         os.close(self._descriptor)
 
     def _last_page_bytes(self) -> int:

@@ -65,7 +65,6 @@ class LmdbLogStore:
     def __init__(self, path: Path, opened: LogEnvironment, limits: LogLimits) -> None:
         self.identity = opened.identity
         self.path = path
-        self.stored_count = 0
         self._env = opened.env
         self._slots = opened.slots
         self._limits = limits
@@ -202,7 +201,6 @@ class LmdbLogStore:
             membership=self._if_newer(joined.membership),
         )
         self._transact(change)
-        self.stored_count += len(slots)
 
     def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
         """How far slots should go now, if those up to ``through`` may go.

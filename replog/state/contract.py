@@ -23,7 +23,8 @@ class StateSnapshot(Protocol):
     def read(self, position: int, bytes_max: int) -> tuple[bytes, bool]:
         """The bytes from ``position`` on, and whether they are the last."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the snapshot; from any thread, and once more is no harm."""
 
 
 class StateStore(Protocol):
@@ -33,7 +34,8 @@ class StateStore(Protocol):
     data, sessions and ``applied_through`` can't disagree. After a crash the store stands exactly at a past flush.
     """
 
-    def get(self, key: bytes) -> bytes | None: ...
+    def get(self, key: bytes) -> bytes | None:
+        """The value of ``key``, or None. Raises ``Damaged`` and ``StorageError``."""
 
     def write(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Put these keys, or delete those whose value is None. A key has 1 to 511 bytes."""
@@ -50,7 +52,8 @@ class StateStore(Protocol):
     def put_record(self, key: bytes, value: bytes | None) -> None:
         """None deletes."""
 
-    def scan_records(self, prefix: bytes) -> Iterable[tuple[bytes, bytes]]: ...
+    def scan_records(self, prefix: bytes) -> Iterable[tuple[bytes, bytes]]:
+        """The Applier's own records whose keys begin with ``prefix``, ascending."""
 
     @property
     def durable_through(self) -> Slot:
@@ -64,7 +67,13 @@ class StateStore(Protocol):
         """Set aside everything changed so far as the generation to flush. False if one is still under way."""
 
     def flush(self) -> None:
-        """Make the generation set aside durable (callable from another thread, beside reads and changes)."""
+        """Make the generation set aside durable (callable from another thread, beside reads and changes).
+
+        Raises
+        ------
+        StorageFull: there is no space; nothing was written, and ``flush`` may be called again.
+        StorageError: the outcome is unknown; nothing is written any more.
+        """
 
     def end_flush(self) -> None:
         """Let go of the flushed generation, on the owner's thread."""
@@ -77,7 +86,7 @@ class StateStore(Protocol):
         """
 
     def open_snapshot(self) -> StateSnapshot:
-        """A snapshot of the last completed flush."""
+        """A snapshot of the last completed flush. Raises ``StorageError``."""
 
     @property
     def installed_through(self) -> Slot:
@@ -87,12 +96,19 @@ class StateStore(Protocol):
         """
 
     def begin_install(self, name: bytes) -> None:
-        """Start receiving a snapshot into a fresh place, dropping a half-received other one."""
+        """Start receiving a snapshot into a fresh place, dropping a half-received other one.
+
+        Raises ``StorageFull`` and ``StorageError``, as ``flush`` does.
+        """
 
     def received_bytes(self, name: bytes) -> int:
         """How much of the snapshot ``name`` is already durably here, so that a transfer resumes."""
 
-    def install_chunk(self, position: int, data: bytes) -> None: ...
+    def install_chunk(self, position: int, data: bytes) -> None:
+        """Keep the bytes from ``position`` on: what is here already is passed over, what leaves a gap is not kept.
+
+        Raises ``StorageFull`` if there is no space: the same chunk may be given again later.
+        """
 
     def prepare_install(self, applied_through: Slot) -> None:
         """The slow part of ``finish_install``, beside reads: check the received snapshot and make it durable.
@@ -106,4 +122,9 @@ class StateStore(Protocol):
         Raises what ``prepare_install`` raises.
         """
 
-    def close(self) -> None: ...
+    @property
+    def file_bytes(self) -> int:
+        """Size of the state on its disk, part of it allocated ahead of use."""
+
+    def close(self) -> None:
+        """Release files. What was not flushed is gone."""

@@ -229,12 +229,15 @@ class StateEnvironment:
             return value
 
     def unreadable(self, error: BaseException) -> StorageError:
+        """What to raise when reading failed, with the file and the next step."""
         return StorageError(f"{self.data_path} can't be read: {error}. {rebuild(self.path)}.")
 
     def damaged(self, what: object) -> Damaged:
+        """What to raise over damage, with the file and the next step."""
         return Damaged(f"{self.data_path} is damaged: {what}. {rebuild(self.path)}.")
 
     def damaged_row(self, tree: int, key: bytes) -> Damaged:
+        """What to raise over a row that fails its checksum."""
         return self.damaged(describe_damaged(tree, key))
 
     def _unknown(self, error: UnknownFormat) -> StorageError:
@@ -319,6 +322,7 @@ class StateEnvironment:
         return transaction
 
     def end_snapshot(self, snapshot: object) -> None:
+        """Let the map move again; the transaction has ended."""
         self._snapshots.discard(snapshot)
 
     # --- exchange ---
@@ -375,6 +379,7 @@ def _rows_down(cursor: lmdb.Cursor[bytes], start: bytes, stop: bytes | None, cou
 
 
 def describe_damaged(tree: int, key: bytes) -> str:
+    """A row that fails its checksum, in words."""
     shown = repr(key[:_SHOWN_KEY_BYTES]) + ("..." if len(key) > _SHOWN_KEY_BYTES else "")
     return f"the row {shown} of {TREE_NAMES[tree].decode()} fails its checksum"
 

@@ -117,10 +117,12 @@ class ReceivedSnapshot:
 
     @property
     def name(self) -> bytes:
+        """Which snapshot it is."""
         return self._receiving.name
 
     @property
     def data_path(self) -> Path:
+        """The file that becomes the state."""
         return self._environment.data_path
 
     # --- chunks ---

@@ -92,6 +92,7 @@ class StateSpace:
         self._grow_map(self._used_bytes() + ahead_bytes)
 
     def close(self) -> None:
+        """Let go of the file."""
         os.close(self._descriptor)
 
     def _grow_map(self, wanted_bytes: int) -> None:

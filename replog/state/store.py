@@ -315,7 +315,7 @@ class LmdbStateStore:
 
     @property
     def file_bytes(self) -> int:
-        """Size of the state's file, part of it allocated ahead of use."""
+        """See ``contract.StateStore``."""
         return self._environment.file_bytes
 
     def close(self) -> None:

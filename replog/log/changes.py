@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import Any, Final
 
-import attrs
 import lmdb
+import msgspec
 
 from ..paxos.ballot import BEFORE_LOG, Ballot, Slot
 from ..paxos.effects import LogWrite
@@ -28,8 +28,7 @@ from .records import (
 _DROP_BYTES: Final = 4 * 2**20
 
 
-@attrs.frozen(kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one transaction does to the records of a log.
 
     Parameters
@@ -45,8 +44,8 @@ class Change:
     """
 
     position: Position
-    slots: list[Slot] = attrs.Factory(list)
-    pairs: list[tuple[bytes, bytes]] = attrs.Factory(list)
+    slots: list[Slot] = []
+    pairs: list[tuple[bytes, bytes]] = []
     append_above: Slot = BEFORE_LOG
     promised: Promised | None = None
     membership: Membership | None = None
@@ -65,7 +64,15 @@ class Change:
             transaction.put(PROMISE_KEY, encode_promise(self.promised))
         if self.membership is not None:
             transaction.put(MEMBERSHIP_KEY, encode_membership(self.membership))
-        position = attrs.evolve(self.position, transaction=transaction.id(), compacted_through=compacted_through)
+        before = self.position
+        position = Position(
+            transaction.id(),
+            before.chosen_through,
+            compacted_through,
+            before.last_slot,
+            before.unchosen_count,
+            before.unchosen_sum,
+        )
         transaction.put(POSITION_KEY, encode_position(position))
         return Reached(position, is_left)
 
@@ -99,8 +106,7 @@ class Change:
         return self.drop_through, False
 
 
-@attrs.frozen
-class Reached:
+class Reached(msgspec.Struct, frozen=True, gc=False):
     """Where a transaction has brought the log; whether slots below the floor are left (None: it did not look)."""
 
     position: Position
@@ -118,8 +124,7 @@ def _delete_slot(cursor: Any, slot: Slot) -> int:
     return size
 
 
-@attrs.frozen
-class Joined:
+class Joined(msgspec.Struct, frozen=True, gc=False):
     """Several writes as one: the newest of everything in them.
 
     Parameters

@@ -276,7 +276,7 @@ def keep_retained(store: LmdbLogStore, through: int, *, retained_bytes: int, ret
         store.compact(target, slots_max=256)
 
 
-def test_beyond_the_tail_slots_go_only_while_free_pages_are_few(quick_path: Path) -> None:
+def test_beyond_those_retained_slots_go_only_while_free_pages_are_few(quick_path: Path) -> None:
     """A file never shrinks, so with free pages enough more slots are kept."""
     with opened(quick_path / "node", LogLimits()) as store:
         for slot in range(1, 41):
@@ -289,7 +289,7 @@ def test_beyond_the_tail_slots_go_only_while_free_pages_are_few(quick_path: Path
         assert store.compaction_target(Slot(39), retained_slots=10, retained_bytes=8 * MIB) == 39
 
 
-def test_slots_beyond_the_tail_go_when_there_is_no_other_space(quick_path: Path) -> None:
+def test_slots_beyond_those_retained_go_when_there_is_no_other_space(quick_path: Path) -> None:
     """Free pages enough for LMDB may be less than the reserve: keeping slots would refuse commands for ever."""
     with opened(quick_path / "node", LogLimits()) as store:
         for slot in range(1, 41):

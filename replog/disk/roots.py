@@ -24,9 +24,9 @@ INTEGER_KEY: Final = 0x08
 _HEAD: Final = struct.Struct("<IIQQ")  # magic, version, address, size of the map
 _HEAD_AT: Final = 16
 _FREE_AT, _MAIN_AT = 40, 88
-_TAIL: Final = struct.Struct("<QQ")  # last page, transaction
-_TAIL_AT: Final = 136
-_ROOT_BYTES: Final = _TAIL_AT + _TAIL.size
+_END: Final = struct.Struct("<QQ")  # last page, transaction
+_END_AT: Final = 136
+_ROOT_BYTES: Final = _END_AT + _END.size
 _MAGIC: Final = 0xBEEFC0DE
 _DATA_VERSION: Final = 1
 _META_PAGE: Final = 0x08
@@ -78,7 +78,7 @@ class Root:
 
     def finished_as(self, transaction: int, last_page: int) -> UnfinishedCommit:
         """What makes this root page name ``transaction``, whose tree stands under it already."""
-        return UnfinishedCommit(transaction, self.page * self.page_size + _TAIL_AT, _TAIL.pack(last_page, transaction))
+        return UnfinishedCommit(transaction, self.page * self.page_size + _END_AT, _END.pack(last_page, transaction))
 
 
 def read_roots(read: Read, size: int) -> tuple[Root, Root]:
@@ -118,7 +118,7 @@ def _read_root(read: Read, size: int, page: int, offset: int) -> Root:
         raise Damaged(f"root page {page} is of LMDB data version {version}, not {_DATA_VERSION}")
     free = Tree(*TREE.unpack_from(data, _FREE_AT))
     main = Tree(*TREE.unpack_from(data, _MAIN_AT))
-    last_page, transaction = _TAIL.unpack_from(data, _TAIL_AT)
+    last_page, transaction = _END.unpack_from(data, _END_AT)
     root = Root(page, free.page_size, free, main, last_page, transaction)
     _check_root(root, map_size)
     return root

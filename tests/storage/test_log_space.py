@@ -114,7 +114,7 @@ def run_through(store: LmdbLogStore, slots: int, *, retained: int, size: int, gr
         pytest.param(10_000, 9_000, 50, 256, id="five pieces each"),
     ],
 )
-def test_a_log_with_a_tail_stays_within_its_bound(
+def test_a_log_that_retains_slots_stays_within_its_bound(
     quick_path: Path, slots: int, size: int, group: int, drop: int
 ) -> None:
     """However many slots go through, file and pages stay within what retained slots and transactions need."""

@@ -318,7 +318,7 @@ def test_large_slots_do_not_outrun_compaction(size: int, *, is_outrun: bool) -> 
     assert (calls.index("compact") == 20) is is_outrun
 
 
-def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
+def test_some_of_what_may_go_is_retained(log: GatedLog) -> None:
     owner = Owner(log, retained_slots=5)
     owner.writer.start()
     for slot in range(1, 21):
@@ -330,7 +330,7 @@ def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
     assert log.compacted_through == 11
 
 
-def test_the_tail_is_looked_at_again_when_asked(log: GatedLog) -> None:
+def test_what_is_retained_is_looked_at_again_when_asked(log: GatedLog) -> None:
     """A log that became nearly full lets go of what it kept beyond its retained slots, though nothing new may go."""
     owner = Owner(log, retained_slots=10)
     owner.writer.start()

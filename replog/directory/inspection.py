@@ -15,7 +15,7 @@ import attrs
 from ..disk.environment import DATA_FILE
 from ..errors import Damaged, StorageError
 from ..log.contract import Identity
-from ..log.view import LogView, open_log_view
+from ..log.report import PinnedLog, open_pinned_log
 from ..paxos.ballot import BEFORE_LOG, Ballot, Slot, node_name
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
@@ -110,9 +110,9 @@ def inspect(path: Path, slots: range | None = None) -> DirectoryReport:
     StorageError: the log can't be read, or is damaged in its structure; the message names the file.
     """
     refuse_unformatted(path)
-    with open_log_view(path / LOG_FOLDER) as view:
-        identity = read_identity(path) or view.identity()
-        log = _log_report(view, slots)
+    with open_pinned_log(path / LOG_FOLDER) as pinned:
+        identity = read_identity(path) or pinned.identity()
+        log = _log_report(pinned, slots)
     state = look_at_state(path / STATE_FOLDER) if _has_state(path) else None
     return DirectoryReport(directory=path, holder=holder_of(path), identity=identity, log=log, state=state)
 
@@ -121,22 +121,22 @@ def _has_state(path: Path) -> bool:
     return (path / STATE_FOLDER / DATA_FILE).exists()
 
 
-def _log_report(view: LogView, slots: range | None) -> LogReport:
+def _log_report(log: PinnedLog, slots: range | None) -> LogReport:
     problems: list[str] = []
-    position = view.position()
+    position = log.position()
     promise: Ballot | None = None
     distrust = ""
     membership: Membership | None = None
     try:
-        promised = view.promise()
+        promised = log.promise()
         promise, distrust = promised.ballot, promised.distrust
     except Damaged as error:
         problems.append(str(error))
     try:
-        membership = view.membership()
+        membership = log.membership()
     except Damaged as error:
         problems.append(str(error))
-    last = view.last_slot()
+    last = log.last_slot()
     if slots is None:
         below = (last or 0) + 1
         slots = range(max(1, below - NEWEST_SLOTS), below)
@@ -147,18 +147,18 @@ def _log_report(view: LogView, slots: range | None) -> LogReport:
         chosen_through=position.chosen_through,
         compacted_through=position.compacted_through,
         last_slot=last,
-        slot_count=view.pages.entries,
-        accepted_count=position.tail_count,
-        file_bytes=view.file_bytes,
-        live_bytes=view.pages.live_pages * view.pages.page_size,
-        free_bytes=view.pages.free_pages * view.pages.page_size,
+        slot_count=log.pages.entries,
+        accepted_count=position.unchosen_count,
+        file_bytes=log.file_bytes,
+        live_bytes=log.pages.live_pages * log.pages.page_size,
+        free_bytes=log.pages.free_pages * log.pages.page_size,
         problems=tuple(problems),
-        slots=tuple(_slot_reports(view, slots, position.chosen_through, position.compacted_through)),
+        slots=tuple(_slot_reports(log, slots, position.chosen_through, position.compacted_through)),
     )
 
 
-def _slot_reports(view: LogView, slots: range, chosen_through: Slot, compacted_through: Slot) -> Iterator[SlotReport]:
-    for slot, record in view.slots(max(slots.start, compacted_through + 1), slots.stop):
+def _slot_reports(log: PinnedLog, slots: range, chosen_through: Slot, compacted_through: Slot) -> Iterator[SlotReport]:
+    for slot, record in log.slots(max(slots.start, compacted_through + 1), slots.stop):
         is_chosen = slot <= chosen_through
         if isinstance(record, Damaged):
             yield SlotReport(slot=slot, is_chosen=is_chosen, record=None, problem=str(record))
@@ -182,10 +182,10 @@ def verify(path: Path) -> VerifyReport:
     slot_count = log_bytes = 0
     compacted_through = BEFORE_LOG
     try:
-        with open_log_view(path / LOG_FOLDER) as view:
-            slot_count, log_bytes = view.pages.entries, view.file_bytes
-            compacted_through = view.position().compacted_through
-            findings += _log_findings(view, identity)
+        with open_pinned_log(path / LOG_FOLDER) as log:
+            slot_count, log_bytes = log.pages.entries, log.file_bytes
+            compacted_through = log.position().compacted_through
+            findings += _log_findings(log, identity)
     except StorageError as error:
         findings.append(Finding(place=_LOG_PLACE, problem=str(error), consequence=_NO_START))
     state, state_findings = _verify_state(path, compacted_through)
@@ -199,35 +199,35 @@ def verify(path: Path) -> VerifyReport:
     )
 
 
-def _log_findings(view: LogView, identity: Identity | None) -> Iterator[Finding]:
-    yield from _identity_findings(view, identity)
-    if view.pages.unfinished is not None:
-        problem = f"transaction {view.pages.unfinished.transaction} is whole but for its root page"
+def _log_findings(log: PinnedLog, identity: Identity | None) -> Iterator[Finding]:
+    yield from _identity_findings(log, identity)
+    if log.pages.unfinished is not None:
+        problem = f"transaction {log.pages.unfinished.transaction} is whole but for its root page"
         yield Finding(place=_LOG_PLACE, problem=problem, consequence=_FINISHED)
     try:
-        distrust = view.promise().distrust
+        distrust = log.promise().distrust
         if distrust:
             yield Finding(place=_LOG_PLACE, problem=f"it was damaged before: {distrust}", consequence=_ABSTAINS)
     except Damaged as error:
         yield Finding(place=_LOG_PLACE, problem=str(error), consequence=_ABSTAINS)
     try:
-        view.membership()
+        log.membership()
     except Damaged as error:
         yield Finding(place=_LOG_PLACE, problem=str(error), consequence=_ABSTAINS)
-    scan = view.scan()
+    scan = log.scan()
     for slot in scan.damaged_chosen:
         problem = f"slot {slot}, known chosen, is damaged or missing"
         yield Finding(place=_LOG_PLACE, problem=problem, consequence=_REPAIRED)
-    for slot in scan.damaged_tail:
+    for slot in scan.damaged_unchosen:
         problem = f"slot {slot}, not known chosen, is damaged"
         yield Finding(place=_LOG_PLACE, problem=problem, consequence=_ABSTAINS)
-    if not scan.damaged_tail and (distrust := scan.distrust()):
+    if not scan.damaged_unchosen and (distrust := scan.distrust()):
         yield Finding(place=_LOG_PLACE, problem=distrust, consequence=_ABSTAINS)
 
 
-def _identity_findings(view: LogView, identity: Identity | None) -> Iterator[Finding]:
+def _identity_findings(log: PinnedLog, identity: Identity | None) -> Iterator[Finding]:
     try:
-        stored = view.identity()
+        stored = log.identity()
     except Damaged as error:
         yield Finding(place=_LOG_PLACE, problem=str(error), consequence=_ABSTAINS if identity else _NO_START)
         return

@@ -6,13 +6,13 @@ and synced, before the first message of a new peer is handled; that happens once
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from ..disk.page_cache import settle, sync_folder
+from ..disk.durable_files import write_durably
+from ..disk.page_cache import settle
 from ..errors import Damaged, StorageError
 from ..log.records import seal, unseal
 from ..paxos.ballot import NodeId, node_name
@@ -67,15 +67,7 @@ class KnownPeers:
             ) from error
 
     def _write(self) -> None:
-        partial = self._path.with_suffix(".partial")
         try:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(descriptor, seal(_KEY, msgspec.msgpack.encode(self._incarnations)))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            partial.rename(self._path)
-            sync_folder(self._path.parent)
+            write_durably(self._path, seal(_KEY, msgspec.msgpack.encode(self._incarnations)))
         except OSError as error:
             raise StorageError(f"{self._path} can't be written: {error}; check the disk.") from error

@@ -22,10 +22,12 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from ..disk.durable_files import sync_folder, write_durably
 from ..disk.environment import DATA_FILE
-from ..disk.page_cache import settle, sync_folder
+from ..disk.page_cache import settle
 from ..errors import Damaged, Refused, StorageError
 from ..log.contract import Identity
+from ..log.environment import create_log
 from ..log.records import IDENTITY_KEY, decode_identity, encode_identity
 from ..log.space import LogLimits
 from ..log.store import LmdbLogStore
@@ -62,10 +64,10 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
         _refuse_contents(path)
         path.chmod(0o700)
         (path / LOG_FOLDER).mkdir(mode=0o700)
-        LmdbLogStore.create(path / LOG_FOLDER, identity)
+        create_log(path / LOG_FOLDER, identity)
         sync_folder(path / LOG_FOLDER)  # LMDB syncs what is in its file, not the file's name
-        _write_durably(path, ORIGIN_FILE, _origin_of(path))
-        _write_durably(path, IDENTITY_FILE, encode_identity(identity))
+        write_durably(path / ORIGIN_FILE, _origin_of(path))
+        write_durably(path / IDENTITY_FILE, encode_identity(identity))
     except OSError as error:
         raise StorageError(
             f"{path} can't be formatted: {error}; check its owner, its permissions and the disk."
@@ -83,6 +85,7 @@ def open_directory(path: Path) -> DataDirectory:
     """
     refuse_unformatted(path)
     try:
+        read_identity(path)  # a directory of another format is refused before anything in it is touched
         lock = take_lock(path)
         try:
             settle(path / IDENTITY_FILE)
@@ -107,10 +110,12 @@ class DataDirectory:
 
     @property
     def log_path(self) -> Path:
+        """Folder of the log."""
         return self.path / LOG_FOLDER
 
     @property
     def state_path(self) -> Path:
+        """Folder of the state."""
         return self.path / STATE_FOLDER
 
     def open_log(self, limits: LogLimits | None = None) -> LmdbLogStore:
@@ -240,21 +245,7 @@ def _refuse_copy(path: Path) -> None:
                 f"delete {origin_path} and start again; otherwise {_REPLACE}."
             )
     except FileNotFoundError:
-        _write_durably(path, ORIGIN_FILE, _origin_of(path))
-
-
-def _write_durably(path: Path, name: str, data: bytes) -> None:
-    """All or nothing."""
-    partial = path / f"{name}.partial"
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    partial.rename(path / name)
-    sync_folder(path)
+        write_durably(origin_path, _origin_of(path))
 
 
 def refuse_unformatted(path: Path) -> None:

@@ -10,10 +10,13 @@ from typing import Final
 import lmdb
 
 from ..errors import StorageError
-from .pages import UnfinishedCommit
+from .roots import UnfinishedCommit
 
 DATA_FILE: Final = "data.mdb"
+_TREES_MAX: Final = 2
 _READERS_MAX: Final = 32
+_SPARE_READS: Final = 2
+"""Handles of read transactions that LMDB keeps for the next ones."""
 
 
 def whole_pages(size: int) -> int:
@@ -37,12 +40,16 @@ def finish_commit(data_path: Path, commit: UnfinishedCommit) -> None:
 
 
 def open_environment(path: Path, map_bytes: int, *, is_readonly: bool = False) -> lmdb.Environment:
-    """LMDB with the settings that survive a power cut, whatever its defaults are. Raises ``lmdb.Error``."""
+    """LMDB in the existing folder ``path`` with the settings that survive a power cut, whatever its defaults are.
+
+    Raises ``lmdb.Error``.
+    """
     return lmdb.open(
         str(path),
         map_size=whole_pages(map_bytes),
-        max_dbs=2,
+        max_dbs=_TREES_MAX,
         max_readers=_READERS_MAX,
+        max_spare_txns=_SPARE_READS,
         mode=0o600,
         create=False,
         readonly=is_readonly,

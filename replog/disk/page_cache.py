@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StorageError
+from .durable_files import sync_folder
 
 ALL: Final = 0
 ROOT_FOLIOS_BYTES: Final = 8 * 2**20
@@ -46,14 +47,5 @@ def settle(path: Path, *, let_go_bytes: int = ALL) -> None:
             f"{path}: a write failed that an earlier process had begun ({error}). Nothing was answered that rests on "
             "it. Check the disk (dmesg, free space), then start the node again: it goes on from what is durable."
         ) from error
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

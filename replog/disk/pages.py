@@ -5,9 +5,9 @@ count or key makes records vanish without a word, and a wrong number in one of i
 it open an older state, which for an acceptor means forgetting a promise. None of that may happen to a log (P10), so
 whoever opens one asks here first.
 
-It knows the file format of LMDB 0.9 (``mdb.c``: ``MDB_meta``, ``MDB_page``, ``MDB_node``, 64 bit, little-endian) and,
-from a ``Layout``, which trees a file of ours has. It never repairs. What is *in* the records is checked by their own
-checksums, elsewhere.
+It knows the file format of LMDB 0.9 (``mdb.c``: ``MDB_page``, ``MDB_node``, 64 bit, little-endian; the root pages are
+``disk.roots``) and, from a ``Layout``, which trees a file of ours has. It never repairs. What is *in* the records is
+checked by their own checksums, elsewhere.
 """
 
 from __future__ import annotations
@@ -20,69 +20,16 @@ from typing import Final
 import attrs
 
 from ..errors import Damaged
+from .roots import INTEGER_KEY, PAGE_HEADER, TREE, Read, Root, Tree, UnfinishedCommit, read_roots
 
-_MAGIC: Final = 0xBEEFC0DE
-_DATA_VERSION: Final = 1
-_META_TAIL_AT: Final = 136
-_META_BYTES: Final = _META_TAIL_AT + 16
-_BRANCH, _LEAF, _OVERFLOW, _META = 0x01, 0x02, 0x04, 0x08
+_BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
 _BIG_DATA, _SUB_TREE = 0x01, 0x02
-_INTEGER_KEY: Final = 0x08
 _NO_PAGE: Final = 2**64 - 1
 _UNWRITTEN_PAGES_MAX: Final = 1024
 """Pages that a transaction took from beyond the end of the file and gave back without writing them."""
 
-_PAGE_HEADER = struct.Struct("<QHHHH")  # number, pad, flags, lower, upper (an overflow page: count in the last two)
-_META_HEAD = struct.Struct("<IIQQ")  # magic, version, address, size of the map
-_META_TAIL = struct.Struct("<QQ")  # last page, transaction
-_TREE = struct.Struct("<IHHQQQQQ")
 _NODE = struct.Struct("<HHHH")  # size or page number, its upper half, flags (a branch: more page number), key size
 _PAGE_NUMBER = struct.Struct("<Q")
-
-Read = Callable[[int, int], bytes]
-"""``read(offset, length)``: the bytes of the file there, fewer at its end."""
-
-
-@attrs.frozen
-class Tree:
-    """One B-tree as its descriptor (``MDB_db``) says it is."""
-
-    page_size: int
-    flags: int
-    depth: int
-    branch_pages: int
-    leaf_pages: int
-    overflow_pages: int
-    entries: int
-    root: int
-
-
-@attrs.frozen
-class Meta:
-    """One of the two root pages; transaction ``n`` is written to page ``n % 2``."""
-
-    page: int
-    page_size: int
-    free: Tree
-    main: Tree
-    last_page: int
-    transaction: int
-
-
-@attrs.frozen
-class UnfinishedCommit:
-    """Bytes that would make the newest transaction of a file the one that its root page was not fit to name.
-
-    A commit whose last step fails, the write of a root page, leaves that page with the new tree under the number of an
-    old transaction: LMDB puts the number back so that nobody takes the commit for a success. The tree itself was made
-    durable before that step was tried. So the commit, whose outcome is unknown to whoever asked for it, is whole, and
-    finishing it is right; a root page whose number lost a bit looks the same, and then it must be finished, or a
-    transaction that was acknowledged would be forgotten (P1).
-    """
-
-    transaction: int
-    offset: int
-    data: bytes
 
 
 @attrs.frozen
@@ -134,8 +81,8 @@ def check_roots(read: Read, size: int, layout: Layout) -> UnfinishedCommit | Non
     It takes no longer for a large file. Every page is checked only to judge a commit that is not finished.
     """
     check = _Check(read, size, layout)
-    newest, unfinished = check.roots()
-    check.check_length(newest)
+    unfinished = check.check_roots()
+    check.check_length()
     return unfinished
 
 
@@ -147,11 +94,6 @@ def records_from(read: Read, size: int, layout: Layout, name: bytes, start: byte
     return _Check(read, size, layout).records_from(name, start)
 
 
-def newest_transaction(read: Read, size: int, layout: Layout) -> int:
-    """Check the two root pages alone; returns the number of the last transaction. Raises ``Damaged``."""
-    return _Check(read, size, layout).newest_transaction()
-
-
 class _Check:
     """One pass over one file."""
 
@@ -159,47 +101,48 @@ class _Check:
         self._read = read
         self._layout = layout
         self._size = size
-        self._page_size = 0
+        self._newest, self._older = read_roots(read, size)
+        self._page_size = self._newest.page_size
         self._used = bytearray()
 
     def run(self) -> PageReport:
-        newest, unfinished = self.roots()
+        unfinished = self.check_roots()
+        newest = self._newest
         entries, live, free = self._walk_all(newest)
         return PageReport(self._page_size, newest.transaction, newest.last_page, live, free, entries, unfinished)
 
-    def roots(self) -> tuple[Meta, UnfinishedCommit | None]:
-        """The newest root page, and what was to follow it."""
-        newest, older = self._metas()
+    def check_roots(self) -> UnfinishedCommit | None:
+        """Hold both root pages to the trees under them; returns what was to follow the newest one."""
+        newest = self._newest
         if (found := self._transaction_under(newest)) != newest.transaction:
             raise self._misnamed(newest, found)
-        return newest, self._check_older(newest, older) if self._layout.is_older_ours else None
+        return self._check_older(newest, self._older) if self._layout.is_older_ours else None
 
-    def check_length(self, meta: Meta) -> None:
+    def check_length(self) -> None:
         """A file of ours reaches to the last page that was ever taken, if whoever writes it sees to that."""
-        end = (meta.last_page + 1) * self._page_size
+        end = (self._newest.last_page + 1) * self._page_size
         if end > self._size:
             raise Damaged(f"it is truncated: {self._size} bytes, and its last page ends at {end}")
 
     def records_from(self, name: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See ``pages.records_from``."""
-        newest, _older = self._metas()
-        self._used = bytearray(newest.last_page + 1)
-        tree = self._named_trees(newest).get(name)
+        self._used = bytearray(self._newest.last_page + 1)
+        tree = self._named_trees(self._newest).get(name)
         if tree is None:
             raise Damaged(f"the main tree does not name the tree of {name.decode()}")
         for key, flags, data in self._records(tree, name.decode(), start):
             if key >= start:
                 yield key, self._big_data(data, 0) if flags & _BIG_DATA else data
 
-    def _walk_all(self, meta: Meta) -> tuple[int, int, int]:
+    def _walk_all(self, root: Root) -> tuple[int, int, int]:
         """How many records, live pages and free pages there are under a root page."""
-        self._used = bytearray(meta.last_page + 1)
+        self._used = bytearray(root.last_page + 1)
         self._used[0:2] = b"\1\1"
-        entries = self._walk_main(meta)
+        entries = self._walk_main(root)
         live = sum(self._used)
-        return entries, live, self._walk_free(meta)
+        return entries, live, self._walk_free(root)
 
-    def _check_older(self, newest: Meta, older: Meta) -> UnfinishedCommit | None:
+    def _check_older(self, newest: Root, older: Root) -> UnfinishedCommit | None:
         """Under the older root page is the older tree, or a whole newer one whose commit did not get further."""
         candidate = attrs.evolve(older, last_page=self._size // self._page_size + _UNWRITTEN_PAGES_MAX)
         found = self._transaction_under(candidate)
@@ -209,83 +152,37 @@ class _Check:
             raise self._misnamed(older, found)
         self._walk_all(attrs.evolve(candidate, transaction=found))
         last_page = max(newest.last_page, older.last_page, self._used.rindex(1))
-        return UnfinishedCommit(found, older.page * self._page_size + _META_TAIL_AT, _META_TAIL.pack(last_page, found))
+        return older.finished_as(found, last_page)
 
     @staticmethod
-    def _misnamed(meta: Meta, found: int) -> Damaged:
-        return Damaged(f"root page {meta.page} says transaction {meta.transaction}, its tree says {found}")
+    def _misnamed(root: Root, found: int) -> Damaged:
+        return Damaged(f"root page {root.page} says transaction {root.transaction}, its tree says {found}")
 
-    # --- root pages ---
-
-    def newest_transaction(self) -> int:
-        newest, _older = self._metas()
-        return newest.transaction
-
-    def _metas(self) -> tuple[Meta, Meta]:
-        """The newest and the older root page."""
-        first = self._meta(0, 0)
-        self._page_size = first.page_size
-        second = self._meta(1, first.page_size)
-        if second.page_size != first.page_size:
-            raise Damaged(f"its root pages name different page sizes, {first.page_size} and {second.page_size}")
-        newest, older = (first, second) if first.transaction > second.transaction else (second, first)
-        if newest.transaction - older.transaction != 1 or newest.transaction % 2 != newest.page:
-            raise Damaged(
-                f"its root pages hold transactions {first.transaction} and {second.transaction}, "
-                "which no sequence of writes leaves behind"
-            )
-        return newest, older
-
-    def _meta(self, page: int, offset: int) -> Meta:
-        data = self._read(offset, _META_BYTES)
-        if len(data) < _META_BYTES:
-            raise Damaged(f"it is truncated: {self._size} bytes, too few for root page {page}")
-        number, _pad, flags, _lower, _upper = _PAGE_HEADER.unpack_from(data)
-        magic, version, _address, map_size = _META_HEAD.unpack_from(data, 16)
-        if (number, flags, magic) != (page, _META, _MAGIC):
-            raise Damaged(f"root page {page} is overwritten or zeroed")
-        if version != _DATA_VERSION:
-            raise Damaged(f"root page {page} is of LMDB data version {version}, not {_DATA_VERSION}")
-        free = Tree(*_TREE.unpack_from(data, 40))
-        main = Tree(*_TREE.unpack_from(data, 88))
-        last_page, transaction = _META_TAIL.unpack_from(data, _META_TAIL_AT)
-        self._check_meta(page, free, main, last_page, map_size)
-        return Meta(page, free.page_size, free, main, last_page, transaction)
-
-    def _check_meta(self, page: int, free: Tree, main: Tree, last_page: int, map_size: int) -> None:
-        page_size = free.page_size
-        if page_size & (page_size - 1) or not 512 <= page_size <= 65536:
-            raise Damaged(f"root page {page} names a page size of {page_size} bytes")
-        if free.flags != _INTEGER_KEY or main.flags != 0:
-            raise Damaged(f"root page {page} has flags no file of ours has")
-        if map_size % page_size or (last_page + 1) * page_size > map_size:
-            raise Damaged(f"root page {page} names a map of {map_size} bytes and a last page {last_page}")
-
-    def _transaction_under(self, meta: Meta) -> int:
+    def _transaction_under(self, root: Root) -> int:
         """The number of the transaction that wrote the tree under a root page, from its position record."""
-        self._used = bytearray(meta.last_page + 1)
+        self._used = bytearray(root.last_page + 1)
         transaction = None
-        for key, flags, data in self._records(meta.main, "main"):
+        for key, flags, data in self._records(root.main, "main"):
             if key == self._layout.position_key and not flags:
                 transaction = self._layout.transaction_of(data)
         if transaction is None:
-            raise Damaged(f"the tree under root page {meta.page} has no position record")
+            raise Damaged(f"the tree under root page {root.page} has no position record")
         return transaction
 
     # --- trees ---
 
-    def _walk_main(self, meta: Meta) -> int:
+    def _walk_main(self, root: Root) -> int:
         """Walk the main tree and the trees named in it; returns how many records those have."""
-        trees = self._named_trees(meta)
+        trees = self._named_trees(root)
         for name in self._layout.trees:
             self._walk_named(name.decode(), trees.get(name))
         return sum(tree.entries for tree in trees.values())
 
-    def _named_trees(self, meta: Meta) -> dict[bytes, Tree]:
+    def _named_trees(self, root: Root) -> dict[bytes, Tree]:
         trees: dict[bytes, Tree] = {}
-        for key, flags, data in self._records(meta.main, "main"):
-            if flags == _SUB_TREE and key in self._layout.trees and len(data) == _TREE.size:
-                trees[key] = Tree(*_TREE.unpack(data))
+        for key, flags, data in self._records(root.main, "main"):
+            if flags == _SUB_TREE and key in self._layout.trees and len(data) == TREE.size:
+                trees[key] = Tree(*TREE.unpack(data))
             elif flags:
                 raise Damaged(f"the main tree has a record {key!r} that no file of ours has")
         return trees
@@ -298,11 +195,11 @@ class _Check:
             if key_bytes not in (None, len(key)) or flags & ~_BIG_DATA:
                 raise Damaged(f"the tree of {name} has a key {key!r} that is none")
 
-    def _walk_free(self, meta: Meta) -> int:
+    def _walk_free(self, root: Root) -> int:
         """Every page that LMDB would use again: none of them may be in use, or be named twice."""
         free_pages = 0
-        for key, flags, data in self._records(meta.free, "free"):
-            if flags & ~_BIG_DATA or len(key) != 8 or _PAGE_NUMBER.unpack(key)[0] > meta.transaction:
+        for key, flags, data in self._records(root.free, "free"):
+            if flags & ~_BIG_DATA or len(key) != 8 or _PAGE_NUMBER.unpack(key)[0] > root.transaction:
                 raise Damaged("the list of free pages has a record that no transaction wrote")
             content = self._big_data(data, 0) if flags else data
             free_pages += self._free_numbers(content)
@@ -346,24 +243,24 @@ class _Check:
         """The bytes of a tree page that nothing else uses."""
         self._take(number, 1, f"the {name} tree")
         data = self._read(number * self._page_size, self._page_size)
-        if len(data) < self._page_size or _PAGE_HEADER.unpack_from(data)[0] != number:
+        if len(data) < self._page_size or PAGE_HEADER.unpack_from(data)[0] != number:
             raise Damaged(f"page {number} of the {name} tree is not what its number says")
         return data
 
     def big_pages(self, data: bytes, name: str) -> int:
         """Check the head of a big record and account for its pages; returns how many there are."""
         number, length = struct.unpack("<QI", data)
-        count: int = (_PAGE_HEADER.size - 1 + length) // self._page_size + 1
+        count: int = (PAGE_HEADER.size - 1 + length) // self._page_size + 1
         self._take(number, count, f"the {name} tree")
-        header = self._read(number * self._page_size, _PAGE_HEADER.size)
-        found, _pad, flags, low, high = _PAGE_HEADER.unpack(header)
+        header = self._read(number * self._page_size, PAGE_HEADER.size)
+        found, _pad, flags, low, high = PAGE_HEADER.unpack(header)
         if (found, flags, low | high << 16) != (number, _OVERFLOW, count):
             raise Damaged(f"big page {number} of the {name} tree is not what its number says")
         return count
 
     def _big_data(self, data: bytes, start: int) -> bytes:
         number, length = struct.unpack("<QI", data)
-        return self._read(number * self._page_size + _PAGE_HEADER.size + start, length)
+        return self._read(number * self._page_size + PAGE_HEADER.size + start, length)
 
     def _take(self, first: int, count: int, user: str) -> None:
         """Mark pages as used by ``user``; each has one user and is inside the file."""
@@ -390,7 +287,7 @@ class _Walk:
         self._check = check
         self._name = name
         self._start = start
-        self._is_integer = tree.flags == _INTEGER_KEY
+        self._is_integer = tree.flags == INTEGER_KEY
         self.branch_pages = 0
         self.leaf_pages = 0
         self.overflow_pages = 0
@@ -429,7 +326,7 @@ class _Walk:
     def _nodes(self, number: int, page: bytes, kind: int) -> list[tuple[bytes, int, bytes]]:
         """The (key, flags, data) of a page: they must fill it exactly from ``upper`` to its end."""
         size = len(page)
-        _number, _pad, flags, lower, upper = _PAGE_HEADER.unpack_from(page)
+        _number, _pad, flags, lower, upper = PAGE_HEADER.unpack_from(page)
         if flags != kind or not 16 <= lower <= upper <= size or lower % 2:
             raise Damaged(f"page {number} of the {self._name} tree is no {'leaf' if kind == _LEAF else 'branch'}")
         offsets = struct.unpack_from(f"<{(lower - 16) // 2}H", page, 16)

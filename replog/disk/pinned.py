@@ -21,11 +21,12 @@ import lmdb
 
 from ..errors import Damaged, StorageError
 from .environment import DATA_FILE, open_environment
-from .pages import Layout, PageReport, Read, check_pages, newest_transaction
+from .pages import Layout, PageReport, check_pages
+from .roots import Read, newest_transaction
 
 _ROOT_PAGES_BYTES: Final = 2 * 65536
 """Both root pages, however large LMDB's pages are."""
-_MAP_ROOM_BYTES: Final = 2**30
+_MAP_SPACE_BYTES: Final = 2**30
 _TRIES: Final = 200
 
 
@@ -56,7 +57,7 @@ def pinned(path: Path, layout: Layout, *, next_step: str) -> Iterator[PinnedEnvi
     data_path = path / DATA_FILE
     with contextlib.ExitStack() as stack:
         try:
-            transaction, env, read, size = _pin(path, layout, stack)
+            transaction, env, read, size = _pin(path, stack)
             pages = check_pages(read, size, layout)
             trees = tuple(env.open_db(name, txn=transaction, create=False) for name in layout.trees)
         except (lmdb.Error, OSError) as error:
@@ -66,22 +67,20 @@ def pinned(path: Path, layout: Layout, *, next_step: str) -> Iterator[PinnedEnvi
         yield PinnedEnvironment(transaction, trees, pages, size)
 
 
-def _pin(
-    path: Path, layout: Layout, stack: contextlib.ExitStack
-) -> tuple[lmdb.Transaction, lmdb.Environment, Read, int]:
+def _pin(path: Path, stack: contextlib.ExitStack) -> tuple[lmdb.Transaction, lmdb.Environment, Read, int]:
     """Begin a read transaction, and give a way to read the file's bytes as that transaction sees them."""
     for _try in range(_TRIES):
         with contextlib.ExitStack() as attempt:
             descriptor = os.open(path / DATA_FILE, os.O_RDONLY | os.O_CLOEXEC)
             attempt.callback(os.close, descriptor)
-            _check_roots(descriptor, layout)
-            map_bytes = 2 * os.fstat(descriptor).st_size + _MAP_ROOM_BYTES
+            _check_roots(descriptor)
+            map_bytes = 2 * os.fstat(descriptor).st_size + _MAP_SPACE_BYTES
             env = attempt.enter_context(open_environment(path, map_bytes, is_readonly=True))
             try:
                 transaction = attempt.enter_context(env.begin(buffers=True))
                 size, read = os.fstat(descriptor).st_size, _reader(descriptor)
                 is_same_file = os.path.samestat(os.stat(path / DATA_FILE), os.fstat(descriptor))
-                if is_same_file and newest_transaction(read, size, layout) == transaction.id():
+                if is_same_file and newest_transaction(read, size) == transaction.id():
                     stack.push(attempt.pop_all())
                     return transaction, env, read, size
             except (lmdb.MapResizedError, Damaged):
@@ -91,12 +90,12 @@ def _pin(
     )
 
 
-def _check_roots(descriptor: int, layout: Layout) -> None:
+def _check_roots(descriptor: int) -> None:
     """LMDB maps both root pages when it opens a file, so they must be there. Raises ``Damaged``."""
     for _try in range(_TRIES):
         before = os.pread(descriptor, _ROOT_PAGES_BYTES, 0)
         try:
-            newest_transaction(_reader(descriptor), os.fstat(descriptor).st_size, layout)
+            newest_transaction(_reader(descriptor), os.fstat(descriptor).st_size)
             return
         except Damaged:
             if os.pread(descriptor, _ROOT_PAGES_BYTES, 0) == before:

@@ -6,12 +6,12 @@ import errno
 import os
 from typing import Final
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ZEROS: Final = bytes(2**20)
 
 
 def take_blocks(descriptor: int, offset: int, count: int, *, is_written: bool) -> bool:
-    """Make the file reach from ``offset``, its end, over ``count`` bytes more; False if the disk has no room for them.
+    """Make the file reach from ``offset``, its end, over ``count`` bytes more; False if the disk has no space for them.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def take_blocks(descriptor: int, offset: int, count: int, *, is_written: bool) -
         if is_written:
             _write_zeros(descriptor, offset, count)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _NO_SPACE:
             raise
         return False
     return True

@@ -1,4 +1,4 @@
-"""The log's store as a protocol: LMDB serves it in production, the simulator's disk in tests.
+"""The log's store as a protocol: LMDB serves it in production, memory in the simulator and in tests.
 
 It is synchronous and belongs to one thread; who waits for it, and how, is the node's matter. One set of contract
 tests runs against every implementation (``tests/storage``).
@@ -43,9 +43,12 @@ class LogStore(Protocol):
         """Read what the store remembers; called once, before anything else."""
 
     def write(self, writes: list[LogWrite]) -> None:
-        """Make all of ``writes``, in order, durable in one transaction.
+        """Make all of ``writes``, in order, durable in one transaction. A membership replaces an older version only.
 
-        Raises ``StorageError`` if that failed: the outcome is then unknown and the process must end.
+        Raises
+        ------
+        StorageFull: there is no space; nothing was written, and the same may be tried again.
+        StorageError: it failed; the outcome is unknown and the process must end.
         """
 
     def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
@@ -56,16 +59,30 @@ class LogStore(Protocol):
         """
 
     def install_floor(self, through: Slot, membership: Membership) -> None:
-        """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor."""
+        """A state standing at ``through`` was installed: drop every slot up to it and remember it as floor,
+        and ``membership`` if it is newer than what is remembered. Raises ``StorageError``."""
 
-    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
+    def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
         """How far slots should go now, if those up to ``through`` may go and this much is kept of them."""
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
-        """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``."""
+        """Drop at most ``slots_max`` slots at or below ``through``; returns the new ``compacted_through``.
 
-    def set_membership(self, membership: Membership) -> None:
-        """Remember the newest chosen membership with the next write."""
+        Raises ``StorageError``.
+        """
+
+    def scrub(self, from_slot: Slot, *, slots_max: int) -> tuple[Slot, list[Slot]]:
+        """Verify at most ``slots_max`` chosen slots from ``from_slot`` on, without copying their values.
+
+        Returns where to go on (1 when the end was reached) and the damaged slots. Safe beside a ``write``.
+        """
+
+    def is_nearly_full(self) -> bool:
+        """Whether new commands should be refused for want of space; cheap, from any thread."""
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the log on its disk, part of it allocated ahead of use."""
 
     def close(self) -> None:
         """Release files and locks. Nothing unwritten is written."""

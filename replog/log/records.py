@@ -58,6 +58,7 @@ def slot_key(slot: int) -> bytes:
 
 
 def slot_of_key(key: bytes | memoryview) -> Slot:
+    """The slot that a piece with this key belongs to."""
     return Slot(_SLOT.unpack_from(key)[0])
 
 
@@ -135,7 +136,7 @@ class Position:
     transaction: number of the LMDB transaction that wrote it: tells an old tree from the newest one.
     chosen_through, compacted_through: as in ``Recovered``.
     last_slot: the highest slot that ever had a record.
-    tail_count, tail_sum: how many records stand above ``chosen_through``, and the sum of their checksums.
+    unchosen_count, unchosen_sum: how many records stand above ``chosen_through``, and the sum of their checksums.
         A record that vanished, or an older one that came back whole, changes them.
     """
 
@@ -143,8 +144,8 @@ class Position:
     chosen_through: Slot = BEFORE_LOG
     compacted_through: Slot = BEFORE_LOG
     last_slot: Slot = BEFORE_LOG
-    tail_count: int = 0
-    tail_sum: int = 0
+    unchosen_count: int = 0
+    unchosen_sum: int = 0
 
 
 @attrs.frozen
@@ -177,13 +178,14 @@ def unseal(key: bytes, data: bytes | memoryview | None) -> bytes:
 
 
 def encode_position(position: Position) -> bytes:
+    """The record as it is stored."""
     content = _POSITION.pack(
         position.transaction,
         position.chosen_through,
         position.compacted_through,
         position.last_slot,
-        position.tail_count,
-        position.tail_sum,
+        position.unchosen_count,
+        position.unchosen_sum,
     )
     return seal(POSITION_KEY, content)
 
@@ -197,6 +199,7 @@ def decode_position(data: bytes | memoryview | None) -> Position:
 
 
 def encode_promise(promised: Promised) -> bytes:
+    """The record as it is stored."""
     content = _PROMISE.pack(promised.ballot.round, promised.ballot.node) + promised.distrust.encode()
     return seal(PROMISE_KEY, content)
 
@@ -211,6 +214,7 @@ def decode_promise(data: bytes | memoryview | None) -> Promised:
 
 
 def encode_membership(membership: Membership) -> bytes:
+    """The record as it is stored."""
     return seal(MEMBERSHIP_KEY, msgspec.msgpack.encode(membership))
 
 
@@ -230,6 +234,7 @@ class _StoredIdentity(msgspec.Struct, array_like=True, frozen=True):
 
 
 def encode_identity(identity: Identity) -> bytes:
+    """The record, and the identity file, as they are stored."""
     stored = _StoredIdentity(FORMAT_VERSION, identity.cluster, identity.node, identity.incarnation, identity.membership)
     return seal(IDENTITY_KEY, msgspec.msgpack.encode(stored))
 
@@ -239,8 +244,8 @@ def decode_identity(data: bytes | memoryview | None) -> Identity:
     stored = _decode(IDENTITY_KEY, data, _StoredIdentity)
     if stored.format_version != FORMAT_VERSION:
         raise StorageError(
-            f"it has format version {stored.format_version} and this program reads version {FORMAT_VERSION}; "
-            "use the release that wrote it"
+            f"it has format version {stored.format_version} and this program reads version {FORMAT_VERSION} only; "
+            "nothing was changed, so use the release that wrote it"
         )
     return Identity(stored.cluster, stored.node, stored.incarnation, stored.membership)
 

@@ -1,12 +1,12 @@
-"""Room for the log: how large its map is, how much of the disk it has taken, and when it is nearly full.
+"""Space for the log: how large its map is, how much of the disk it has taken, and when it is nearly full.
 
 LMDB wants to know the size of its map beforehand, and finds out that a disk is full in the middle of a commit, when it
-is too late to say no. So room is made *before* a transaction begins: the map grows in steps, and the file's blocks are
+is too late to say no. So space is made *before* a transaction begins: the map grows in steps, and the file's blocks are
 allocated ahead of use. What can't be allocated is refused while nothing has been tried, which makes it safe to try
 again later; a failed commit never is.
 
 Two thresholds. ``is_nearly_full`` is the early one: new commands are refused while promises, acceptances already under
-way and compaction go on in the room that is left. Only when that is used up too does a write raise ``StorageFull``.
+way and compaction go on in the space that is left. Only when that is used up too does a write raise ``StorageFull``.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class LogLimits:
     map_step_bytes: int = attrs.field(default=64 * MIB, validator=ge(MIB))
     """The map grows by this much at a time (or a quarter of itself, if that is more)."""
     reserve_bytes: int = attrs.field(default=64 * MIB, validator=ge(0))
-    """With less room than this the log is nearly full; it has room again at five quarters of it."""
+    """With less space than this the log is nearly full; it has space again at five quarters of it."""
     bytes_max: int | None = attrs.field(default=None, validator=optional(ge(4 * MIB)))
     """Quota of ``log/``; None: the disk is the limit."""
     recover_bytes_max: int = attrs.field(default=256 * MIB, validator=ge(0))
     """How many bytes of chosen records are verified when the log is opened, newest first; a scrub does the rest."""
 
 
-class Room:
+class LogSpace:
     """Belongs to one store; ``prepare`` to its writer's thread, ``is_nearly_full`` to any."""
 
     def __init__(
@@ -74,14 +74,14 @@ class Room:
         return self._file_bytes
 
     def prepare(self, need_bytes: int, *, is_essential: bool) -> None:
-        """Make room for a transaction of at most ``need_bytes``; no transaction may be open in this process.
+        """Make space for a transaction of at most ``need_bytes``; no transaction may be open in this process.
 
-        ``is_essential``: a promise or a compaction, which may use the last room there is and is never refused here.
+        ``is_essential``: a promise or a compaction, which may use the last space there is and is never refused here.
 
         Raises
         ------
         OSError: the disk failed while blocks were taken.
-        StorageFull: there is no room; nothing was written, so the same write may be tried again later.
+        StorageFull: there is no space; nothing was written, so the same write may be tried again later.
         """
         need_bytes += PATH_BYTES
         if need_bytes <= self._spare_bytes:
@@ -92,8 +92,8 @@ class Room:
         if need_bytes > self._spare_bytes and not self._allocate(need_bytes - self._spare_bytes):
             if not is_essential and not self._has_free_pages(need_bytes):
                 raise StorageFull(
-                    f"{self._data_path}: no room for {need_bytes} bytes more ({self._limit_text()}); "
-                    "nothing was written. Make room on that disk; it goes on by itself then."
+                    f"{self._data_path}: no space for {need_bytes} bytes more ({self._limit_text()}); "
+                    "nothing was written. Make space on that disk; it goes on by itself then."
                 )
             return
         self._spare_bytes -= need_bytes
@@ -115,14 +115,14 @@ class Room:
 
     def is_nearly_full(self) -> bool:
         """Whether new commands should be refused; cheap enough to ask every second."""
-        room_bytes = self.room_bytes()
+        left_bytes = self.left_bytes()
         reserve = self._limits.reserve_bytes
         if self._limits.bytes_max is not None:
             reserve = min(reserve, self._limits.bytes_max // 4)
-        self._is_nearly_full = room_bytes < (reserve * 5 // 4 if self._is_nearly_full else reserve)
+        self._is_nearly_full = left_bytes < (reserve * 5 // 4 if self._is_nearly_full else reserve)
         return self._is_nearly_full
 
-    def room_bytes(self) -> int:
+    def left_bytes(self) -> int:
         """What can still be written: unallocated disk or quota, allocated and unused, and half of the free pages."""
         disk = os.statvfs(self._data_path)
         outside = disk.f_bavail * disk.f_frsize
@@ -138,6 +138,7 @@ class Room:
         return live_bytes, self._last_page_bytes() - live_bytes
 
     def close(self) -> None:
+        """Let go of the file."""
         os.close(self._descriptor)
 
     def _last_page_bytes(self) -> int:

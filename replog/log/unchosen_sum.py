@@ -1,8 +1,8 @@
 """The checksums of the acceptances above ``chosen_through``, and their sum.
 
-The sum is written with every transaction, so that a record of the tail that vanished, or an older one that came back
-whole, is noticed (P10). Slots come in ascending runs and leave from the lowest on, so runs are what is kept: a run that
-comes or goes costs one addition, and only a slot accepted again is looked at by itself.
+The sum is written with every transaction, so that a record that vanished from above ``chosen_through``, or an older one
+that came back whole, is noticed (P10). Slots come in ascending runs and leave from the lowest on, so runs are what is
+kept: a run that comes or goes costs one addition, and only a slot accepted again is looked at by itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections import deque
 from ..paxos.ballot import Slot
 
 
-class LogTail:
-    """What the position record says of the tail: how many records, and the sum of their checksums."""
+class UnchosenSum:
+    """How many acceptances stand above ``chosen_through``, and the sum of their checksums."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -42,7 +42,7 @@ class LogTail:
                 self._runs.appendleft((slots[leaving:], checksums[leaving:]))
 
     def _joined_with(self, slots: list[Slot], checksums: list[int]) -> tuple[list[Slot], list[int]]:
-        """All of the tail as one run, with what comes now written over it; the tail is empty meanwhile."""
+        """All of them as one run, with what comes now written over it; nothing is left here meanwhile."""
         newest: dict[Slot, int] = {}
         for run in (*self._runs, (slots, checksums)):
             newest.update(zip(*run, strict=True))

@@ -7,7 +7,7 @@ a time.
 
 It knows nothing of the protocol and decides nothing: order in is order out (P1 holds because the caller sends only what
 ``on_durable`` allows). After a failure it says so once and writes nothing more; an fsync is never tried twice. A full
-disk is no failure: nothing was written, the group waits until there is room, and the replica sees a disk that is slow.
+disk is no failure: nothing was written, the group waits until there is space, and the replica sees a disk that is slow.
 
 ``is_threaded=False`` does the same on the caller's thread, inside ``submit``: for measuring what the thread costs and
 gains.
@@ -19,32 +19,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from ..errors import StorageFull
+from ..histogram import Histogram, Quantiles
 from ..paxos.ballot import BEFORE_LOG, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
+from .contract import LogStore
 
 GROUP_BYTES_MAX: Final = 64 * 2**20
 """A group is closed at this size, so that one transaction stays bounded."""
-HISTOGRAM_BUCKETS: Final = 32
 _STEP_BYTES: Final = 4 * 2**20
 """After so many bytes, too, a step of compaction is due: large slots must not outrun it."""
-
-
-class WritableLog(Protocol):
-    """What the writer needs of a ``contract.LogStore``."""
-
-    def write(self, writes: list[LogWrite]) -> None: ...
-
-    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot: ...
-
-    def compact(self, through: Slot, *, slots_max: int) -> Slot: ...
-
-    def install_floor(self, through: Slot, membership: Membership) -> None: ...
 
 
 class WriterStatistics(msgspec.Struct, frozen=True):
@@ -56,8 +45,8 @@ class WriterStatistics(msgspec.Struct, frozen=True):
     writes: turns of the replica in them; above ``commits`` by what group commit saved.
     records, record_bytes: acceptances stored, and the bytes of their values.
     compactions: transactions that only dropped slots.
-    waits_for_room: how often a group found the disk full and waited.
-    latency_us_log2: ``latency_us_log2[i]`` commits took at least 2**(i-1) and less than 2**i microseconds.
+    waits_for_space: how often a group found the disk full and waited.
+    latencies_us: of the commits.
     """
 
     commits: int
@@ -65,18 +54,12 @@ class WriterStatistics(msgspec.Struct, frozen=True):
     records: int
     record_bytes: int
     compactions: int
-    waits_for_room: int
-    latency_us_log2: tuple[int, ...]
+    waits_for_space: int
+    latencies_us: Quantiles
 
     def latency_us(self, quantile: float) -> int:
-        """Upper bound in microseconds of the commit latency at ``quantile`` (0.99: p99); 0 before the first commit."""
-        rank = quantile * sum(self.latency_us_log2)
-        seen = 0
-        for bucket, count in enumerate(self.latency_us_log2):
-            seen += count
-            if count and seen >= rank:
-                return 1 << bucket
-        return 0
+        """Microseconds of the commit latency at ``quantile`` (0.99: p99), to 3.2 %; 0 before the first commit."""
+        return self.latencies_us.at(quantile)
 
 
 class _Submitted(msgspec.Struct, gc=False):
@@ -109,31 +92,31 @@ class LogWriter:
         process must end.
     on_compacted: called on the writer's thread with the new ``compacted_through``.
     compaction_slots_max: slots dropped in one transaction.
-    tail_slots, tail_bytes: what is kept of the slots that may go, see ``LmdbLogStore.compaction_target``.
-    room_retry_s: how long a group that found the disk full waits before it is tried again.
+    retained_slots, retained_bytes: what is kept of the slots that may go, see ``LmdbLogStore.compaction_target``.
+    space_retry_s: how long a group that found the disk full waits before it is tried again.
     """
 
     def __init__(
         self,
-        store: WritableLog,
+        store: LogStore,
         *,
         on_durable: Callable[[int], None],
         on_failure: Callable[[BaseException], None],
         on_compacted: Callable[[Slot], None] = lambda _through: None,
         is_threaded: bool = True,
         compaction_slots_max: int = 256,
-        tail_slots: int = 0,
-        tail_bytes: int = 2**63,
-        room_retry_s: float = 0.25,
+        retained_slots: int = 0,
+        retained_bytes: int = 2**63,
+        space_retry_s: float = 0.25,
     ) -> None:
         self._store = store
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._on_compacted = on_compacted
         self._compaction_slots_max = compaction_slots_max
-        self._tail_slots = tail_slots
-        self._tail_bytes = tail_bytes
-        self._room_retry_s = room_retry_s
+        self._retained_slots = retained_slots
+        self._retained_bytes = retained_bytes
+        self._space_retry_s = space_retry_s
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._held: _Job | None = None
         self._thread = threading.Thread(target=self._run, name="replog-log", daemon=True) if is_threaded else None
@@ -145,10 +128,10 @@ class LogWriter:
         self._compact_through = BEFORE_LOG
         self._compacted_through = BEFORE_LOG
         self._records_since_compaction = self._bytes_since_compaction = 0
-        self._is_waiting_for_room = False
+        self._is_waiting_for_space = False
         self._commits = self._writes = self._records = self._record_bytes = 0
-        self._compactions = self._waits_for_room = 0
-        self._latency_us_log2 = [0] * HISTOGRAM_BUCKETS
+        self._compactions = self._waits_for_space = 0
+        self._latencies_us = Histogram()
 
     # --- from the event loop ---
 
@@ -181,7 +164,7 @@ class LogWriter:
         return True
 
     def request_compaction(self, through: Slot) -> None:
-        """Slots up to ``through`` may go; what is beyond the tail goes step by step, when writes leave room for it."""
+        """Slots up to ``through`` may go; those not retained go step by step, when writes leave time for it."""
         self._may_go_through = max(self._may_go_through, through)
         self._submit(_Wake(is_last=False))
 
@@ -198,16 +181,16 @@ class LogWriter:
         self._closing.set()
 
     def close(self) -> None:
-        """Finish what was submitted and stop. A group that waits for room is given up: it was never written."""
+        """Finish what was submitted and stop. A group that waits for space is given up: it was never written."""
         self._closing.set()
         if self._thread is not None and self._thread.is_alive():
             self._jobs.put(_Wake(is_last=True))
             self._thread.join()
 
     @property
-    def is_waiting_for_room(self) -> bool:
+    def is_waiting_for_space(self) -> bool:
         """Whether a group waits because the disk is full."""
-        return self._is_waiting_for_room
+        return self._is_waiting_for_space
 
     def statistics(self) -> WriterStatistics:
         """Counts so far; from any thread."""
@@ -217,8 +200,8 @@ class LogWriter:
             self._records,
             self._record_bytes,
             self._compactions,
-            self._waits_for_room,
-            tuple(self._latency_us_log2),
+            self._waits_for_space,
+            self._latencies_us.quantiles(),
         )
 
     # --- on the writer's thread ---
@@ -262,7 +245,7 @@ class LogWriter:
             case _Wake():
                 if job.is_last:
                     return True
-                self._look_at_tail()
+                self._look_at_retained()
         while self._is_compaction_due():
             self._compact()
         return False
@@ -285,7 +268,7 @@ class LogWriter:
         return group
 
     def _write(self, group: list[_Submitted]) -> bool:
-        """False: the writer was closed while the group waited for room; nothing after it may be written either."""
+        """False: the writer was closed while the group waited for space; nothing after it may be written either."""
         writes = [submitted.write for submitted in group]
         started_s = time.perf_counter()
         while True:
@@ -295,26 +278,26 @@ class LogWriter:
             except StorageFull:
                 if self._thread is None:
                     raise
-                if not self._wait_for_room():
+                if not self._wait_for_space():
                     return False
                 started_s = time.perf_counter()
-        self._is_waiting_for_room = False
+        self._is_waiting_for_space = False
         self._count(writes, time.perf_counter() - started_s)
         self._on_durable(group[-1].ticket)
         return True
 
-    def _wait_for_room(self) -> bool:
+    def _wait_for_space(self) -> bool:
         """Nothing was written: drop what may go, wait a little; False if the writer is closing."""
         if self._has_failed:
             return False
-        if not self._is_waiting_for_room:
-            self._is_waiting_for_room = True
-            self._waits_for_room += 1
-        self._look_at_tail()
+        if not self._is_waiting_for_space:
+            self._is_waiting_for_space = True
+            self._waits_for_space += 1
+        self._look_at_retained()
         if self._is_compaction_wanted:
             self._compact()
             return True
-        return not self._closing.wait(self._room_retry_s)
+        return not self._closing.wait(self._space_retry_s)
 
     def _is_compaction_due(self) -> bool:
         """When nothing waits, and under load once for as much as a step drops."""
@@ -333,14 +316,14 @@ class LogWriter:
             self._records_since_compaction >= self._compaction_slots_max or self._bytes_since_compaction >= _STEP_BYTES
         )
 
-    def _look_at_tail(self) -> None:
+    def _look_at_retained(self) -> None:
         self._compact_through = self._store.compaction_target(
-            self._may_go_through, tail_slots=self._tail_slots, tail_bytes=self._tail_bytes
+            self._may_go_through, retained_slots=self._retained_slots, retained_bytes=self._retained_bytes
         )
 
     def _compact(self) -> None:
         self._compacted_through = self._store.compact(self._compact_through, slots_max=self._compaction_slots_max)
-        self._look_at_tail()
+        self._look_at_retained()
         self._records_since_compaction = self._bytes_since_compaction = 0
         self._compactions += 1
         self._on_compacted(self._compacted_through)
@@ -355,4 +338,4 @@ class LogWriter:
         self._record_bytes += record_bytes
         self._bytes_since_compaction += record_bytes
         self._recent_s += (seconds - self._recent_s) / 8
-        self._latency_us_log2[min(int(seconds * 1e6).bit_length(), HISTOGRAM_BUCKETS - 1)] += 1
+        self._latencies_us.add(int(seconds * 1e6))

@@ -78,8 +78,8 @@ class LogPort:
             on_failure=self._failed,
             on_compacted=lambda through: self._soon(Compacted(through)),
             is_threaded=is_threaded,
-            tail_slots=options.log_tail_slots,
-            tail_bytes=options.log_tail_bytes,
+            retained_slots=options.log_tail_slots,
+            retained_bytes=options.log_tail_bytes,
         )
         self._slot_reads: deque[ReadSlots] = deque()
         self._has_slot_reads = trio.Event()
@@ -151,7 +151,7 @@ class LogPort:
 
     @property
     def is_full(self) -> bool:
-        return self._writer.is_waiting_for_room or self._store.is_nearly_full()
+        return self._writer.is_waiting_for_space or self._store.is_nearly_full()
 
     def compact(self, through: Slot) -> None:
         """See ``driver.LogPort``."""

@@ -14,8 +14,9 @@ from ..errors import Damaged
 from ..log.contract import LogStore
 from ..paxos.ballot import Slot
 from ..paxos.effects import LogWrite
+from ..paxos.membership import Membership
 from ..paxos.recovered import Recovered
-from ..paxos.values import stamp_of
+from ..paxos.values import decode_membership, stamp_of
 
 _STAMPS_SLOTS = 256
 
@@ -62,9 +63,17 @@ def _at_one_position(log: LogStore, applied_through: Slot, installed_through: Sl
         return msgspec.structs.replace(recovered, damaged_chosen=damaged)
     if applied_through <= recovered.chosen_through:
         return recovered
+    membership = _newest_membership(recovered, applied_through)
     held = {record.slot for record in recovered.accepted}
     if all(slot in held for slot in range(recovered.chosen_through + 1, applied_through + 1)):
-        log.write([LogWrite(None, (), applied_through)])
+        log.write([LogWrite(None, (), applied_through, membership)])
     else:
-        log.install_floor(applied_through, recovered.membership)
+        log.install_floor(applied_through, membership)
     return log.recover()
+
+
+def _newest_membership(recovered: Recovered, applied_through: Slot) -> Membership:
+    """The newest one known chosen, with those in the slots that the state says are chosen."""
+    found = [decode_membership(record.value) for record in recovered.accepted if record.slot <= applied_through]
+    chosen = [recovered.membership, *(membership for membership in found if membership is not None)]
+    return max(chosen, key=lambda membership: membership.version)

@@ -113,7 +113,7 @@ def _counters(node: Node) -> dict[str, int]:
         "records": commits.records,
         "record_bytes": commits.record_bytes,
         "compactions": commits.compactions,
-        "waits_for_room": commits.waits_for_room,
+        "waits_for_room": commits.waits_for_space,
         "flushes": driver.jobs.flushes,
         "state_pieces_sent": driver.jobs.chunks_sent,
         "state_pieces_stored": driver.jobs.chunks_stored,

@@ -23,7 +23,7 @@ from ..errors import Damaged, StorageFull
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.effects import SendState, StoreStatePiece
 from ..paxos.messages import StatePiece
-from ..state.contract import StateImage, StateStore
+from ..state.contract import StateSnapshot, StateStore
 from .event_log import EventLog
 from .settings import NodeOptions
 
@@ -52,15 +52,15 @@ class OpenSnapshot:
 
     asked: SendState
 
-    def perform(self, store: StateStore) -> StateImage:
-        return store.open_image()
+    def perform(self, store: StateStore) -> StateSnapshot:
+        return store.open_snapshot()
 
 
 @attrs.frozen
 class ReadChunk:
     """Bytes of an open snapshot, and whether they are the last."""
 
-    snapshot: StateImage
+    snapshot: StateSnapshot
     target: NodeId
     position: int
     bytes_max: int
@@ -85,7 +85,7 @@ class StoreChunk:
     chunk: StoreStatePiece
 
     def perform(self, store: StateStore) -> None:
-        store.install_piece(self.chunk.position, self.chunk.data)
+        store.install_chunk(self.chunk.position, self.chunk.data)
 
 
 @attrs.frozen
@@ -132,7 +132,7 @@ class StateJobs:
         """Under way."""
         self._next: Job | None = None
         """What has to follow the last one, before anything else."""
-        self._snapshot: StateImage | None = None
+        self._snapshot: StateSnapshot | None = None
         self._snapshot_used_at_s = now_s
         self._asked: deque[SendState] = deque()
         self._chunks: deque[StoreStatePiece] = deque()
@@ -235,9 +235,9 @@ class StateJobs:
             return OpenSnapshot(asked)
         return self._reading(self._snapshot, asked)
 
-    def _reading(self, snapshot: StateImage, asked: SendState) -> Job:
+    def _reading(self, snapshot: StateSnapshot, asked: SendState) -> Job:
         """One snapshot serves whoever asks while it is open; whose own one is gone begins again."""
-        position = asked.position if snapshot.image == asked.image else 0
+        position = asked.position if snapshot.name == asked.image else 0
         return ReadChunk(snapshot, asked.target, position, self._options.state_piece_bytes)
 
     @property
@@ -311,7 +311,7 @@ class StateJobs:
 
     # --- a snapshot for a peer ---
 
-    def _on_opened(self, snapshot: StateImage, asked: SendState) -> None:
+    def _on_opened(self, snapshot: StateSnapshot, asked: SendState) -> None:
         self._snapshot = snapshot
         self._log.info("state_image_opened", target=node_name(asked.target), slot=snapshot.applied_through)
         self._asked.appendleft(asked)
@@ -321,7 +321,7 @@ class StateJobs:
         self.chunks_sent += 1
         self._owner.send_chunk(
             job.target,
-            StatePiece(snapshot.image, snapshot.applied_through, job.position, crc32c.crc32c(data), is_last, data),
+            StatePiece(snapshot.name, snapshot.applied_through, job.position, crc32c.crc32c(data), is_last, data),
         )
 
     def _close_idle_snapshot(self, now_s: float) -> None:

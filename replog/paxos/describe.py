@@ -94,6 +94,7 @@ def describe_write(node: NodeId, write: LogWrite) -> str:
     parts = [] if write.promise is None else [f"promise {write.promise}"]
     parts += [f"slots {_slots(write.slots)}"] if write.slots else []
     parts += [] if write.chosen_through is None else [f"chosen through {write.chosen_through}"]
+    parts += [] if write.membership is None else [f"membership {write.membership.version}"]
     return f"{node_name(node)} writes {', '.join(parts)}"
 
 

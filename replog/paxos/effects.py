@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from .ballot import Ballot, NodeId, Slot
+from .membership import Membership
 from .messages import AcceptedSlot, Outbound
 
 
@@ -23,11 +24,13 @@ class LogWrite(msgspec.Struct, frozen=True, gc=False):
     promise: the promise to remember, or None if it has not changed.
     slots: acceptances to store, ascending by slot within one ballot; a later one replaces an earlier one.
     chosen_through: how far the log is known chosen, or None. A hint: losing it costs a question to the peers.
+    membership: one that is newly known chosen, or None; the newest is what the next start begins with.
     """
 
     promise: Ballot | None
     slots: tuple[AcceptedSlot, ...]
     chosen_through: Slot | None
+    membership: Membership | None = None
 
 
 class ReadSlots(msgspec.Struct, frozen=True, gc=False):

@@ -24,6 +24,7 @@ from .options import Options
 from .outbox import Size, Turn
 from .position import Rising
 from .recovered import Recovered
+from .values import decode_membership
 
 
 @attrs.define(eq=False)
@@ -165,6 +166,8 @@ class Learner:
             if is_next:
                 self._taught[record.slot] = record
                 self.taught_through = record.slot
+                if (membership := decode_membership(record.value)) is not None:
+                    self._turn.store_membership(membership)
             self._turn.store(record)
         if self.taught_through > taught_before:
             # Everything up to here is durable once this write is, so the same transaction may say so.

@@ -21,6 +21,7 @@ from .effects import (
     SendState,
     StoreStatePiece,
 )
+from .membership import Membership
 from .messages import AcceptedSlot, Message, Outbound
 
 
@@ -35,8 +36,9 @@ class Size(msgspec.Struct, frozen=True, gc=False):
 class Turn:
     """The gathered effects of one turn, mutable, reused turn after turn."""
 
-    def __init__(self, node: NodeId) -> None:
+    def __init__(self, node: NodeId, membership_version: int = 0) -> None:
         self.node = node
+        self._membership_version = membership_version
         self.local: deque[Message] = deque()
         """Messages to oneself that rest on nothing; the replica handles them before the turn ends."""
         self.chosen_through: Slot | None = None
@@ -47,6 +49,7 @@ class Turn:
         self.sends: list[Outbound] = []
         self.after_write: list[Outbound] = []
         self.promise: Ballot | None = None
+        self.membership: Membership | None = None
         self.records: list[AcceptedSlot] = []
         self.release: list[AcceptedSlot] = []
         self.reads: list[ReadReady] = []
@@ -77,16 +80,22 @@ class Turn:
     def store_chosen_through(self, chosen_through: Slot) -> None:
         self.chosen_through = max(self.chosen_through or chosen_through, chosen_through)
 
+    def store_membership(self, membership: Membership) -> None:
+        """Remember it, if it is newer than all before, with what says that its slot is chosen or soon after it."""
+        if membership.version > self._membership_version:
+            self._membership_version = membership.version
+            self.membership = membership
+
     def notice(self, kind: NoticeKind, **facts: Any) -> None:
         self.notices.append(Notice(kind, facts))
 
     @property
     def needs_write(self) -> bool:
         """A new chosen_through alone is only a hint and waits for the next write."""
-        return self.promise is not None or bool(self.records)
+        return self.promise is not None or bool(self.records) or self.membership is not None
 
     def take_write(self) -> LogWrite:
         assert self.needs_write
-        write = LogWrite(self.promise, tuple(self.records), self.chosen_through)
+        write = LogWrite(self.promise, tuple(self.records), self.chosen_through, self.membership)
         self.chosen_through = None
         return write

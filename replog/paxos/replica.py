@@ -91,7 +91,7 @@ class Replica:
         is_voter = self.membership.is_voter(node)
         self._now_s = now_s
         self._time_ms = time_ms
-        self._turn = Turn(node)
+        self._turn = Turn(node, self.membership.version)
         self._acceptor = Acceptor(options, recovered, self._turn, checksum, is_voter=is_voter)
         self._proposer = Proposer(node, options, self._turn, checksum, self.membership)
         self._learner = Learner(options, recovered, self._turn, checksum, random)
@@ -628,6 +628,7 @@ class Replica:
         if membership is None or membership.version <= self.membership.version:
             return
         self.membership = membership
+        self._turn.store_membership(membership)
         for role in (self._proposer, self._reads, self._election, self._divergence, self._log_time):
             role.membership = membership
         self._acceptor.is_voting = membership.is_voter(self.node) and not self._acceptor.abstain_reason

@@ -8,127 +8,47 @@ out by their checksums, as the real one does.
 from __future__ import annotations
 
 import msgspec
-from crc32c import crc32c
 
-from ..errors import Damaged, StorageError
+from ..errors import StorageError
 from ..log.contract import Identity
-from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
+from ..log.memory import MemoryLogStore
+from ..paxos.ballot import BALLOT_ZERO, NodeId, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
 
 
-class SimLogStore:
-    """Satisfies ``log.contract.LogStore``."""
+class SimLogStore(MemoryLogStore):
+    """A log in memory that can be damaged and made to fail."""
 
     def __init__(self, cluster: bytes, node: NodeId, incarnation: bytes, membership: Membership) -> None:
-        self.identity = Identity(cluster, node, incarnation, membership)
-        self.promise: Ballot = BALLOT_ZERO
-        self.slots: dict[Slot, AcceptedSlot] = {}
-        self.chosen_through = BEFORE_LOG
-        self.compacted_through = BEFORE_LOG
-        self.membership = membership
-        self.distrust = ""
-        """Why whoever starts from this disk must abstain, once that was found; stays for ever."""
+        super().__init__(Identity(cluster, node, incarnation, membership))
         self.damaged: set[Slot] = set()
         """What was damaged and not written again since: for whoever does the damage, the store never looks."""
         self._is_promise_damaged = False
         self._is_failing = False
 
     def recover(self) -> Recovered:
-        tail, damaged_tail, damaged_chosen = self._scan()
-        highest = max((record.ballot for record in tail), default=BALLOT_ZERO)
+        """See ``log.contract.LogStore``."""
         if self._is_promise_damaged:
-            self._distrust_if("the promise record is damaged")
-        if damaged_tail:
-            self._distrust_if(f"the acceptance of slot {damaged_tail[0]} is damaged and not known chosen")
-        if highest > self.promise:
-            self._distrust_if(f"an acceptance at ballot {highest} stands above the promise {self.promise}")
-            self.promise = highest
-        return Recovered(
-            self.promise,
-            self.chosen_through,
-            self.compacted_through,
-            tuple(tail),
-            tuple(damaged_chosen),
-            self.distrust,
-            self.membership,
-        )
-
-    def _scan(self) -> tuple[list[AcceptedSlot], list[Slot], list[Slot]]:
-        """The sound acceptances above what is chosen, the damaged ones, and the chosen slots damaged or missing."""
-        tail: list[AcceptedSlot] = []
-        damaged_tail: list[Slot] = []
-        for slot in sorted(slot for slot in self.slots if slot > self.chosen_through):
-            record = self.slots[slot]
-            if _is_sound(record):
-                tail.append(record)
-            else:
-                damaged_tail.append(slot)
-        chosen = map(Slot, range(self.compacted_through + 1, self.chosen_through + 1))
-        damaged_chosen = [slot for slot in chosen if slot not in self.slots or not _is_sound(self.slots[slot])]
-        return tail, damaged_tail, damaged_chosen
-
-    def _distrust_if(self, reason: str) -> None:
-        self.distrust = self.distrust or reason
+            self.distrust_if("the promise record is damaged")
+        return super().recover()
 
     def write(self, writes: list[LogWrite]) -> None:
+        """See ``log.contract.LogStore``."""
         if self._is_failing:
             raise StorageError("the simulated disk failed a write; the node must end")
-        for write in writes:
-            if write.promise is not None:
-                self.promise = write.promise
-                self._is_promise_damaged = False
-            for record in write.slots:
-                if record.slot > self.compacted_through:
-                    self.slots[record.slot] = record
-                    self.damaged.discard(record.slot)
-            if write.chosen_through is not None:
-                self.chosen_through = max(self.chosen_through, write.chosen_through)
-
-    def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
-        found: list[AcceptedSlot] = []
-        size = 0
-        for number in range(from_slot, min(through, from_slot + slots_max - 1) + 1):
-            record = self.slots.get(Slot(number))
-            if record is None or not _is_sound(record):
-                break
-            size += len(record.value)
-            if found and size > bytes_max:
-                break
-            found.append(record)
-        if not found and self.compacted_through < from_slot <= through and self._is_unreadable(from_slot):
-            raise Damaged(f"slot {from_slot} is damaged")
-        return found
-
-    def _is_unreadable(self, slot: Slot) -> bool:
-        """Damaged, or missing though it is known chosen."""
-        return slot in self.slots or slot <= self.chosen_through
-
-    def install_floor(self, through: Slot, membership: Membership) -> None:
-        self.compact(through, slots_max=len(self.slots) + through)
-        self.compacted_through = max(self.compacted_through, through)
-        self.chosen_through = max(self.chosen_through, through)
-        self.membership = membership
-
-    def compaction_target(self, through: Slot, *, tail_slots: int, tail_bytes: int) -> Slot:
-        return max(self.compacted_through, Slot(through - tail_slots))
+        super().write(writes)
+        if any(write.promise is not None for write in writes):
+            self._is_promise_damaged = False
+        self.damaged.difference_update(record.slot for write in writes for record in write.slots)
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
-        last = Slot(min(through, self.compacted_through + slots_max))
-        for number in range(self.compacted_through + 1, last + 1):
-            self.slots.pop(Slot(number), None)
-            self.damaged.discard(Slot(number))
-        self.compacted_through = max(self.compacted_through, last)
-        self.chosen_through = max(self.chosen_through, last)  # what may go is chosen
-        return self.compacted_through
-
-    def set_membership(self, membership: Membership) -> None:
-        self.membership = membership
-
-    def close(self) -> None:
-        """Nothing is held."""
+        """See ``log.contract.LogStore``."""
+        compacted_through = super().compact(through, slots_max=slots_max)
+        self.damaged = {slot for slot in self.damaged if slot > compacted_through}
+        return compacted_through
 
     # --- what a simulation does to a disk ---
 
@@ -159,10 +79,6 @@ class SimLogStore:
     def replace(self) -> None:
         """The process was restarted after a failed write: the device works again."""
         self._is_failing = False
-
-
-def _is_sound(record: AcceptedSlot) -> bool:
-    return crc32c(record.value) == record.crc
 
 
 def _flipped(record: AcceptedSlot) -> AcceptedSlot:

@@ -106,7 +106,7 @@ class SimLogPort:
 
     def compact(self, through: Slot) -> None:
         disk, tail = self._host.disk, self._host.options.node.log_tail_slots
-        target = disk.compaction_target(through, tail_slots=tail, tail_bytes=2**40)
+        target = disk.compaction_target(through, retained_slots=tail, retained_bytes=2**40)
         if target <= disk.compacted_through:
             return
         if self._under_way or self._waiting:

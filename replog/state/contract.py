@@ -13,17 +13,18 @@ from ..errors import Damaged
 from ..paxos.ballot import Slot
 
 
-class StateImage(Protocol):
-    """A consistent image of a state store, readable in pieces while the store goes on."""
+class StateSnapshot(Protocol):
+    """A consistent snapshot of a state store, readable in chunks while the store goes on."""
 
-    image: bytes
-    """Names the image: 16 random bytes."""
+    name: bytes
+    """Names the snapshot: 16 random bytes."""
     applied_through: Slot
 
     def read(self, position: int, bytes_max: int) -> tuple[bytes, bool]:
         """The bytes from ``position`` on, and whether they are the last."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the snapshot; from any thread, and once more is no harm."""
 
 
 class StateStore(Protocol):
@@ -33,7 +34,8 @@ class StateStore(Protocol):
     data, sessions and ``applied_through`` can't disagree. After a crash the store stands exactly at a past flush.
     """
 
-    def get(self, key: bytes) -> bytes | None: ...
+    def get(self, key: bytes) -> bytes | None:
+        """The value of ``key``, or None. Raises ``Damaged`` and ``StorageError``."""
 
     def write(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Put these keys, or delete those whose value is None. A key has 1 to 511 bytes."""
@@ -50,7 +52,8 @@ class StateStore(Protocol):
     def put_record(self, key: bytes, value: bytes | None) -> None:
         """None deletes."""
 
-    def scan_records(self, prefix: bytes) -> Iterable[tuple[bytes, bytes]]: ...
+    def scan_records(self, prefix: bytes) -> Iterable[tuple[bytes, bytes]]:
+        """The Applier's own records whose keys begin with ``prefix``, ascending."""
 
     @property
     def durable_through(self) -> Slot:
@@ -64,7 +67,13 @@ class StateStore(Protocol):
         """Set aside everything changed so far as the generation to flush. False if one is still under way."""
 
     def flush(self) -> None:
-        """Make the generation set aside durable (callable from another thread, beside reads and changes)."""
+        """Make the generation set aside durable (callable from another thread, beside reads and changes).
+
+        Raises
+        ------
+        StorageFull: there is no space; nothing was written, and ``flush`` may be called again.
+        StorageError: the outcome is unknown; nothing is written any more.
+        """
 
     def end_flush(self) -> None:
         """Let go of the flushed generation, on the owner's thread."""
@@ -76,8 +85,8 @@ class StateStore(Protocol):
         raise. Callable from the thread that flushes.
         """
 
-    def open_image(self) -> StateImage:
-        """An image of the last completed flush."""
+    def open_snapshot(self) -> StateSnapshot:
+        """A snapshot of the last completed flush. Raises ``StorageError``."""
 
     @property
     def installed_through(self) -> Slot:
@@ -86,24 +95,36 @@ class StateStore(Protocol):
         It becomes durable with the state itself, and no flush changes it: what is above it was applied here.
         """
 
-    def begin_install(self, image: bytes) -> None:
-        """Start receiving an image into a fresh place, dropping a half-received other one."""
+    def begin_install(self, name: bytes) -> None:
+        """Start receiving a snapshot into a fresh place, dropping a half-received other one.
 
-    def received_bytes(self, image: bytes) -> int:
-        """How much of ``image`` is already durably here, so that a transfer resumes."""
+        Raises ``StorageFull`` and ``StorageError``, as ``flush`` does.
+        """
 
-    def install_piece(self, position: int, data: bytes) -> None: ...
+    def received_bytes(self, name: bytes) -> int:
+        """How much of the snapshot ``name`` is already durably here, so that a transfer resumes."""
+
+    def install_chunk(self, position: int, data: bytes) -> None:
+        """Keep the bytes from ``position`` on: what is here already is passed over, what leaves a gap is not kept.
+
+        Raises ``StorageFull`` if there is no space: the same chunk may be given again later.
+        """
 
     def prepare_install(self, applied_through: Slot) -> None:
-        """The slow part of ``finish_install``, beside reads: check the received image and make it durable.
+        """The slow part of ``finish_install``, beside reads: check the received snapshot and make it durable.
 
         Raises ``Damaged`` if it is not whole, or not of that slot.
         """
 
     def finish_install(self, applied_through: Slot) -> None:
-        """Check, sync and swap the received image in, atomically; on the owner's thread.
+        """Check, sync and swap the received snapshot in, atomically; on the owner's thread.
 
         Raises what ``prepare_install`` raises.
         """
 
-    def close(self) -> None: ...
+    @property
+    def file_bytes(self) -> int:
+        """Size of the state on its disk, part of it allocated ahead of use."""
+
+    def close(self) -> None:
+        """Release files. What was not flushed is gone."""

@@ -29,16 +29,15 @@ import lmdb
 import msgspec
 from crc32c import crc32c
 
-from ..disk.environment import finish_commit
-from ..disk.page_cache import sync_folder
+from ..disk.durable_files import sync_folder
+from ..disk.environment import DATA_FILE, finish_commit, open_environment
 from ..disk.pages import Layout, check_roots, records_from
 from ..errors import Damaged, StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
 from .overlay import Row
 from .rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
-from .space import StateRoom
+from .space import StateSpace
 
-DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "lock.mdb"
 INCOMING_FOLDER: Final = "incoming"
 FRESH_FOLDER: Final = "fresh"
@@ -49,8 +48,6 @@ SCRUB_ROWS: Final = 1024
 """Rows verified at a time: a few milliseconds of the worker's thread."""
 SCRUB_BYTES: Final = 2**20
 
-_READERS_MAX: Final = 32
-_SPARE_READS: Final = 2
 _SHOWN_KEY_BYTES: Final = 80
 _CHECKSUM = struct.Struct("<I")
 
@@ -84,6 +81,14 @@ def rebuild(path: Path) -> str:
     )
 
 
+def unknown_format(path: Path, error: UnknownFormat) -> StorageError:
+    """What to say of a state in the folder ``path`` that another version of this program wrote."""
+    return StorageError(
+        f"{path / DATA_FILE}: {error}; nothing was changed. Use the release that wrote it, or have it made again: "
+        f"{rebuild(path)}."
+    )
+
+
 _position_decoder = msgspec.msgpack.Decoder(Position)
 
 
@@ -110,7 +115,7 @@ def decode_position(stored: bytes | None) -> Position:
     except msgspec.DecodeError as error:
         raise Damaged(f"its position record is no such record: {error}") from error
     if position.format != FORMAT:
-        raise UnknownFormat(f"it has format {position.format} and this program knows format {FORMAT}")
+        raise UnknownFormat(f"it has format {position.format} and this program reads format {FORMAT} only")
     return position
 
 
@@ -121,24 +126,6 @@ STATE_LAYOUT: Final = Layout(
     key_bytes=None,
     is_older_ours=True,
 )
-
-
-def open_lmdb(path: Path, map_bytes: int, *, is_new: bool = False) -> lmdb.Environment:
-    """LMDB with the settings that survive a power cut, whatever its defaults are. Raises ``lmdb.Error``."""
-    return lmdb.open(
-        str(path),
-        map_size=map_bytes,
-        max_dbs=len(TREE_NAMES),
-        max_readers=_READERS_MAX,
-        max_spare_txns=_SPARE_READS,
-        mode=0o600,
-        create=is_new,
-        sync=True,
-        metasync=True,
-        writemap=False,
-        map_async=False,
-        lib_version=0,
-    )
 
 
 class StateEnvironment:
@@ -153,13 +140,13 @@ class StateEnvironment:
         self._step_bytes = step_bytes
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._images: set[object] = set()
+        self._snapshots: set[object] = set()
         self._open()
 
     @classmethod
     def create(cls, path: Path, step_bytes: int) -> StateEnvironment:
         """An environment standing before the log, in the empty folder ``path``."""
-        with open_lmdb(path, step_bytes, is_new=True) as env:
+        with open_environment(path, step_bytes) as env:
             store = secrets.token_bytes(16)
             for _root_page in range(2):  # so that both of them name a tree of ours
                 with env.begin(write=True) as transaction:
@@ -172,7 +159,7 @@ class StateEnvironment:
         """Check the file and open it. Raises ``Damaged`` or ``StorageError``, naming the file and the next step."""
         try:
             size = check_roots_of(self.data_path)
-            self._env = open_lmdb(self.path, (size // self._step_bytes + 2) * self._step_bytes)
+            self._env = open_environment(self.path, (size // self._step_bytes + 2) * self._step_bytes)
         except (lmdb.Error, OSError) as error:
             raise StorageError(f"{self.data_path} can't be opened: {error}. {rebuild(self.path)}.") from error
         except Damaged as error:
@@ -183,7 +170,7 @@ class StateEnvironment:
             self._env.reader_check()
             self.trees = [self._env.open_db(name, create=False) for name in TREE_NAMES]
             self.position = self._read_position()
-            self._room = StateRoom(self._env, self.trees, self.data_path, self._step_bytes, self._lock)
+            self._space = StateSpace(self._env, self.trees, self.data_path, self._step_bytes, self._lock)
         except (lmdb.Error, OSError, Damaged) as error:
             self._env.close()
             raise self.damaged(error) from error
@@ -242,16 +229,19 @@ class StateEnvironment:
             return value
 
     def unreadable(self, error: BaseException) -> StorageError:
+        """What to raise when reading failed, with the file and the next step."""
         return StorageError(f"{self.data_path} can't be read: {error}. {rebuild(self.path)}.")
 
     def damaged(self, what: object) -> Damaged:
+        """What to raise over damage, with the file and the next step."""
         return Damaged(f"{self.data_path} is damaged: {what}. {rebuild(self.path)}.")
 
     def damaged_row(self, tree: int, key: bytes) -> Damaged:
+        """What to raise over a row that fails its checksum."""
         return self.damaged(describe_damaged(tree, key))
 
     def _unknown(self, error: UnknownFormat) -> StorageError:
-        return StorageError(f"{self.data_path}: {error}. Start it with the program that wrote it.")
+        return unknown_format(self.path, error)
 
     # --- scrub, on the writing thread ---
 
@@ -293,7 +283,7 @@ class StateEnvironment:
     @property
     def file_bytes(self) -> int:
         """Size of the file, part of it allocated ahead of use."""
-        return self._room.file_bytes
+        return self._space.file_bytes
 
     def leaf_bytes_at_most(self, change_count: int) -> int:
         """An upper bound for the leaves that this many changes touch: one each, but never more than there are."""
@@ -307,32 +297,33 @@ class StateEnvironment:
 
         Raises
         ------
-        StorageFull: there is no room; nothing was written, and the same may be tried again.
+        StorageFull: there is no space; nothing was written, and the same may be tried again.
         Exception: anything else leaves the outcome unknown.
         """
         with self._writing:
-            self._room.prepare(need_bytes, is_map_held=bool(self._images))
+            self._space.prepare(need_bytes, is_map_held=bool(self._snapshots))
             while True:
                 try:
                     with self._env.begin(write=True) as transaction:
                         work(transaction)
                     return
                 except lmdb.MapFullError:
-                    self._room.grow_map_again(is_map_held=bool(self._images))
+                    self._space.grow_map_again(is_map_held=bool(self._snapshots))
 
-    # --- images ---
+    # --- snapshots ---
 
-    def begin_image(self, image: object, ahead_bytes: int) -> lmdb.Transaction[bytes]:
-        """A read transaction that lasts until ``end_image``; the map stays where it is as long as there is one."""
+    def begin_snapshot(self, snapshot: object, ahead_bytes: int) -> lmdb.Transaction[bytes]:
+        """A read transaction that lasts until ``end_snapshot``; the map stays where it is as long as there is one."""
         with self._writing:
-            if not self._images:
-                self._room.reserve(max(ahead_bytes, self._room.file_bytes))
+            if not self._snapshots:
+                self._space.reserve(max(ahead_bytes, self._space.file_bytes))
             transaction = self._env.begin()
-            self._images.add(image)
+            self._snapshots.add(snapshot)
         return transaction
 
-    def end_image(self, image: object) -> None:
-        self._images.discard(image)
+    def end_snapshot(self, snapshot: object) -> None:
+        """Let the map move again; the transaction has ended."""
+        self._snapshots.discard(snapshot)
 
     # --- exchange ---
 
@@ -342,19 +333,19 @@ class StateEnvironment:
         ``before_reading`` is called while nobody can read, between the old state and the new one.
         """
         with self._writing:
-            old_room = self._room
+            old_space = self._space
             with self._lock:
                 self._env.close()
                 os.replace(data_path, self.data_path)
                 sync_folder(self.path)
                 before_reading()
                 self._open()
-            old_room.close()  # frees the old file's blocks, which takes a while, when reads go on
+            old_space.close()  # frees the old file's blocks, which takes a while, when reads go on
 
     def close(self) -> None:
         """Release the file; reading or writing is an error afterwards."""
         with self._writing, self._lock:
-            self._room.close()
+            self._space.close()
             self._env.close()
 
 
@@ -388,6 +379,7 @@ def _rows_down(cursor: lmdb.Cursor[bytes], start: bytes, stop: bytes | None, cou
 
 
 def describe_damaged(tree: int, key: bytes) -> str:
+    """A row that fails its checksum, in words."""
     shown = repr(key[:_SHOWN_KEY_BYTES]) + ("..." if len(key) > _SHOWN_KEY_BYTES else "")
     return f"the row {shown} of {TREE_NAMES[tree].decode()} fails its checksum"
 
@@ -395,7 +387,7 @@ def describe_damaged(tree: int, key: bytes) -> str:
 def check_roots_of(data_path: Path) -> int:
     """Check both root pages and that the file reaches to its last page: LMDB would kill the process (SIGBUS).
 
-    A flush that was written but for its root page is finished, see ``disk.pages.UnfinishedCommit``.
+    A flush that was written but for its root page is finished, see ``disk.roots.UnfinishedCommit``.
 
     Returns the file's size. Raises ``Damaged``, ``StorageError`` or ``OSError``.
     """

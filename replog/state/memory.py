@@ -25,15 +25,18 @@ class OrderedMap:
         self._keys: list[bytes] | None = None
 
     def put(self, key: bytes, value: bytes) -> None:
+        """Put one pair."""
         if self._keys is not None and key not in self.pairs:
             self._keys = None
         self.pairs[key] = value
 
     def delete(self, key: bytes) -> None:
+        """Take one key out, if it is there."""
         if self.pairs.pop(key, None) is not None:
             self._keys = None
 
     def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with ``start <= key < stop`` (None: to the end), ascending, or descending with ``is_reverse``."""
         if self._keys is None:
             self._keys = sorted(self.pairs)
         keys = self._keys
@@ -52,18 +55,19 @@ class _Durable(msgspec.Struct, array_like=True):
     records: Pairs
 
 
-class MemoryImage:
-    """A consistent image of the last completed flush, as bytes."""
+class MemorySnapshot:
+    """A consistent snapshot of the last completed flush, as bytes."""
 
     def __init__(self, durable: _Durable) -> None:
         pairs = (sorted(durable.data.items()), sorted(durable.records.items()))
         self._bytes = msgspec.msgpack.encode((durable.applied_through, *map(dict, pairs)))
-        self.image = hashlib.blake2b(self._bytes, digest_size=16).digest()
+        self.name = hashlib.blake2b(self._bytes, digest_size=16).digest()
         self.applied_through = durable.applied_through
 
     def read(self, position: int, bytes_max: int) -> tuple[bytes, bool]:
-        piece = self._bytes[position : position + bytes_max]
-        return piece, position + len(piece) >= len(self._bytes)
+        """See ``contract.StateSnapshot``."""
+        chunk = self._bytes[position : position + bytes_max]
+        return chunk, position + len(chunk) >= len(self._bytes)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -96,9 +100,11 @@ class MemoryStateStore:
     # --- the state machine's map ---
 
     def get(self, key: bytes) -> bytes | None:
+        """See ``contract.StateStore``."""
         return self._data.pairs.get(key)
 
     def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """See ``contract.StateStore``."""
         self._dirty_data.update(changes)
         for key, value in changes.items():
             if value is None:
@@ -107,14 +113,17 @@ class MemoryStateStore:
                 self._data.put(key, value)
 
     def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """See ``contract.StateStore``."""
         return self._data.scan(start, stop, is_reverse=is_reverse)
 
     # --- the Applier's records ---
 
     def get_record(self, key: bytes) -> bytes | None:
+        """See ``contract.StateStore``."""
         return self._records.pairs.get(key)
 
     def put_record(self, key: bytes, value: bytes | None) -> None:
+        """See ``contract.StateStore``."""
         if value is None:
             self._records.delete(key)
         else:
@@ -122,6 +131,7 @@ class MemoryStateStore:
         self._dirty_records[key] = value
 
     def scan_records(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See ``contract.StateStore``."""
         for key, value in self._records.scan(prefix, None, is_reverse=False):
             if not key.startswith(prefix):
                 return
@@ -131,13 +141,16 @@ class MemoryStateStore:
 
     @property
     def durable_through(self) -> Slot:
+        """See ``contract.StateStore``."""
         return self._durable.applied_through
 
     @property
     def unflushed_keys(self) -> int:
+        """See ``contract.StateStore``."""
         return len(self._dirty_data) + len(self._dirty_records)
 
     def begin_flush(self, applied_through: Slot) -> bool:
+        """See ``contract.StateStore``."""
         if self._flushing_through is not None:
             return False
         self._flushing_data, self._dirty_data = self._dirty_data, {}
@@ -147,6 +160,7 @@ class MemoryStateStore:
         return True
 
     def flush(self) -> None:
+        """See ``contract.StateStore``."""
         if self._flushing_through is None or self._is_flushed:
             return
         _change(self._durable.data, self._flushing_data)
@@ -155,6 +169,7 @@ class MemoryStateStore:
         self._is_flushed = True
 
     def end_flush(self) -> None:
+        """See ``contract.StateStore``."""
         assert self._is_flushed or self._flushing_through is None, "a generation is let go before it is durable"
         self._flushing_data = {}
         self._flushing_records = {}
@@ -166,35 +181,39 @@ class MemoryStateStore:
         """See ``contract.StateStore``: memory is not damaged."""
         return b"", []
 
-    def open_image(self) -> MemoryImage:
-        return MemoryImage(self._durable)
+    def open_snapshot(self) -> MemorySnapshot:
+        """See ``contract.StateStore``."""
+        return MemorySnapshot(self._durable)
 
-    def begin_install(self, image: bytes) -> None:
-        if image != self._receiving:
-            self._receiving = image
+    def begin_install(self, name: bytes) -> None:
+        """See ``contract.StateStore``."""
+        if name != self._receiving:
+            self._receiving = name
             self._received = bytearray()
 
-    def received_bytes(self, image: bytes) -> int:
-        return len(self._received) if image == self._receiving else 0
+    def received_bytes(self, name: bytes) -> int:
+        """See ``contract.StateStore``."""
+        return len(self._received) if name == self._receiving else 0
 
-    def install_piece(self, position: int, data: bytes) -> None:
+    def install_chunk(self, position: int, data: bytes) -> None:
+        """See ``contract.StateStore``."""
         if position <= len(self._received):
             del self._received[position:]
             self._received += data
 
     def prepare_install(self, applied_through: Slot) -> None:
         """See ``contract.StateStore``."""
-        self._whole_image(applied_through)
+        self._whole_snapshot(applied_through)
 
     def finish_install(self, applied_through: Slot) -> None:
         """See ``contract.StateStore``."""
-        self._durable = self._whole_image(applied_through)
+        self._durable = self._whole_snapshot(applied_through)
         self.installed_through = applied_through
         self._receiving = b""
         self._received = bytearray()
         self._restore()
 
-    def _whole_image(self, applied_through: Slot) -> _Durable:
+    def _whole_snapshot(self, applied_through: Slot) -> _Durable:
         received = bytes(self._received)
         if hashlib.blake2b(received, digest_size=16).digest() != self._receiving:
             self._receiving = b""
@@ -204,6 +223,11 @@ class MemoryStateStore:
             self._receiving = b""
             raise Damaged(f"the received state stands at slot {durable.applied_through}, not {applied_through}")
         return durable
+
+    @property
+    def file_bytes(self) -> int:
+        """See ``contract.StateStore``: it has no file."""
+        return 0
 
     def close(self) -> None:
         """Nothing is held."""

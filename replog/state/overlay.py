@@ -8,6 +8,7 @@ made when somebody scans, and only for the keys that came since the last scan.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -17,6 +18,15 @@ Changes = dict[bytes, bytes | None]
 _INSERT_MIN: Final = 8
 _INSERT_SHIFT: Final = 7
 """One new key is inserted in order for up to this power of two of old keys; more of them are sorted in."""
+
+
+_WINDOW_MIN: Final = 8
+_WINDOW_MAX: Final = 512
+_WINDOW_GROWTH: Final = 4
+_WINDOW_BYTES: Final = 256 * 1024
+
+Window = Callable[[bytes, bytes | None, int], tuple[list[Row], bytes | None]]
+"""``window(start, stop, count)``: about so many rows of the range, and up to which key (None: its end) they are all."""
 
 
 class Generation:
@@ -98,3 +108,22 @@ def lay_over(
         if value is not None:
             laid.append((key, value))
     return laid, bound
+
+
+def scan_by_windows(window: Window, start: bytes, stop: bytes | None, *, is_reverse: bool) -> Iterator[Row]:
+    """Rows of ``start <= key < stop`` in windows that grow, up to a number of rows and of bytes.
+
+    Each window is consistent in itself, and nothing is held from one to the next.
+    """
+    count = _WINDOW_MIN
+    while True:
+        rows, bound = window(start, stop, count)
+        yield from rows
+        if bound is None:
+            return
+        if is_reverse:
+            stop = bound
+        else:
+            start = bound + b"\0"
+        mean_bytes = sum(len(value) for _key, value in rows) // (len(rows) or 1) + 1
+        count = max(1, min(count * _WINDOW_GROWTH, _WINDOW_MAX, _WINDOW_BYTES // mean_bytes))

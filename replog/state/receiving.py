@@ -1,8 +1,8 @@
-"""Receives an image of the state into an environment of its own, which nobody reads before it is whole.
+"""Receives a snapshot of the state into an environment of its own, which nobody reads before it is whole.
 
 Frames are checked as they arrive and written in transactions of bounded size. Each transaction also writes how far the
 stream is durable and the digest to go on with, so that after a crash a transfer resumes there. What is here is thrown
-away only when it is damaged, when another image begins, or when the live state is as new.
+away only when it is damaged, when another snapshot begins, or when the live state is as new.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Final
 import lmdb
 import msgspec
 
-from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
+from ..disk.durable_files import sync_folder
+from ..disk.environment import DATA_FILE
+from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle
 from ..errors import Damaged, StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
-from .environment import DATA_FILE, StateEnvironment, checked_bytes, encode_checked, put_position, remove_folder
+from .environment import StateEnvironment, checked_bytes, encode_checked, put_position, remove_folder
 from .rows import first_damaged
 from .snapshot import STREAM_VERSION, Begin, Body, End, Rows, decode_frame
 
@@ -38,7 +40,7 @@ class _Receiving(msgspec.Struct, array_like=True):
     is_whole: the end frame has arrived.
     """
 
-    image: bytes
+    name: bytes
     received_bytes: int
     digest: bytes
     applied_through: Slot = BEFORE_LOG
@@ -53,8 +55,8 @@ class _OutOfOrder(Exception):
     """Rows that do not ascend; the transaction is aborted."""
 
 
-class IncomingState:
-    """One image being received; belongs to the thread that installs."""
+class ReceivedSnapshot:
+    """One snapshot being received; belongs to the thread that installs."""
 
     def __init__(self, environment: StateEnvironment, receiving: _Receiving) -> None:
         self._environment = environment
@@ -70,18 +72,18 @@ class IncomingState:
     # --- beginning ---
 
     @classmethod
-    def begin(cls, path: Path, image: bytes, *, step_bytes: int) -> IncomingState:
-        """Go on with what is in the folder ``path``, if it is of ``image``, or begin anew."""
-        incoming = cls._resume(path, step_bytes)
-        if incoming is not None:
-            if incoming.image == image:
-                return incoming
-            incoming.close()
+    def begin(cls, path: Path, name: bytes, *, step_bytes: int) -> ReceivedSnapshot:
+        """Go on with what is in the folder ``path``, if it is of the snapshot ``name``, or begin anew."""
+        received = cls._resume(path, step_bytes)
+        if received is not None:
+            if received.name == name:
+                return received
+            received.close()
         remove_folder(path)
         path.mkdir(mode=0o700)
         environment = StateEnvironment.create(path, step_bytes)
         sync_folder(path.parent)
-        return cls(environment, _Receiving(image, 0, image))
+        return cls(environment, _Receiving(name, 0, name))
 
     @classmethod
     def clean(cls, path: Path, applied_through: Slot, step_bytes: int) -> None:
@@ -90,15 +92,15 @@ class IncomingState:
         The rest is settled, since a transfer goes on from what is durable. Raises ``StorageError``.
         """
         settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
-        incoming = cls._resume(path, step_bytes)
-        if incoming is not None:
-            incoming.close()
-            if incoming._receiving.applied_through > applied_through:
+        received = cls._resume(path, step_bytes)
+        if received is not None:
+            received.close()
+            if received._receiving.applied_through > applied_through:
                 return
         remove_folder(path)
 
     @classmethod
-    def _resume(cls, path: Path, step_bytes: int) -> IncomingState | None:
+    def _resume(cls, path: Path, step_bytes: int) -> ReceivedSnapshot | None:
         """What a transfer that was cut short left behind; None if there is nothing, or nothing of use."""
         if not (path / DATA_FILE).exists():
             return None
@@ -114,21 +116,23 @@ class IncomingState:
         return None
 
     @property
-    def image(self) -> bytes:
-        return self._receiving.image
+    def name(self) -> bytes:
+        """Which snapshot it is."""
+        return self._receiving.name
 
     @property
     def data_path(self) -> Path:
+        """The file that becomes the state."""
         return self._environment.data_path
 
-    # --- pieces ---
+    # --- chunks ---
 
     def add(self, position: int, data: bytes) -> None:
         """Take the bytes from ``position`` on; what is here already is passed over.
 
         Raises
         ------
-        StorageFull: there is no room; nothing is lost, and the same piece may be given again.
+        StorageFull: there is no space; nothing is lost, and the same chunk may be given again.
         lmdb.Error, OSError: the disk failed.
         """
         have = self._receiving.received_bytes + len(self._buffer)
@@ -159,9 +163,9 @@ class IncomingState:
         if receiving.is_whole or isinstance(body, Begin) != (receiving.received_bytes == 0):
             raise Damaged("the received state has frames in the wrong order")
         match body:
-            case Begin(version, image, applied_through):
-                if version != STREAM_VERSION or image != receiving.image:
-                    raise Damaged(f"the received state is of version {version}, or of another image")
+            case Begin(version, name, applied_through):
+                if version != STREAM_VERSION or name != receiving.name:
+                    raise Damaged(f"the received state is of version {version}, or of another snapshot")
                 receiving.applied_through = applied_through
             case Rows(tree, pairs):
                 first, second = receiving.counts

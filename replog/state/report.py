@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from ..disk.pages import UnfinishedCommit
 from ..disk.pinned import PinnedEnvironment, pinned
+from ..disk.roots import UnfinishedCommit
 from ..paxos.ballot import Slot
-from .environment import POSITION_KEY, STATE_LAYOUT, decode_position, describe_damaged, rebuild
+from .environment import (
+    POSITION_KEY,
+    STATE_LAYOUT,
+    UnknownFormat,
+    decode_position,
+    describe_damaged,
+    rebuild,
+    unknown_format,
+)
 from .rows import is_sound
 
 DAMAGED_ROWS_SHOWN: Final = 20
@@ -43,7 +53,7 @@ def look_at_state(path: Path) -> StateReport:
 
     Raises ``StorageError`` or ``Damaged``, see ``pinned``.
     """
-    with pinned(path, STATE_LAYOUT, next_step=rebuild(path)) as environment:
+    with _pinned_state(path) as environment:
         return _report(environment)
 
 
@@ -52,8 +62,17 @@ def verify_state(path: Path) -> tuple[StateReport, list[str]]:
 
     Raises ``StorageError`` or ``Damaged``, see ``pinned``.
     """
-    with pinned(path, STATE_LAYOUT, next_step=rebuild(path)) as environment:
+    with _pinned_state(path) as environment:
         return _report(environment), damaged_rows(environment)
+
+
+@contextmanager
+def _pinned_state(path: Path) -> Iterator[PinnedEnvironment]:
+    try:
+        with pinned(path, STATE_LAYOUT, next_step=rebuild(path)) as environment:
+            yield environment
+    except UnknownFormat as error:
+        raise unknown_format(path, error) from error
 
 
 def damaged_rows(environment: PinnedEnvironment) -> list[str]:

@@ -1,18 +1,18 @@
-"""A consistent image of the state as a stream of bytes, made piece by piece from a read transaction.
+"""A consistent snapshot of the state as a stream of bytes, made chunk by chunk from a read transaction.
 
 The stream is a sequence of frames. A frame's digest is keyed with the digest of the frame before it (the first one with
-the image's name), so a frame is good only in its place, damage is found when its frame arrives, and 16 bytes are all
+the snapshot's name), so a frame is good only in its place, damage is found when its frame arrives, and 16 bytes are all
 that must be remembered to go on after a crash.
 
 ```
 stream   begin frame, rows frames (tree 0 ascending, then tree 1 ascending), end frame
 frame    length of body (4), crc32c over previous digest and length (4), digest (16), body (msgpack)
-body     ["b", version, image, applied_through] | ["r", tree, [[key, stored], ...]] | ["e", rows of tree 0, of tree 1]
+body     ["b", version, name, applied_through] | ["r", tree, [[key, stored], ...]] | ["e", rows of tree 0, of tree 1]
 ```
 
 Rows travel as they are stored, with the checksum that was made when they were flushed first, and both sides check it.
 
-The same snapshot gives the same bytes and the same name, whoever asks and in whatever pieces. Nothing here knows of
+The same snapshot gives the same bytes and the same name, whoever asks and in whatever chunks. Nothing here knows of
 peers.
 """
 
@@ -46,7 +46,7 @@ class Begin(msgspec.Struct, array_like=True, frozen=True, tag="b"):
     """The first frame: what the stream is."""
 
     version: int
-    image: bytes
+    name: bytes
     applied_through: Slot
 
 
@@ -113,16 +113,16 @@ class _Place(msgspec.Struct, frozen=True):
     is_begin: bool = False
 
 
-class LmdbStateImage:
-    """Satisfies ``contract.StateImage``. Remembers one place a frame, so a read at any earlier position is cheap."""
+class LmdbStateSnapshot:
+    """Satisfies ``contract.StateSnapshot``. Remembers one place a frame, so a read at any earlier position is cheap."""
 
     def __init__(
-        self, environment: StateEnvironment, ahead_bytes: int, on_close: Callable[[LmdbStateImage], None]
+        self, environment: StateEnvironment, ahead_bytes: int, on_close: Callable[[LmdbStateSnapshot], None]
     ) -> None:
         self._environment = environment
         self._on_close = on_close
         self._lock = threading.Lock()
-        self._transaction: lmdb.Transaction[bytes] | None = environment.begin_image(self, ahead_bytes)
+        self._transaction: lmdb.Transaction[bytes] | None = environment.begin_snapshot(self, ahead_bytes)
         self._trees = list(environment.trees)
         try:
             position = decode_position(self._transaction.get(POSITION_KEY))
@@ -130,15 +130,15 @@ class LmdbStateImage:
             self.close()
             raise
         self.applied_through = position.applied_through
-        name = _encoder.encode((STREAM_VERSION, position))
-        self.image = hashlib.blake2b(name, digest_size=16, person=b"replog image").digest()
-        self._places = [_Place(0, self.image, 0, b"", (0, 0), is_begin=True)]
+        identity = _encoder.encode((STREAM_VERSION, position))
+        self.name = hashlib.blake2b(identity, digest_size=16, person=b"replog image").digest()
+        self._places = [_Place(0, self.name, 0, b"", (0, 0), is_begin=True)]
         self._starts = [0]
         self._end_bytes: int | None = None
         self._cached: tuple[int, bytes] = (-1, b"")
 
     def read(self, position: int, bytes_max: int) -> tuple[bytes, bool]:
-        """See ``contract.StateImage``. Raises ``StorageError`` if it is closed, damaged, or can't be read."""
+        """See ``contract.StateSnapshot``. Raises ``StorageError`` if it is closed, damaged, or can't be read."""
         with self._lock:
             parts: list[bytes] = []
             size = 0
@@ -160,7 +160,7 @@ class LmdbStateImage:
                 return
             self._transaction.abort()
             self._transaction = None
-            self._environment.end_image(self)
+            self._environment.end_snapshot(self)
         self._on_close(self)
 
     def _is_past_end(self, index: int) -> bool:
@@ -189,7 +189,7 @@ class LmdbStateImage:
     def _body(self, place: _Place) -> tuple[Body, int, bytes, tuple[int, int]]:
         """The body of the frame at ``place``; tree, key and counts where the next one begins."""
         if place.is_begin:
-            return Begin(STREAM_VERSION, self.image, self.applied_through), 0, b"", (0, 0)
+            return Begin(STREAM_VERSION, self.name, self.applied_through), 0, b"", (0, 0)
         tree, start = place.tree, place.start
         while tree < len(TREE_NAMES):
             pairs = self._pairs(tree, start)
@@ -203,7 +203,7 @@ class LmdbStateImage:
     def _pairs(self, tree: int, start: bytes) -> list[Row]:
         """The rows of one frame. The rule is part of the format: bytes must not depend on who asks."""
         if self._transaction is None:
-            raise StorageError("this image of the state is closed; the transfer goes on from another one")
+            raise StorageError("this snapshot of the state is closed; the transfer goes on from another one")
         cursor = self._transaction.cursor(self._trees[tree])
         pairs: list[Row] = []
         if not (cursor.set_range(start) if start else cursor.first()):

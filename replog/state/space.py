@@ -1,10 +1,10 @@
-"""Makes room for the state before a transaction begins: address space for its map, blocks for its file.
+"""Makes space for the state before a transaction begins: address space for its map, blocks for its file.
 
 LMDB finds out that a disk or its map is full in the middle of a commit. So the map grows in steps and blocks are
 allocated ahead of use, while nothing has been tried and saying no is safe: what raises ``StorageFull`` here wrote
 nothing and may be tried again.
 
-The map may change its size only while this process has no transaction open, so an image that is being sent holds it
+The map may change its size only while this process has no transaction open, so a snapshot that is being sent holds it
 where it is; ``reserve`` makes it large enough beforehand.
 """
 
@@ -27,11 +27,11 @@ PATH_BYTES: Final = 128 * 1024
 _ALLOCATION_MIN: Final = 1 * MIB
 _ALLOCATION_MAX: Final = 64 * MIB
 _FREE_PAGES_FACTOR: Final = 3
-"""Free pages count as room at a third: those of the last two transactions can't be used, and big values want
+"""Free pages count as space at a third: those of the last two transactions can't be used, and big values want
 neighbours."""
 
 
-class StateRoom:
+class StateSpace:
     """Belongs to one environment and its writing thread."""
 
     def __init__(
@@ -53,11 +53,11 @@ class StateRoom:
         return self._file_bytes
 
     def prepare(self, need_bytes: int, *, is_map_held: bool) -> None:
-        """Make room for a transaction of at most ``need_bytes``; this thread has none open.
+        """Make space for a transaction of at most ``need_bytes``; this thread has none open.
 
         Raises
         ------
-        StorageFull: there is no room; nothing was written.
+        StorageFull: there is no space; nothing was written.
         OSError, lmdb.Error: the disk failed.
         """
         need_bytes += PATH_BYTES
@@ -74,15 +74,15 @@ class StateRoom:
                 self._file_bytes += missing_bytes
                 return
         raise StorageFull(
-            f"{self._data_path}: no room for {need_bytes} bytes more, its disk is full; nothing was written. "
-            "Make room on that disk; it goes on by itself then."
+            f"{self._data_path}: no space for {need_bytes} bytes more, its disk is full; nothing was written. "
+            "Make space on that disk; it goes on by itself then."
         )
 
     def grow_map_again(self, *, is_map_held: bool) -> None:
         """LMDB said that the map is full, and wrote nothing: one more step."""
         if is_map_held:
             raise StorageFull(
-                f"{self._data_path}: its map of {self._map_bytes} bytes is full and can't grow while an image of the "
+                f"{self._data_path}: its map of {self._map_bytes} bytes is full and can't grow while a snapshot of the "
                 "state is being sent; nothing was written. It goes on by itself when the transfer ends."
             )
         self._grow_map(self._map_bytes + 1)
@@ -92,6 +92,7 @@ class StateRoom:
         self._grow_map(self._used_bytes() + ahead_bytes)
 
     def close(self) -> None:
+        """Let go of the file."""
         os.close(self._descriptor)
 
     def _grow_map(self, wanted_bytes: int) -> None:

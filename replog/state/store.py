@@ -16,35 +16,32 @@ and may be tried again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import lmdb
 
-from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
+from ..disk.durable_files import sync_folder
+from ..disk.environment import DATA_FILE
+from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle
 from ..errors import Damaged, StorageError, StorageFull
 from ..paxos.ballot import Slot
-from .environment import DATA_FILE, FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, put_position, remove_folder
-from .overlay import Changes, Generation, Row, lay_over
-from .receiving import IncomingState
-from .rows import DATA, RECORDS, SUM_BYTES, seal
-from .snapshot import LmdbStateImage
+from .changes import write_changes
+from .environment import FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, remove_folder
+from .overlay import Generation, Row, lay_over, scan_by_windows
+from .receiving import ReceivedSnapshot
+from .rows import DATA, RECORDS
+from .snapshot import LmdbStateSnapshot
 
 _MIB: Final = 2**20
-_WINDOW_MIN: Final = 8
-_WINDOW_MAX: Final = 512
-_WINDOW_GROWTH: Final = 4
-_WINDOW_BYTES: Final = 256 * 1024
-_SORT_RUN: Final = 4096
-"""Keys sorted, and put, at a time: sorting holds the interpreter, and the event loop must not wait for it."""
-_ROW_OVERHEAD_BYTES: Final = 16 + SUM_BYTES
-_IMAGE_HEADROOM_BYTES: Final = 4 * 1024 * _MIB
+_SNAPSHOT_HEADROOM_BYTES: Final = 4 * 1024 * _MIB
 
 
 class LmdbStateStore:
     """Satisfies ``contract.StateStore``; made by ``open``.
 
-    Reads, changes, ``begin_flush`` and ``end_flush`` belong to the owner's thread. ``flush``, images and installing
+    Reads, changes, ``begin_flush`` and ``end_flush`` belong to the owner's thread. ``flush``, snapshots and installing
     belong to one other thread at a time.
     """
 
@@ -54,15 +51,15 @@ class LmdbStateStore:
         self._durable_through = environment.position.applied_through
         self._forget_changes()
         self._is_flushed = False
-        self._incoming: IncomingState | None = None
-        self._images: set[LmdbStateImage] = set()
+        self._received: ReceivedSnapshot | None = None
+        self._snapshots: set[LmdbStateSnapshot] = set()
         self._failure = ""
 
     @classmethod
     def open(cls, path: Path, *, map_step_bytes: int = 64 * _MIB) -> LmdbStateStore:
         """Open the state in the folder ``path``, or make an empty one standing before the log.
 
-        An empty state is nothing lost: the log fills it from its first slot, or the other nodes do from an image.
+        An empty state is nothing lost: the log fills it from its first slot, or the other nodes do from a snapshot.
 
         Parameters
         ----------
@@ -73,19 +70,7 @@ class LmdbStateStore:
         Damaged: the file is truncated or damaged in its structure; the message names it and the next step.
         StorageError: it can't be opened, read, made, or made durable.
         """
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            remove_folder(path / FRESH_FOLDER)
-            if not (path / DATA_FILE).exists():
-                _make_empty(path, map_step_bytes)
-            settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
-            environment = StateEnvironment(path, map_step_bytes)
-            IncomingState.clean(path / INCOMING_FOLDER, environment.position.applied_through, map_step_bytes)
-        except (OSError, lmdb.Error) as error:
-            raise StorageError(
-                f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
-            ) from error
-        return cls(environment, map_step_bytes)
+        return cls(_open_environment(path, map_step_bytes), map_step_bytes)
 
     def _forget_changes(self) -> None:
         """Begin two generations anew."""
@@ -133,34 +118,17 @@ class LmdbStateStore:
                 return
             yield key, value
 
-    # --- scans ---
-
     def _scan(self, tree: int, start: bytes, stop: bytes | None, is_reverse: bool) -> Iterator[Row]:
-        """Windows that grow, up to a number of rows and of bytes; each is consistent in itself."""
-        count = _WINDOW_MIN
-        while True:
-            rows, bound = self._window(tree, start, stop, count, is_reverse)
-            yield from rows
-            if bound is None:
-                return
-            if is_reverse:
-                stop = bound
-            else:
-                start = bound + b"\0"
-            mean_bytes = sum(len(value) for _key, value in rows) // (len(rows) or 1) + 1
-            count = max(1, min(count * _WINDOW_GROWTH, _WINDOW_MAX, _WINDOW_BYTES // mean_bytes))
+        """A flush may commit between a window's two looks; its generation still lies over the file then and says the
+        same."""
 
-    def _window(
-        self, tree: int, start: bytes, stop: bytes | None, count: int, is_reverse: bool
-    ) -> tuple[list[Row], bytes | None]:
-        """The next rows, and the key up to which they are complete (None: the range ends).
+        def window(start: bytes, stop: bytes | None, count: int) -> tuple[list[Row], bytes | None]:
+            rows, is_more = self._environment.rows(tree, start, stop, count_max=count, is_reverse=is_reverse)
+            bound = rows[-1][0] if is_more else None
+            generations = (self._data_flushing, self._data) if tree == DATA else (self._records_flushing, self._records)
+            return lay_over(rows, bound, generations, start, stop, count_max=count, is_reverse=is_reverse)
 
-        A flush may commit between the two looks; its generation still lies over the file then and says the same.
-        """
-        rows, is_more = self._environment.rows(tree, start, stop, count_max=count, is_reverse=is_reverse)
-        bound = rows[-1][0] if is_more else None
-        generations = (self._data_flushing, self._data) if tree == DATA else (self._records_flushing, self._records)
-        return lay_over(rows, bound, generations, start, stop, count_max=count, is_reverse=is_reverse)
+        return scan_by_windows(window, start, stop, is_reverse=is_reverse)
 
     # --- flush ---
 
@@ -189,7 +157,7 @@ class LmdbStateStore:
 
         Raises
         ------
-        StorageFull: there is no room; nothing was written, and ``flush`` may be called again.
+        StorageFull: there is no space; nothing was written, and ``flush`` may be called again.
         StorageError: the outcome is unknown; nothing is written any more.
         """
         self._refuse_after_failure()
@@ -197,7 +165,7 @@ class LmdbStateStore:
         if through is None or self._is_flushed:
             return
         try:
-            self._write(through)
+            write_changes(self._environment, (self._data_flushing.pairs, self._records_flushing.pairs), through)
         except StorageFull:
             raise
         except BaseException as error:
@@ -205,39 +173,24 @@ class LmdbStateStore:
         self._durable_through = through
         self._is_flushed = True
 
-    def _write(self, through: Slot) -> None:
-        changes = (self._data_flushing.pairs, self._records_flushing.pairs)
-        runs = [_runs(tree, pairs) for tree, pairs in enumerate(changes)]
-        environment = self._environment
-
-        def write(transaction: lmdb.Transaction) -> None:
-            for tree, tree_runs in zip(environment.trees, runs, strict=True):
-                for puts, deletes in tree_runs:
-                    if puts:
-                        transaction.cursor(tree).putmulti(puts)
-                    for key in deletes:
-                        transaction.delete(key, db=tree)
-            position = environment.position
-            put_position(transaction, position.store, through, position.installed_through)
-
-        environment.transact(self._need_bytes(changes), write)
-
     def end_flush(self) -> None:
         """See ``contract.StateStore``."""
         assert self._is_flushed or self._flushing_through is None, "a generation is let go before it is durable"
         self._data_flushing, self._records_flushing = Generation(), Generation()
         self._flushing_through = None
 
-    def _need_bytes(self, changes: tuple[Changes, Changes]) -> int:
-        """An upper bound: pages touched, and what is new at twice its size for pages half full and rounding."""
-        new_bytes = sum(
-            len(key) + len(value or b"") + _ROW_OVERHEAD_BYTES for pairs in changes for key, value in pairs.items()
-        )
-        return 2 * new_bytes + self._environment.leaf_bytes_at_most(sum(map(len, changes)))
-
     def _refuse_after_failure(self) -> None:
         if self._failure:
             raise StorageError(self._failure)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What LMDB or the disk raises inside is of unknown outcome: the store fails for ever."""
+        self._refuse_after_failure()
+        try:
+            yield
+        except (lmdb.Error, OSError) as error:
+            raise self._fail(error) from error
 
     def _fail(self, error: BaseException) -> StorageError:
         """The first failure is the last thing this store writes."""
@@ -262,60 +215,47 @@ class LmdbStateStore:
             return (bytes((RECORDS,)) if tree == DATA else b""), damaged
         return bytes((tree,)) + next_key, damaged
 
-    # --- images ---
+    # --- snapshots ---
 
-    def open_image(self) -> LmdbStateImage:
+    def open_snapshot(self) -> LmdbStateSnapshot:
         """See ``contract.StateStore``. It holds pages of the file until it is closed, so it must not stay open long.
 
         Raises ``StorageError``.
         """
         self._refuse_after_failure()
         try:
-            image = LmdbStateImage(self._environment, _IMAGE_HEADROOM_BYTES, self._images.discard)
+            snapshot = LmdbStateSnapshot(self._environment, _SNAPSHOT_HEADROOM_BYTES, self._snapshots.discard)
         except (lmdb.Error, OSError) as error:
             raise self._environment.unreadable(error) from error
-        self._images.add(image)
-        return image
+        self._snapshots.add(snapshot)
+        return snapshot
 
     # --- installing ---
 
-    def begin_install(self, image: bytes) -> None:
+    def begin_install(self, name: bytes) -> None:
         """See ``contract.StateStore``. Raises ``StorageError``."""
-        self._refuse_after_failure()
-        try:
-            if self._incoming is not None:
-                self._incoming.close()
-                self._incoming = None
-            self._incoming = IncomingState.begin(
-                self._environment.path / INCOMING_FOLDER, image, step_bytes=self._step_bytes
+        with self._writing():
+            self._close_received()
+            self._received = ReceivedSnapshot.begin(
+                self._environment.path / INCOMING_FOLDER, name, step_bytes=self._step_bytes
             )
-        except StorageFull:
-            raise
-        except (lmdb.Error, OSError) as error:
-            raise self._fail(error) from error
 
-    def received_bytes(self, image: bytes) -> int:
+    def received_bytes(self, name: bytes) -> int:
         """See ``contract.StateStore``."""
-        incoming = self._incoming
-        return incoming.durable_bytes if incoming is not None and incoming.image == image else 0
+        received = self._received
+        return received.durable_bytes if received is not None and received.name == name else 0
 
-    def install_piece(self, position: int, data: bytes) -> None:
+    def install_chunk(self, position: int, data: bytes) -> None:
         """See ``contract.StateStore``. What is here already is passed over; what leaves a gap is not kept.
 
         Raises
         ------
-        StorageFull: there is no room; the same piece may be given again later.
+        StorageFull: there is no space; the same chunk may be given again later.
         StorageError: the outcome is unknown; nothing is written any more.
         """
-        self._refuse_after_failure()
-        if self._incoming is None:
-            return
-        try:
-            self._incoming.add(position, data)
-        except StorageFull:
-            raise
-        except (lmdb.Error, OSError) as error:
-            raise self._fail(error) from error
+        with self._writing():
+            if self._received is not None:
+                self._received.add(position, data)
 
     @property
     def installed_through(self) -> Slot:
@@ -323,29 +263,25 @@ class LmdbStateStore:
         return self._environment.position.installed_through
 
     def prepare_install(self, applied_through: Slot) -> None:
-        """The slow part of ``finish_install``: check the image and make all of it durable, beside reads.
+        """The slow part of ``finish_install``: check the snapshot and make all of it durable, beside reads.
 
         Raises
         ------
         Damaged: it is not whole, or not of that slot; what was received is dropped.
-        StorageFull: there is no room; it may be tried again later.
+        StorageFull: there is no space; it may be tried again later.
         StorageError: the outcome is unknown; nothing is written any more.
         """
-        self._refuse_after_failure()
-        if self._incoming is None:
-            raise Damaged("no image was being received; the transfer begins again")
-        try:
-            self._incoming.finish(applied_through)
-        except Damaged:
-            self._drop_incoming()
-            raise
-        except StorageFull:
-            raise
-        except (lmdb.Error, OSError) as error:
-            raise self._fail(error) from error
+        with self._writing():
+            if self._received is None:
+                raise Damaged("no snapshot was being received; the transfer begins again")
+            try:
+                self._received.finish(applied_through)
+            except Damaged:
+                self._drop_received()
+                raise
 
     def finish_install(self, applied_through: Slot) -> None:
-        """See ``contract.StateStore``. Changes that were not flushed are forgotten, open images end.
+        """See ``contract.StateStore``. Changes that were not flushed are forgotten, open snapshots end.
 
         A reader on the owner's thread sees the old state or the new one with each single call. Where several calls
         must agree, call ``prepare_install`` beside the reads and then this on the owner's thread.
@@ -353,40 +289,58 @@ class LmdbStateStore:
         Raises the errors of ``prepare_install``.
         """
         self.prepare_install(applied_through)
-        assert self._incoming is not None
-        for image in list(self._images):
-            image.close()
+        assert self._received is not None
+        for snapshot in list(self._snapshots):
+            snapshot.close()
         try:
-            self._environment.replace(self._incoming.data_path, self._forget_changes)
+            self._environment.replace(self._received.data_path, self._forget_changes)
         except BaseException as error:
             raise self._fail(error) from error
         self._durable_through = self._environment.position.applied_through
-        self._drop_incoming()
+        self._drop_received()
 
-    def _drop_incoming(self) -> None:
-        if self._incoming is not None:
-            self._incoming.close()
-            self._incoming = None
+    def _drop_received(self) -> None:
+        self._close_received()
         try:
             remove_folder(self._environment.path / INCOMING_FOLDER)
         except OSError as error:
             raise self._fail(error) from error
 
-    # --- room, and the end ---
+    def _close_received(self) -> None:
+        if self._received is not None:
+            self._received.close()
+            self._received = None
+
+    # --- space, and the end ---
 
     @property
     def file_bytes(self) -> int:
-        """Size of the state's file, part of it allocated ahead of use."""
+        """See ``contract.StateStore``."""
         return self._environment.file_bytes
 
     def close(self) -> None:
         """See ``contract.StateStore``. No other thread may be inside a call."""
-        for image in list(self._images):
-            image.close()
-        if self._incoming is not None:
-            self._incoming.close()
-            self._incoming = None
+        for snapshot in list(self._snapshots):
+            snapshot.close()
+        self._close_received()
         self._environment.close()
+
+
+def _open_environment(path: Path, step_bytes: int) -> StateEnvironment:
+    """Settle what an earlier process left behind in the folder ``path``, and open what is there. See ``open``."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_folder(path / FRESH_FOLDER)
+        if not (path / DATA_FILE).exists():
+            _make_empty(path, step_bytes)
+        settle(path / DATA_FILE, let_go_bytes=ROOT_FOLIOS_BYTES)
+        environment = StateEnvironment(path, step_bytes)
+        ReceivedSnapshot.clean(path / INCOMING_FOLDER, environment.position.applied_through, step_bytes)
+    except (OSError, lmdb.Error) as error:
+        raise StorageError(
+            f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
+        ) from error
+    return environment
 
 
 def _make_empty(path: Path, step_bytes: int) -> None:
@@ -398,20 +352,3 @@ def _make_empty(path: Path, step_bytes: int) -> None:
     remove_folder(fresh)
     sync_folder(path)
     sync_folder(path.parent)
-
-
-def _runs(tree: int, pairs: Changes) -> list[tuple[list[Row], list[bytes]]]:
-    """Rows to put, sealed, and keys to delete, in ascending runs of bounded length."""
-    keys = list(pairs)
-    runs: list[tuple[list[Row], list[bytes]]] = []
-    for first in range(0, len(keys), _SORT_RUN):
-        puts: list[Row] = []
-        deletes: list[bytes] = []
-        for key in sorted(keys[first : first + _SORT_RUN]):
-            value = pairs[key]
-            if value is None:
-                deletes.append(key)
-            else:
-                puts.append((key, seal(tree, key, value)))
-        runs.append((puts, deletes))
-    return runs

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-import replog.log.store
+import replog.log.environment
 from replog.directory.layout import STATE_FOLDER, DataDirectory, open_directory
 from replog.errors import ReplogError, StorageFull
 from replog.log.space import MIB
@@ -57,7 +57,7 @@ def _patiently(store: LmdbLogStore, write: LogWrite) -> None:
 
 def write_state(state: LmdbStateStore, said: Said, slot: int) -> None:
     """Apply one slot; every few slots a flush."""
-    state.put(*row_of(slot))
+    state.write(dict([row_of(slot)]))
     state.put_record(b"through", b"%d" % slot)
     if slot % FLUSH_SLOTS == 0:
         state.begin_flush(Slot(slot))
@@ -92,7 +92,7 @@ def leave_out_syncs() -> None:
     def careless(path: Path, map_bytes: int, *, is_readonly: bool = False) -> lmdb.Environment:
         return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=False, sync=False, lib_version=0)
 
-    replog.log.store.open_environment = careless
+    replog.log.environment.open_environment = careless
 
 
 def main(words: list[str]) -> int:

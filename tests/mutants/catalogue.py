@@ -764,6 +764,11 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a chosen membership is followed and not stored",
+        0,
+        (Change(REPLICA, "        self._turn.store_membership(membership)\n", ""),),
+    ),
+    Mutant(
         "a client that finds no leader asks again at once",
         0,
         (

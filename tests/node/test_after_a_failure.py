@@ -37,7 +37,7 @@ QUIET: dict[str, tuple[str, ...]] = {
     "desk": ("send", "answer_reads", "feed_followers"),
     "applier": ("apply", "begin_flush", "end_flush", "query"),
     "log": ("write", "compact", "install_floor"),
-    "state": ("begin_flush", "end_flush", "begin_install", "install_piece", "finish_install"),
+    "state": ("begin_flush", "end_flush", "begin_install", "install_chunk", "finish_install"),
     "log_port": ("write", "compact"),
 }
 """What a node that has failed does not do any more. A thread may still finish what was set aside for it before."""

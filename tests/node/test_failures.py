@@ -103,7 +103,7 @@ async def test_an_image_that_cannot_be_opened_ends_the_node_that_sends_it(tmp_pa
         await behind.crash()
         await leave_behind(cluster, client)
         for member in cluster.running:
-            member.state.open_image = broken  # type: ignore[method-assign]
+            member.state.open_snapshot = broken  # type: ignore[method-assign]
         await behind.start()
         await eventually(lambda: len(cluster.running) < 3)
         (sender,) = [member for member in cluster.members if not member.is_running]
@@ -116,7 +116,7 @@ async def test_an_image_that_cannot_be_stored_ends_the_node_that_receives_it(tmp
         behind = (await cluster.followers())[0]
         await behind.crash()
         await leave_behind(cluster, client)
-        behind.state.install_piece = broken  # type: ignore[method-assign]
+        behind.state.install_chunk = broken  # type: ignore[method-assign]
         await behind.start()
         assert any(isinstance(inner, Broken) for inner in within(await behind.ended()))
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 import msgspec
+from crc32c import crc32c
 
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import Commands, OpenSession, Submission, decode_submission
@@ -17,10 +18,11 @@ from replog.node.settings import NodeOptions
 from replog.paxos import messages as message_types
 from replog.paxos.ballot import Ballot, NodeId, Slot, node_name
 from replog.paxos.describe import describe_message
+from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
-from replog.paxos.messages import Message, TransferLeadership
+from replog.paxos.messages import AcceptedSlot, Message, TransferLeadership
 from replog.paxos.options import Options
-from replog.paxos.values import Batch, NoOp, decode_value
+from replog.paxos.values import Batch, NoOp, decode_value, encode_value
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.disk import SimLogStore
 from replog.sim.host import DiskWeather, Host, HostOptions
@@ -320,6 +322,12 @@ class Stage:
         """``promise n3 900.n3``: while it is down, its disk comes to hold that promise."""
         self._host(words[0]).disk.promise = _ballot(words[1])
 
+    def do_members(self, words: list[str]) -> None:
+        """``members n1 3 1.n1 2``: while it is down, its disk comes to hold version 2 of them, accepted in slot 3."""
+        value = encode_value(msgspec.structs.replace(self.membership, version=int(words[3])))
+        record = AcceptedSlot(Slot(int(words[1])), _ballot(words[2]), crc32c(value), value)
+        self._host(words[0]).disk.write([LogWrite(None, (record,), None)])
+
     def do_clock(self, words: list[str]) -> None:
         """``clock n1 -3600 s``: its wall clock jumps."""
         for node in self._nodes(words[0]):
@@ -472,6 +480,11 @@ class Stage:
     def is_promise(self, words: list[str]) -> bool:
         """``promise n3 2.n1``: on its disk."""
         return str(self._host(words[0]).disk.promise) == words[1]
+
+    def is_version(self, words: list[str]) -> bool:
+        """``version n1,n2 2``: of the membership that they follow."""
+        replicas = [self._host(node_name(node)).replica for node in self._nodes(words[0])]
+        return all(replica is not None and replica.membership.version == int(words[1]) for replica in replicas)
 
     def is_elections(self, words: list[str]) -> bool:
         """``elections 2``: so many times in all somebody began to lead."""

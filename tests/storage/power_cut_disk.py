@@ -156,7 +156,7 @@ def _write(folder: Folder, target: Path, chance: random.Random | None) -> None:
 
 
 def _write_sparsely(content: bytes, path: Path) -> None:
-    """A file allocated ahead of use ends in zeros, which need no room."""
+    """A file allocated ahead of use ends in zeros, which need no space."""
     with path.open("wb") as file:
         file.write(content.rstrip(b"\0"))
         file.truncate(len(content))

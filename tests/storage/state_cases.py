@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from replog.paxos.ballot import Slot
-from replog.state.contract import StateImage, StateStore
+from replog.state.contract import StateSnapshot, StateStore
 from replog.state.memory import MemoryStateStore
 from replog.state.store import LmdbStateStore
 
@@ -81,21 +81,21 @@ def contents(store: StateStore) -> Contents:
     return dict(store.scan(b"", None)), dict(store.scan_records(b"")), store.durable_through
 
 
-def pieces(image: StateImage, piece_bytes: int, position: int = 0) -> Iterator[tuple[int, bytes]]:
-    """The image's pieces with their positions."""
+def chunks(snapshot: StateSnapshot, chunk_bytes: int, position: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The snapshot's chunks with their positions."""
     is_last = False
     while not is_last:
-        data, is_last = image.read(position, piece_bytes)
-        assert len(data) <= piece_bytes
+        data, is_last = snapshot.read(position, chunk_bytes)
+        assert len(data) <= chunk_bytes
         yield position, data
         position += len(data)
 
 
-def transfer(image: StateImage, store: StateStore, piece_bytes: int = 4096) -> None:
+def transfer(snapshot: StateSnapshot, store: StateStore, chunk_bytes: int = 4096) -> None:
     """Everything up to the swap."""
-    store.begin_install(image.image)
-    for position, data in pieces(image, piece_bytes, store.received_bytes(image.image)):
-        store.install_piece(position, data)
+    store.begin_install(snapshot.name)
+    for position, data in chunks(snapshot, chunk_bytes, store.received_bytes(snapshot.name)):
+        store.install_chunk(position, data)
 
 
 def fill(store: StateStore, count: int, through: int, *, value_bytes: int = 100) -> None:

@@ -145,7 +145,7 @@ def main() -> None:
         store.close()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         figures = measure(Path(folder), options.transfer_rows, 1000, 2**20)
-        show("transfer: image", figures["image_bytes"] / 1e9, "GB")
+        show("transfer: snapshot", figures["snapshot_bytes"] / 1e9, "GB")
         show("transfer: growth of memory, both sides", figures["memory_growth_bytes"] / 2**20, "MiB")
         show("transfer: pages of files mapped at most", figures["mapped_file_bytes"] / 2**20, "MiB")
         show("transfer: time, both sides in one thread", figures["transfer_s"], "s")

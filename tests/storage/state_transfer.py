@@ -16,7 +16,7 @@ from pathlib import Path
 from replog.paxos.ballot import Slot
 from replog.state.store import LmdbStateStore
 
-from .state_cases import pieces
+from .state_cases import chunks
 
 ROWS_PER_FLUSH = 20_000
 
@@ -40,7 +40,7 @@ def build(store: LmdbStateStore, rows: int, value_bytes: int) -> None:
         store.end_flush()
 
 
-def measure(folder: Path, rows: int, value_bytes: int, piece_bytes: int) -> dict[str, float]:
+def measure(folder: Path, rows: int, value_bytes: int, chunk_bytes: int) -> dict[str, float]:
     """Build, send and install; returns sizes in bytes and seconds.
 
     Another process builds, so that this one has no memory left over from it that a transfer could use unseen.
@@ -52,26 +52,26 @@ def measure(folder: Path, rows: int, value_bytes: int, piece_bytes: int) -> dict
     before = memory_bytes("RssAnon")
     highest = highest_file = size = 0
     started_s = time.perf_counter()
-    image = sender.open_image()
-    receiver.begin_install(image.image)
-    for position, data in pieces(image, piece_bytes):
-        receiver.install_piece(position, data)
+    snapshot = sender.open_snapshot()
+    receiver.begin_install(snapshot.name)
+    for position, data in chunks(snapshot, chunk_bytes):
+        receiver.install_chunk(position, data)
         size = position + len(data)
         highest = max(highest, memory_bytes("RssAnon"))
         highest_file = max(highest_file, memory_bytes("RssFile"))
     sent_s = time.perf_counter()
-    receiver.prepare_install(image.applied_through)
+    receiver.prepare_install(snapshot.applied_through)
     prepared_s = time.perf_counter()
-    receiver.finish_install(image.applied_through)
+    receiver.finish_install(snapshot.applied_through)
     done_s = time.perf_counter()
     highest = max(highest, memory_bytes("RssAnon"))
-    image.close()
+    snapshot.close()
     found = sum(1 for _row in receiver.scan(b"", None))
     sender.close()
     receiver.close()
     return {
         "rows": found,
-        "image_bytes": size,
+        "snapshot_bytes": size,
         "memory_growth_bytes": highest - before,
         "mapped_file_bytes": highest_file,
         "transfer_s": round(sent_s - started_s, 3),
@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--value-bytes", type=int, default=1000)
-    parser.add_argument("--piece-bytes", type=int, default=2**20)
+    parser.add_argument("--chunk-bytes", type=int, default=2**20)
     parser.add_argument("--folder", type=Path, default=None, help="where to build it; default: a temporary folder")
     parser.add_argument("--build-only", action="store_true")
     options = parser.parse_args()
@@ -95,7 +95,7 @@ def main() -> None:
         store.close()
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        print(json.dumps(measure(Path(folder), options.rows, options.value_bytes, options.piece_bytes)))
+        print(json.dumps(measure(Path(folder), options.rows, options.value_bytes, options.chunk_bytes)))
 
 
 if __name__ == "__main__":

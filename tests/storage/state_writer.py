@@ -3,7 +3,7 @@
 ``python -m tests.storage.state_writer FOLDER SAID COUNT [SOURCE]``
 
 It goes on from where the state in ``FOLDER`` stands, flushes ``COUNT`` times, and appends a line to the file ``SAID``
-(``-``: stdout) for each completed flush. With ``SOURCE``, the folder of another state, it first installs an image of
+(``-``: stdout) for each completed flush. With ``SOURCE``, the folder of another state, it first installs a snapshot of
 that one. What a flush holds follows from its position alone, so whoever opens the folder afterwards can tell whether
 data, records and position agree. It ends as a node does: with the exit code of what went wrong.
 """
@@ -26,7 +26,7 @@ from .state_cases import STEP_BYTES, Contents, contents, flush, transfer
 
 ROWS = 200
 CHANGED = 40
-PIECE_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 def expected_contents(through: int) -> Contents:
@@ -70,10 +70,10 @@ def write(store: LmdbStateStore, said: Said, count: int) -> None:
 def install(store: LmdbStateStore, said: Said, source_path: Path) -> None:
     """Take over the state of ``source_path``."""
     source = LmdbStateStore.open(source_path, map_step_bytes=STEP_BYTES)
-    image = source.open_image()
-    transfer(image, store, PIECE_BYTES)
-    store.finish_install(image.applied_through)
-    said.say("installed", image.applied_through)
+    snapshot = source.open_snapshot()
+    transfer(snapshot, store, CHUNK_BYTES)
+    store.finish_install(snapshot.applied_through)
+    said.say("installed", snapshot.applied_through)
     source.close()
 
 
@@ -110,10 +110,10 @@ def check(path: Path, said: Acknowledged) -> int:
 def leave_out_syncs() -> None:
     """Break the store as careless settings would: what it calls durable then is not."""
 
-    def careless(path: Path, map_bytes: int, *, is_new: bool = False) -> lmdb.Environment:
-        return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=is_new, sync=False, lib_version=0)
+    def careless(path: Path, map_bytes: int, *, is_readonly: bool = False) -> lmdb.Environment:
+        return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=False, sync=False, lib_version=0)
 
-    replog.state.environment.open_lmdb = careless
+    replog.state.environment.open_environment = careless
     os.fsync = lambda fd: None
 
 

@@ -21,8 +21,8 @@ from replog.directory.layout import LOG_FOLDER, open_directory
 from replog.disk.environment import DATA_FILE
 from replog.disk.pages import check_pages
 from replog.errors import Damaged, StorageError
-from replog.log.layout import LOG_LAYOUT
-from replog.log.view import LogView, open_log_view
+from replog.log.environment import LOG_LAYOUT
+from replog.log.report import PinnedLog, open_pinned_log
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.messages import AcceptedSlot
@@ -117,12 +117,12 @@ def places_in(flipped: Flipped, page: int) -> list[int]:
     return [start + place for place in range(PAGE_BYTES) if place not in free or place % FREE_SPACE_STRIDE == 0]
 
 
-def facts(view: LogView) -> tuple[Any, ...]:
+def facts(log: PinnedLog) -> tuple[Any, ...]:
     """Everything the log says. Raises ``Damaged`` if something of it is known to be wrong."""
-    scan = view.scan()
-    if scan.damaged_chosen or scan.damaged_tail or scan.distrust():
+    scan = log.scan()
+    if scan.damaged_chosen or scan.damaged_unchosen or scan.distrust():
         raise Damaged("the scan found it")
-    return view.identity(), view.membership(), view.promise(), view.position(), list(view.slots(0, SLOTS + 100))
+    return log.identity(), log.membership(), log.promise(), log.position(), list(log.slots(0, SLOTS + 100))
 
 
 def facts_on_opening(directory: Path) -> tuple[Any, ...]:
@@ -162,14 +162,14 @@ def test_every_flipped_bit_is_detected_or_harmless(directory: Path, part: int) -
     places = [place for page in sorted(pages_in_use(flipped) - {0, 1}) for place in places_in(flipped, page)]
     assert len(places) > 5000
     detected = harmless = 0
-    with open_log_view(directory / LOG_FOLDER) as view:
-        before = facts(view)
+    with open_pinned_log(directory / LOG_FOLDER) as log:
+        before = facts(log)
         for place in places[part::PARTS]:
             for bit in range(8):
                 flipped.flip(place, bit)
                 try:
                     check_pages(flipped.read, len(flipped.data), LOG_LAYOUT)
-                    assert facts(view) == before, f"bit {bit} of byte {place} changed what the log says"
+                    assert facts(log) == before, f"bit {bit} of byte {place} changed what the log says"
                     harmless += 1
                 except Damaged:
                     detected += 1

@@ -1,4 +1,4 @@
-"""One contract for every ``LogStore``: LMDB in production and the simulator's disk must not differ in it.
+"""One contract for every ``LogStore``: LMDB and memory, here as the simulator's disk, must not differ in it.
 
 ``again`` closes the store and opens what is durable as a new process would.
 """
@@ -159,7 +159,7 @@ def test_a_promise_is_remembered(disk: Disk) -> None:
 
 
 def test_acceptances_above_the_chosen_ones_are_recovered_whole(disk: Disk) -> None:
-    """The tail comes back ascending, each with ballot, checksum and value."""
+    """What is not known chosen comes back ascending, each with ballot, checksum and value."""
     store, _recovered = opened(disk)
     store.write([LogWrite(BALLOT, (), None), accept(1, 2, 3, 4, chosen_through=2)])
     recovered = again(disk)
@@ -219,18 +219,30 @@ def test_the_chosen_position_never_goes_back(disk: Disk) -> None:
     assert again(disk).chosen_through == 3
 
 
-def test_gaps_in_the_tail_stay_gaps(disk: Disk) -> None:
+def test_gaps_above_what_is_chosen_stay_gaps(disk: Disk) -> None:
     """Slots that were never accepted are not made up."""
     store, _recovered = opened(disk)
     store.write([LogWrite(BALLOT, (record(2), record(7)), None)])
     assert [item.slot for item in again(disk).accepted] == [2, 7]
 
 
-def test_membership_is_written_with_the_next_write(disk: Disk) -> None:
-    """A membership set is found again once something was written after it."""
+def test_a_chosen_membership_is_remembered_with_what_says_that_it_is_chosen(disk: Disk) -> None:
+    """What the cluster was founded with does not come back."""
     store, _recovered = opened(disk)
-    store.set_membership(LATER)
-    store.write([accept(1)])
+    store.write([LogWrite(None, (record(1),), Slot(1), LATER), accept(2)])
+    store.write([LogWrite(None, (), Slot(2))])
+    recovered = again(disk)
+    assert (recovered.membership, recovered.chosen_through) == (LATER, 2)
+
+
+def test_an_older_membership_replaces_no_newer_one(disk: Disk) -> None:
+    """Whoever installs a floor may not have heard of the newest one, and a lesson is written before it is released."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(None, (), None, LATER), LogWrite(None, (), Slot(1), FOUNDERS)])
+    store.install_floor(Slot(3), FOUNDERS)
+    assert again(disk).membership == LATER
+    store, _recovered = opened(disk)
+    store.write([LogWrite(None, (), None, FOUNDERS)])
     assert again(disk).membership == LATER
 
 
@@ -445,3 +457,27 @@ def test_a_floor_below_the_own_one_drops_nothing(disk: Disk) -> None:
     recovered = again(disk)
     assert (recovered.compacted_through, recovered.chosen_through) == (6, 8)
     assert read(opened(disk)[0], 7, 8) == [7, 8]
+
+
+# --- looking after it ---
+
+
+def test_the_scrub_goes_round_in_bounded_steps_and_finds_what_is_damaged(disk: Disk) -> None:
+    """Chosen slots only, above the floor; after the last it begins again."""
+    store, _recovered = opened(disk)
+    store.write([LogWrite(BALLOT, (), None), accept(*range(1, 10), chosen_through=8)])
+    store.compact(Slot(1), slots_max=10)
+    assert store.scrub(Slot(1), slots_max=4) == (6, [])
+    disk.damage(4)
+    disk.damage(9)
+    assert store.scrub(Slot(1), slots_max=4) == (6, [4])
+    assert store.scrub(Slot(6), slots_max=4) == (9, [])
+    assert store.scrub(Slot(9), slots_max=4) == (1, [])
+
+
+def test_a_small_log_is_not_full_and_says_how_large_it_is(disk: Disk) -> None:
+    """What new commands are refused by, and what status shows."""
+    store, _recovered = opened(disk)
+    store.write([accept(1)])
+    assert not store.is_nearly_full()
+    assert store.file_bytes >= len(value_of(1))

@@ -121,7 +121,7 @@ def test_a_damaged_identity_in_the_log_costs_the_vote_and_with_the_file_the_star
 
 
 def test_an_acceptance_that_vanished_costs_the_vote(directory: Path) -> None:
-    """A missing record leaves no bad checksum behind; the count and sum of the tail miss it."""
+    """A missing record leaves no bad checksum behind; the unchosen sum misses it."""
     tamper(directory, lambda transaction, slots: transaction.delete(slot_key(11), db=slots))
     assert "the 3 acceptances above slot 8 are not the 4" in recover(directory).damaged_reason
 

@@ -77,7 +77,7 @@ class Owner:
             on_durable=self.durable.append,
             on_failure=self.failures.append,
             on_compacted=self.compacted.append,
-            room_retry_s=0.001,
+            space_retry_s=0.001,
             **options,  # type: ignore[arg-type]
         )
 
@@ -122,7 +122,7 @@ def test_what_gathers_behind_a_slow_disk_becomes_one_transaction_and_one_word(lo
     assert log.calls == [("write", 1), ("write", 49)]
     statistics = owner.writer.statistics()
     assert (statistics.commits, statistics.writes, statistics.records) == (2, 50, 50)
-    assert sum(statistics.latency_us_log2) == 2
+    assert statistics.latencies_us.count == 2
 
 
 def test_an_idle_writer_of_a_fast_disk_writes_on_the_callers_thread(log: GatedLog, owner: Owner) -> None:
@@ -167,37 +167,37 @@ def test_a_failed_write_is_said_once_and_is_the_last(log: GatedLog, owner: Owner
 
 
 def test_a_full_disk_is_waited_for_in_order(log: GatedLog, owner: Owner) -> None:
-    """Nothing overtakes the group that waits, and it is written when there is room."""
+    """Nothing overtakes the group that waits, and it is written when there is space."""
     log.is_full = True
     owner.writer.submit(1, accept(1))
-    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.wait_until(lambda: owner.writer.is_waiting_for_space)
     owner.writer.submit(2, accept(2))
     assert owner.durable == []
     log.is_full = False
     owner.wait_until(lambda: owner.durable == [1, 2])
-    assert not owner.writer.is_waiting_for_room
-    assert owner.writer.statistics().waits_for_room == 1
+    assert not owner.writer.is_waiting_for_space
+    assert owner.writer.statistics().waits_for_space == 1
     assert not owner.failures
 
 
-def test_closing_gives_up_what_waits_for_room(log: GatedLog, owner: Owner) -> None:
+def test_closing_gives_up_what_waits_for_space(log: GatedLog, owner: Owner) -> None:
     """It was never written, so giving it up loses nothing that was acknowledged."""
     log.is_full = True
     owner.writer.submit(1, accept(1))
-    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.wait_until(lambda: owner.writer.is_waiting_for_space)
     owner.writer.close()
     assert owner.durable == []
     assert log.slots == {}
 
 
-def test_a_full_disk_lets_compaction_make_room(log: GatedLog, owner: Owner) -> None:
+def test_a_full_disk_lets_compaction_make_space(log: GatedLog, owner: Owner) -> None:
     """What may be dropped is dropped while the group waits."""
     for slot in range(1, 9):
         owner.writer.submit(slot, accept(slot, chosen_through=slot))
     owner.wait_until(lambda: 8 in owner.durable)
     log.is_full = True
     owner.writer.submit(9, accept(9))
-    owner.wait_until(lambda: owner.writer.is_waiting_for_room)
+    owner.wait_until(lambda: owner.writer.is_waiting_for_space)
     owner.writer.request_compaction(Slot(8))
     log.is_full = False
     owner.wait_until(lambda: 9 in owner.durable and owner.compacted[-1:] == [8])
@@ -318,8 +318,8 @@ def test_large_slots_do_not_outrun_compaction(size: int, *, is_outrun: bool) -> 
     assert (calls.index("compact") == 20) is is_outrun
 
 
-def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
-    owner = Owner(log, tail_slots=5)
+def test_some_of_what_may_go_is_retained(log: GatedLog) -> None:
+    owner = Owner(log, retained_slots=5)
     owner.writer.start()
     for slot in range(1, 21):
         owner.writer.submit(slot, accept(slot, chosen_through=slot))
@@ -330,14 +330,14 @@ def test_a_tail_is_kept_of_what_may_go(log: GatedLog) -> None:
     assert log.compacted_through == 11
 
 
-def test_the_tail_is_looked_at_again_when_asked(log: GatedLog) -> None:
-    """A log that became nearly full lets go of what it kept beyond its tail, though nothing new may go."""
-    owner = Owner(log, tail_slots=10)
+def test_what_is_retained_is_looked_at_again_when_asked(log: GatedLog) -> None:
+    """A log that became nearly full lets go of what it kept beyond its retained slots, though nothing new may go."""
+    owner = Owner(log, retained_slots=10)
     owner.writer.start()
     for slot in range(1, 21):
         owner.writer.submit(slot, accept(slot, chosen_through=slot))
     owner.wait_until(lambda: 20 in owner.durable)
-    keep, log.compaction_target = log.compaction_target, lambda *_args, **_tail: log.compacted_through  # type: ignore[method-assign]
+    keep, log.compaction_target = log.compaction_target, lambda *_args, **_retained: log.compacted_through  # type: ignore[method-assign]
     owner.writer.request_compaction(Slot(16))
     owner.writer.submit(21, accept(21))
     owner.wait_until(lambda: 21 in owner.durable)

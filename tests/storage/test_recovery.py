@@ -66,6 +66,20 @@ def test_what_the_own_flushes_cover_is_known_chosen() -> None:
     assert [record.slot for record in recovered.accepted] == [14, 15]
 
 
+def test_a_membership_that_the_own_flushes_cover_is_known_chosen() -> None:
+    """Its slot was released here, and the write that says so was lost; with a gap before it, too."""
+    later = Membership(2, (N1, NodeId(2)))
+    value = encode_value(later)
+    for lost in (False, True):
+        log = log_through(9, chosen_through=4)
+        log.write([LogWrite(None, (AcceptedSlot(Slot(7), BALLOT, crc32c.crc32c(value), value),), None)])
+        if lost:
+            del log.slots[Slot(6)]
+        assert reconcile(log, Slot(6), BEFORE_LOG).membership == MEMBERS
+        assert reconcile(log, Slot(7), BEFORE_LOG).membership == later
+        assert log.recover().membership == later
+
+
 def test_acceptances_below_a_received_state_are_not_taken_for_chosen() -> None:
     """P6: the node died between the state and the floor; what it had accepted there may have lost."""
     log = log_through(15, chosen_through=10)
@@ -91,12 +105,12 @@ def test_a_state_remembers_where_it_stood_when_it_was_received(tmp_path: Path) -
     sender.flush()
     sender.end_flush()
     assert sender.installed_through == BEFORE_LOG
-    image = sender.open_image()
+    snapshot = sender.open_snapshot()
     receiver = LmdbStateStore.open(tmp_path / "receiver")
-    receiver.begin_install(image.image)
-    data, is_last = image.read(0, 2**20)
+    receiver.begin_install(snapshot.name)
+    data, is_last = snapshot.read(0, 2**20)
     assert is_last
-    receiver.install_piece(0, data)
+    receiver.install_chunk(0, data)
     receiver.finish_install(Slot(7))
     assert receiver.installed_through == 7
     receiver.write({b"k": b"w"})
@@ -107,5 +121,5 @@ def test_a_state_remembers_where_it_stood_when_it_was_received(tmp_path: Path) -
     again = LmdbStateStore.open(tmp_path / "receiver")
     assert (again.durable_through, again.installed_through) == (9, 7)
     again.close()
-    image.close()
+    snapshot.close()
     sender.close()

@@ -19,7 +19,8 @@ import pytest
 import replog.state.receiving
 from replog.directory.known_peers import KnownPeers
 from replog.directory.layout import STATE_FOLDER, format_directory, open_directory
-from replog.disk.page_cache import ROOT_FOLIOS_BYTES, settle, sync_folder
+from replog.disk.durable_files import sync_folder
+from replog.disk.page_cache import ROOT_FOLIOS_BYTES, settle
 from replog.errors import StorageError
 from replog.paxos.ballot import NodeId
 from replog.paxos.recovered import Recovered
@@ -28,7 +29,7 @@ from tests.faults.acknowledged import CLUSTER, LIMITS, MEMBERSHIP, NODE, Acknowl
 from tests.faults.directories import formatted
 
 from .power_cut import PowerCut
-from .state_cases import STEP_BYTES, Contents, contents, fill, pieces
+from .state_cases import STEP_BYTES, Contents, chunks, contents, fill
 from .test_log_power_cut import work
 
 SEEDS = (None, 1, 2)
@@ -119,22 +120,22 @@ def test_a_transfer_goes_on_from_what_is_durable(
     monkeypatch.setattr(replog.state.receiving, "COMMIT_BYTES", 20_000)
     source = LmdbStateStore.open(quick_path / "source", map_step_bytes=STEP_BYTES)
     fill(source, 4_000, 7, value_bytes=1000)
-    image = source.open_image()
+    snapshot = source.open_snapshot()
     state = disk.node / STATE_FOLDER
     LmdbStateStore.open(state, map_step_bytes=STEP_BYTES).close()
 
     def receive_half() -> None:
         store = LmdbStateStore.open(state, map_step_bytes=STEP_BYTES)
-        store.begin_install(image.image)
-        for position, data in pieces(image, 100_000):
+        store.begin_install(snapshot.name)
+        for position, data in chunks(snapshot, 100_000):
             if position < 2_000_000:
-                store.install_piece(position, data)
+                store.install_chunk(position, data)
         store.close()
 
     def received() -> int:
         store = LmdbStateStore.open(state, map_step_bytes=STEP_BYTES)
-        store.begin_install(image.image)
-        count = store.received_bytes(image.image)
+        store.begin_install(snapshot.name)
+        count = store.received_bytes(snapshot.name)
         store.close()
         return count
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from replog.disk.environment import DATA_FILE
 from replog.disk.pages import check_pages
 from replog.disk.pinned import PinnedEnvironment, pinned
 from replog.errors import Damaged, StorageError
 from replog.paxos.ballot import Slot
-from replog.state.environment import DATA_FILE, POSITION_KEY, STATE_LAYOUT, decode_position
+from replog.state.environment import POSITION_KEY, STATE_LAYOUT, decode_position
 from replog.state.report import damaged_rows, verify_state
 from replog.state.store import LmdbStateStore
 

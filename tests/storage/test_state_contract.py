@@ -12,7 +12,7 @@ from replog.errors import Damaged
 from replog.paxos.ballot import Slot
 from replog.state.contract import StateStore
 
-from .state_cases import DISKS, Disk, contents, fill, flush, pieces, transfer
+from .state_cases import DISKS, Disk, chunks, contents, fill, flush, transfer
 
 
 @pytest.fixture(params=sorted(DISKS))
@@ -209,46 +209,46 @@ def test_a_flush_survives_a_crash_before_it_is_let_go(disk: Disk) -> None:
     assert contents(disk.crash()) == ({b"a": b"1"}, {}, 3)
 
 
-def test_an_image_is_of_the_last_completed_flush(store: StateStore) -> None:
+def test_a_snapshot_is_of_the_last_completed_flush(store: StateStore) -> None:
     """Neither changes nor later flushes get into it."""
     fill(store, 300, 4)
     store.write({b"later": b"x"})
-    image = store.open_image()
-    before = list(pieces(image, 1000))
+    snapshot = store.open_snapshot()
+    before = list(chunks(snapshot, 1000))
     flush(store, 5)
     store.write({b"row/00000000": None})
     flush(store, 6)
-    assert image.applied_through == 4
-    assert len(image.image) == 16
-    assert list(pieces(image, 1000)) == before
-    image.close()
+    assert snapshot.applied_through == 4
+    assert len(snapshot.name) == 16
+    assert list(chunks(snapshot, 1000)) == before
+    snapshot.close()
 
 
-def test_an_image_is_the_same_bytes_wherever_it_is_read(store: StateStore) -> None:
+def test_a_snapshot_is_the_same_bytes_wherever_it_is_read(store: StateStore) -> None:
     """Any position gives the bytes that a reading from the beginning gives there."""
     fill(store, 2000, 4, value_bytes=400)
-    image = store.open_image()
-    whole = b"".join(data for _position, data in pieces(image, 100_000))
+    snapshot = store.open_snapshot()
+    whole = b"".join(data for _position, data in chunks(snapshot, 100_000))
     size = len(whole)
     for position in (0, size - 1, 5, size // 2, size // 2, size // 3, size, 1):
-        data, is_last = image.read(position, 70_000)
+        data, is_last = snapshot.read(position, 70_000)
         assert data == whole[position : position + 70_000]
         assert is_last == (position + 70_000 >= size)
-    image.close()
-    again = store.open_image()
-    assert b"".join(data for _position, data in pieces(again, 1234)) == whole
+    snapshot.close()
+    again = store.open_snapshot()
+    assert b"".join(data for _position, data in chunks(again, 1234)) == whole
     again.close()
 
 
-def test_an_image_carries_a_state_to_another_store(disk: Disk, other: Disk) -> None:
+def test_a_snapshot_carries_a_state_to_another_store(disk: Disk, other: Disk) -> None:
     """The receiver stands where the sender stood, at once and after a crash."""
     fill(disk.store, 1000, 9)
     fill(other.store, 20, 1)
     other.store.write({b"not flushed": b"x"})
-    image = disk.store.open_image()
-    transfer(image, other.store)
+    snapshot = disk.store.open_snapshot()
+    transfer(snapshot, other.store)
     other.store.finish_install(Slot(9))
-    image.close()
+    snapshot.close()
     assert contents(other.store) == contents(disk.store)
     assert contents(other.crash()) == contents(disk.store)
     other.store.write({b"goes on": b"y"})
@@ -260,88 +260,88 @@ def test_an_empty_state_is_carried_too(disk: Disk, other: Disk) -> None:
     """A state with nothing in it is a state."""
     fill(other.store, 20, 1)
     flush(disk.store, 7)
-    image = disk.store.open_image()
-    transfer(image, other.store)
+    snapshot = disk.store.open_snapshot()
+    transfer(snapshot, other.store)
     other.store.finish_install(Slot(7))
     assert contents(other.store) == ({}, {}, 7)
-    image.close()
+    snapshot.close()
 
 
 def test_pieces_that_are_here_already_do_no_harm(disk: Disk, other: Disk) -> None:
-    """A piece may come twice, or begin before what is here ends."""
+    """A chunk may come twice, or begin before what is here ends."""
     fill(disk.store, 1000, 9)
-    image = disk.store.open_image()
-    other.store.begin_install(image.image)
-    for position, data in list(pieces(image, 5000)):
-        other.store.install_piece(position, data)
-        assert 0 <= other.store.received_bytes(image.image) <= position + len(data)
-        data, _is_last = image.read(max(0, position - 50), len(data) + 50)
-        other.store.install_piece(max(0, position - 50), data)
+    snapshot = disk.store.open_snapshot()
+    other.store.begin_install(snapshot.name)
+    for position, data in list(chunks(snapshot, 5000)):
+        other.store.install_chunk(position, data)
+        assert 0 <= other.store.received_bytes(snapshot.name) <= position + len(data)
+        data, _is_last = snapshot.read(max(0, position - 50), len(data) + 50)
+        other.store.install_chunk(max(0, position - 50), data)
     other.store.finish_install(Slot(9))
     assert contents(other.store) == contents(disk.store)
-    image.close()
+    snapshot.close()
 
 
-def test_a_piece_that_leaves_a_gap_is_not_kept(disk: Disk, other: Disk) -> None:
+def test_a_chunk_that_leaves_a_gap_is_not_kept(disk: Disk, other: Disk) -> None:
     """It is as if it had not come: the missing one is still wanted."""
     fill(disk.store, 1000, 9)
-    image = disk.store.open_image()
-    all_pieces = list(pieces(image, 20_000))
-    other.store.begin_install(image.image)
-    other.store.install_piece(*all_pieces[0])
-    other.store.install_piece(*all_pieces[2])
-    for position, data in all_pieces[1:]:
-        other.store.install_piece(position, data)
+    snapshot = disk.store.open_snapshot()
+    all_chunks = list(chunks(snapshot, 20_000))
+    other.store.begin_install(snapshot.name)
+    other.store.install_chunk(*all_chunks[0])
+    other.store.install_chunk(*all_chunks[2])
+    for position, data in all_chunks[1:]:
+        other.store.install_chunk(position, data)
     other.store.finish_install(Slot(9))
     assert contents(other.store) == contents(disk.store)
-    image.close()
+    snapshot.close()
 
 
 @pytest.mark.parametrize("is_cut", [False, True])
-def test_an_image_that_is_not_whole_changes_nothing(disk: Disk, other: Disk, is_cut: bool) -> None:
+def test_a_snapshot_that_is_not_whole_changes_nothing(disk: Disk, other: Disk, is_cut: bool) -> None:
     """A flipped bit or a missing end is found, what was there goes on, and the next attempt begins anew."""
     fill(disk.store, 1000, 9)
     fill(other.store, 20, 1)
     before = contents(other.store)
-    image = disk.store.open_image()
-    other.store.begin_install(image.image)
-    all_pieces = list(pieces(image, 5000))
-    for position, data in all_pieces[:-1] if is_cut else all_pieces:
+    snapshot = disk.store.open_snapshot()
+    other.store.begin_install(snapshot.name)
+    all_chunks = list(chunks(snapshot, 5000))
+    for position, data in all_chunks[:-1] if is_cut else all_chunks:
         flipped = bytes([data[0] ^ 1]) + data[1:]
-        other.store.install_piece(position, data if is_cut or position != 10_000 else flipped)
+        other.store.install_chunk(position, data if is_cut or position != 10_000 else flipped)
     with pytest.raises(Damaged):
         other.store.finish_install(Slot(9))
     assert contents(other.store) == before
-    assert other.store.received_bytes(image.image) == 0
-    transfer(image, other.store)
+    assert other.store.received_bytes(snapshot.name) == 0
+    transfer(snapshot, other.store)
     other.store.finish_install(Slot(9))
     assert contents(other.store) == contents(disk.store)
-    image.close()
+    snapshot.close()
 
 
-def test_an_image_of_another_slot_is_refused(disk: Disk, other: Disk) -> None:
+def test_a_snapshot_of_another_slot_is_refused(disk: Disk, other: Disk) -> None:
     """The slot the log will be cut at must be the one the state stands at."""
     fill(disk.store, 10, 9)
-    image = disk.store.open_image()
-    transfer(image, other.store)
+    snapshot = disk.store.open_snapshot()
+    transfer(snapshot, other.store)
     with pytest.raises(Damaged):
         other.store.finish_install(Slot(8))
     assert contents(other.store) == ({}, {}, 0)
-    image.close()
+    snapshot.close()
 
 
-def test_another_image_begins_from_nothing(disk: Disk, other: Disk) -> None:
-    """Half of one image is no part of another."""
+def test_another_snapshot_begins_from_nothing(disk: Disk, other: Disk) -> None:
+    """Half of one snapshot is no part of another."""
     fill(disk.store, 500, 9)
-    first = disk.store.open_image()
-    other.store.begin_install(first.image)
-    other.store.install_piece(0, first.read(0, 10_000)[0])
+    first = disk.store.open_snapshot()
+    other.store.begin_install(first.name)
+    other.store.install_chunk(0, first.read(0, 10_000)[0])
     first.close()
     fill(disk.store, 501, 10)
-    second = disk.store.open_image()
-    assert second.image != first.image
+    second = disk.store.open_snapshot()
+    assert second.name != first.name
     transfer(second, other.store)
-    assert other.store.received_bytes(first.image) == 0
+    assert other.store.received_bytes(first.name) == 0
     other.store.finish_install(Slot(10))
     assert contents(other.store) == contents(disk.store)
     second.close()
@@ -352,14 +352,14 @@ def test_a_flush_that_was_set_aside_ends_with_an_install(disk: Disk, other: Disk
     fill(disk.store, 10, 9)
     other.store.write({b"old": b"x"})
     other.store.begin_flush(Slot(1))
-    image = disk.store.open_image()
-    transfer(image, other.store)
+    snapshot = disk.store.open_snapshot()
+    transfer(snapshot, other.store)
     other.store.finish_install(Slot(9))
     other.store.flush()
     other.store.end_flush()
     assert contents(other.store) == contents(disk.store)
     assert other.store.begin_flush(Slot(10))
-    image.close()
+    snapshot.close()
 
 
 def test_a_scan_left_open_over_an_install_ends_without_harm(disk: Disk, other: Disk) -> None:
@@ -368,8 +368,8 @@ def test_a_scan_left_open_over_an_install_ends_without_harm(disk: Disk, other: D
     fill(other.store, 1000, 1)
     scan = other.store.scan(b"", None)
     next(scan)
-    image = disk.store.open_image()
-    transfer(image, other.store)
+    snapshot = disk.store.open_snapshot()
+    transfer(snapshot, other.store)
     other.store.finish_install(Slot(9))
     assert all(key.startswith(b"row/") for key, _value in scan)
-    image.close()
+    snapshot.close()

@@ -24,7 +24,7 @@ from replog.state.report import DAMAGED_ROWS_SHOWN, verify_state
 from replog.state.rows import DATA, RECORDS, is_sound, open_rows, seal
 from replog.state.store import LmdbStateStore
 
-from .state_cases import STEP_BYTES, contents, fill, flush, pieces, transfer
+from .state_cases import STEP_BYTES, chunks, contents, fill, flush, transfer
 
 PAGE_BYTES = 4096
 BIG = b"big/" * 3000
@@ -70,7 +70,7 @@ def flip_row(path: Path, number: int) -> bytes:
 
 
 def scrubbed(store: LmdbStateStore) -> tuple[list[Damaged], int]:
-    """What a whole round of the scrub finds, and in how many pieces."""
+    """What a whole round of the scrub finds, and in how many chunks."""
     place, found, count = b"", [], 0
     while True:
         place, damaged = store.scrub(place)
@@ -120,10 +120,10 @@ def test_reading_a_damaged_row_says_so_and_what_to_do(store: LmdbStateStore, pat
         dict(store.scan(b"", None))
     with pytest.raises(Damaged, match=message):
         dict(store.scan(b"", None, is_reverse=True))
-    image = store.open_image()
+    snapshot = store.open_snapshot()
     with pytest.raises(Damaged, match=message):
-        list(pieces(image, 2**20))
-    image.close()
+        list(chunks(snapshot, 2**20))
+    snapshot.close()
 
 
 def test_a_damaged_record_of_the_applier_is_found_too(store: LmdbStateStore, path: Path) -> None:
@@ -148,9 +148,9 @@ def test_a_change_that_is_not_flushed_hides_the_damage_below_it(store: LmdbState
 def test_what_was_received_is_sealed_as_it_was_sent(store: LmdbStateStore, tmp_path: Path) -> None:
     """A transferred state is as well protected as one that was flushed."""
     other = LmdbStateStore.open(tmp_path / "other", map_step_bytes=STEP_BYTES)
-    image = store.open_image()
-    transfer(image, other)
-    image.close()
+    snapshot = store.open_snapshot()
+    transfer(snapshot, other)
+    snapshot.close()
     other.finish_install(Slot(1))
     assert contents(other) == contents(store)
     key = flip_row(tmp_path / "other", 9)
@@ -162,7 +162,7 @@ def test_what_was_received_is_sealed_as_it_was_sent(store: LmdbStateStore, tmp_p
 # --- the scrub ---
 
 
-def test_the_scrub_reads_everything_in_bounded_pieces(store: LmdbStateStore) -> None:
+def test_the_scrub_reads_everything_in_bounded_chunks(store: LmdbStateStore) -> None:
     """A round over a sound state ends, and finds nothing; so does one over an empty state."""
     damaged, count = scrubbed(store)
     assert damaged == []
@@ -175,7 +175,7 @@ def test_the_scrub_reads_everything_in_bounded_pieces(store: LmdbStateStore) -> 
 
 @pytest.mark.parametrize("number", [0, SCRUB_ROWS - 1, SCRUB_ROWS, 2 * SCRUB_ROWS, 3 * SCRUB_ROWS - 1])
 def test_the_scrub_finds_a_damaged_row_wherever_it_is(store: LmdbStateStore, path: Path, number: int) -> None:
-    """At the ends of pieces too, and it goes on behind it."""
+    """At the ends of chunks too, and it goes on behind it."""
     keys = [flip_row(path, number), flip_row(path, 100)]
     damaged, _count = scrubbed(store)
     assert sorted(str(error) for error in damaged) == sorted(

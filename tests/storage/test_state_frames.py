@@ -1,4 +1,4 @@
-"""The stream of an image: what is refused though every digest in it is right, and how early damage is told."""
+"""The stream of a snapshot: what is refused though every digest in it is right, and how early damage is told."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from replog.state.store import LmdbStateStore
 
 from .state_cases import STEP_BYTES, contents
 
-IMAGE = b"i" * 16
-BEGIN = Begin(STREAM_VERSION, IMAGE, Slot(9))
+NAME = b"i" * 16
+BEGIN = Begin(STREAM_VERSION, NAME, Slot(9))
 
 
 def rows(tree: int, *pairs: tuple[bytes, bytes]) -> Rows:
@@ -36,7 +36,7 @@ GOLDEN = (
 
 def stream(*bodies: Body) -> bytes:
     """Frames with the right digests."""
-    digest = IMAGE
+    digest = NAME
     frames = []
     for body in bodies:
         frame, digest = encode_frame(body, digest)
@@ -47,8 +47,8 @@ def stream(*bodies: Body) -> bytes:
 def install(path: Path, data: bytes) -> LmdbStateStore:
     """A new store into which ``data`` was received."""
     store = LmdbStateStore.open(path, map_step_bytes=STEP_BYTES)
-    store.begin_install(IMAGE)
-    store.install_piece(0, data)
+    store.begin_install(NAME)
+    store.install_chunk(0, data)
     return store
 
 
@@ -80,7 +80,7 @@ def test_a_stream_in_the_right_order_is_a_state(tmp_path: Path) -> None:
         (BEGIN, Rows(0, [(b"a", b"1"), (b"b", b"2")]), RECORDS, END),
         (BEGIN, Rows(0, [(b"a", DATA.pairs[1][1]), (b"b", DATA.pairs[0][1])]), RECORDS, END),
         (BEGIN, DATA, Rows(1, [(b"meta", seal(0, b"meta", b"m"))]), END),
-        (Begin(STREAM_VERSION + 1, IMAGE, Slot(9)), DATA, RECORDS, END),
+        (Begin(STREAM_VERSION + 1, NAME, Slot(9)), DATA, RECORDS, END),
         (Begin(STREAM_VERSION, b"j" * 16, Slot(9)), DATA, RECORDS, END),
     ],
 )
@@ -90,8 +90,8 @@ def test_a_stream_that_is_no_state_is_refused(tmp_path: Path, bodies: tuple[Body
     with pytest.raises(Damaged):
         store.finish_install(Slot(9))
     assert contents(store) == ({}, {}, 0)
-    store.begin_install(IMAGE)
-    store.install_piece(0, stream(BEGIN, DATA, RECORDS, END))
+    store.begin_install(NAME)
+    store.install_chunk(0, stream(BEGIN, DATA, RECORDS, END))
     store.finish_install(Slot(9))
     assert contents(store)[2] == 9
     store.close()
@@ -100,22 +100,22 @@ def test_a_stream_that_is_no_state_is_refused(tmp_path: Path, bodies: tuple[Body
 def test_a_damaged_length_is_told_from_the_header_alone() -> None:
     """Otherwise a receiver would gather gigabytes before it finds that no frame is that long."""
     frame = bytearray(stream(BEGIN)[:24])
-    assert decode_frame(frame, 0, IMAGE) is None
+    assert decode_frame(frame, 0, NAME) is None
     for bit in range(64):
         damaged = bytearray(frame)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(Damaged, match="length"):
-            decode_frame(damaged, 0, IMAGE)
+            decode_frame(damaged, 0, NAME)
 
 
 def test_a_frame_is_good_only_in_its_place() -> None:
     """After any other frame it is damage."""
-    frame, digest = encode_frame(DATA, IMAGE)
-    assert decode_frame(bytearray(frame), 0, IMAGE) == (DATA, len(frame), digest)
+    frame, digest = encode_frame(DATA, NAME)
+    assert decode_frame(bytearray(frame), 0, NAME) == (DATA, len(frame), digest)
     with pytest.raises(Damaged):
         decode_frame(bytearray(frame), 0, digest)
 
 
 def test_the_format_of_the_stream_stays() -> None:
-    """Nodes of two versions read each other's images."""
+    """Nodes of two versions read each other's snapshots."""
     assert stream(BEGIN, DATA, RECORDS, END).hex() == GOLDEN

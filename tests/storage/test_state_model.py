@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 )
 
 from replog.paxos.ballot import Slot
-from replog.state.contract import StateImage
+from replog.state.contract import StateSnapshot
 
-from .state_cases import DISKS, contents, pieces
+from .state_cases import DISKS, chunks, contents
 
 KEYS = st.one_of(
     st.integers(0, 40).map(lambda number: b"%02d" % number), st.binary(min_size=1, max_size=3), st.just(b"\xff" * 511)
@@ -46,12 +46,12 @@ class StateModel(RuleBasedStateMachine):
         self.set_aside: tuple[Pairs, Pairs] | None = None
         self.set_aside_through = self.durable_through = self.slot = 0
         self.is_flushed = False
-        self.image: StateImage | None = None
-        self.image_of: tuple[Pairs, Pairs, int] = ({}, {}, 0)
+        self.snapshot: StateSnapshot | None = None
+        self.snapshot_of: tuple[Pairs, Pairs, int] = ({}, {}, 0)
 
     def teardown(self) -> None:
-        if self.image is not None:
-            self.image.close()
+        if self.snapshot is not None:
+            self.snapshot.close()
         self.disk.close()
         shutil.rmtree(self.folder)
 
@@ -101,9 +101,9 @@ class StateModel(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        if self.image is not None:
-            self.image.close()
-            self.image = None
+        if self.snapshot is not None:
+            self.snapshot.close()
+            self.snapshot = None
         self.store = self.disk.crash()
         self.back_to_durable()
 
@@ -139,32 +139,32 @@ class StateModel(RuleBasedStateMachine):
     # --- transfer ---
 
     @rule()
-    def open_image(self) -> None:
-        if self.image is not None:
-            self.image.close()
-        self.image = self.store.open_image()
-        assert self.image.applied_through == self.durable_through
-        self.image_of = (dict(self.durable[0]), dict(self.durable[1]), self.durable_through)
+    def open_snapshot(self) -> None:
+        if self.snapshot is not None:
+            self.snapshot.close()
+        self.snapshot = self.store.open_snapshot()
+        assert self.snapshot.applied_through == self.durable_through
+        self.snapshot_of = (dict(self.durable[0]), dict(self.durable[1]), self.durable_through)
 
-    @precondition(lambda self: self.image is not None)
-    @rule(piece_bytes=st.integers(1, 5000), is_to_itself=st.booleans())
-    def install(self, piece_bytes: int, is_to_itself: bool) -> None:
-        """Into another store, or into this very one, which then goes back to where the image was taken."""
-        assert self.image is not None
+    @precondition(lambda self: self.snapshot is not None)
+    @rule(chunk_bytes=st.integers(1, 5000), is_to_itself=st.booleans())
+    def install(self, chunk_bytes: int, is_to_itself: bool) -> None:
+        """Into another store, or into this very one, which then goes back to where the snapshot was taken."""
+        assert self.snapshot is not None
         if is_to_itself:
             target = self.store
         else:
             other = DISKS[self.kind](Path(tempfile.mkdtemp(dir=self.folder)) / "other")
             target = other.store
-        target.begin_install(self.image.image)
-        for position, data in list(pieces(self.image, piece_bytes, target.received_bytes(self.image.image))):
-            target.install_piece(position, data)
-        target.finish_install(self.image.applied_through)
-        assert contents(target) == self.image_of
+        target.begin_install(self.snapshot.name)
+        for position, data in list(chunks(self.snapshot, chunk_bytes, target.received_bytes(self.snapshot.name))):
+            target.install_chunk(position, data)
+        target.finish_install(self.snapshot.applied_through)
+        assert contents(target) == self.snapshot_of
         if is_to_itself:
-            self.durable, self.durable_through = self.image_of[:2], self.image_of[2]
+            self.durable, self.durable_through = self.snapshot_of[:2], self.snapshot_of[2]
             self.back_to_durable()
-            self.image = None
+            self.snapshot = None
         else:
             other.close()
 

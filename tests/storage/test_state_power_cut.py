@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from replog.disk.page_cache import sync_folder
+from replog.disk.durable_files import sync_folder
 from replog.errors import ReplogError
 
 from .power_cut import ROOT, PowerCut
@@ -69,7 +69,7 @@ def test_state_and_position_agree_after_a_power_cut_at_any_moment(
     assert len(seen) >= CUTS_MIN
 
 
-def test_a_power_cut_while_an_image_is_installed_leaves_the_old_state_or_the_new_one(
+def test_a_power_cut_while_a_snapshot_is_installed_leaves_the_old_state_or_the_new_one(
     power_cut: PowerCut, node: Path, source: Path, quick_path: Path
 ) -> None:
     """Never a mixture, and the new one from the moment at which installing returned."""

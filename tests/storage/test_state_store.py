@@ -19,7 +19,7 @@ from replog.errors import Damaged, StorageError, StorageFull
 from replog.paxos.ballot import Slot
 from replog.state.store import LmdbStateStore
 
-from .state_cases import STEP_BYTES, contents, fill, flush, pieces, transfer
+from .state_cases import STEP_BYTES, chunks, contents, fill, flush, transfer
 from .state_writer import Acknowledged, check
 
 ROOT = Path(__file__).parents[2]
@@ -35,10 +35,10 @@ def open_store(path: Path) -> LmdbStateStore:
 
 
 @contextmanager
-def full_disk(file: Path, room_bytes: int = 0) -> Iterator[None]:
+def full_disk(file: Path, left_bytes: int = 0) -> Iterator[None]:
     """No file of this process may grow beyond the size that ``file`` has."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + room_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + left_bytes, hard))
     try:
         yield
     finally:
@@ -226,7 +226,7 @@ def test_a_failed_flush_is_the_last_one(path: Path) -> None:
     for _attempt in range(2):
         with pytest.raises(StorageError, match=r"data\.mdb: a write failed.*must end"):
             store.flush()
-    for refused in (store.open_image, lambda: store.begin_install(b"i" * 16)):
+    for refused in (store.open_snapshot, lambda: store.begin_install(b"i" * 16)):
         with pytest.raises(StorageError, match="must end"):
             refused()
     assert store.get(b"a") == b"1"
@@ -238,7 +238,7 @@ def test_a_failed_flush_is_the_last_one(path: Path) -> None:
 
 
 def test_a_full_disk_is_found_before_anything_is_written(path: Path) -> None:
-    """The same flush succeeds when there is room, and meanwhile everything is read as if it had."""
+    """The same flush succeeds when there is space, and meanwhile everything is read as if it had."""
     store = open_store(path)
     fill(store, 1000, 1)
     before = contents(store)
@@ -247,7 +247,7 @@ def test_a_full_disk_is_found_before_anything_is_written(path: Path) -> None:
     store.begin_flush(Slot(2))
     with full_disk(path / "data.mdb"):
         for _attempt in range(3):
-            with pytest.raises(StorageFull, match=r"data\.mdb: no room.*nothing was written"):
+            with pytest.raises(StorageFull, match=r"data\.mdb: no space.*nothing was written"):
                 store.flush()
     store.write({b"meanwhile": b"y"})
     assert len(list(store.scan(b"new/", b"new0"))) == 1000
@@ -266,40 +266,40 @@ def test_a_full_disk_is_found_before_anything_is_written(path: Path) -> None:
     store.close()
 
 
-# --- images and installing ---
+# --- snapshots and installing ---
 
 
-def test_flushes_go_on_while_an_image_is_read(path: Path, tmp_path: Path) -> None:
-    """Between any two pieces the sender may flush; the image stays what it was."""
+def test_flushes_go_on_while_a_snapshot_is_read(path: Path, tmp_path: Path) -> None:
+    """Between any two chunks the sender may flush; the snapshot stays what it was."""
     sender, receiver = open_store(path), open_store(tmp_path / "receiver")
     fill(sender, 3000, 1, value_bytes=500)
     expected = contents(sender)
-    image = sender.open_image()
-    receiver.begin_install(image.image)
-    for through, (position, data) in enumerate(pieces(image, 100_000), start=2):
-        receiver.install_piece(position, data)
+    snapshot = sender.open_snapshot()
+    receiver.begin_install(snapshot.name)
+    for through, (position, data) in enumerate(chunks(snapshot, 100_000), start=2):
+        receiver.install_chunk(position, data)
         fill(sender, 3000, through, value_bytes=600)
     receiver.finish_install(Slot(1))
     assert contents(receiver) == expected
-    image.close()
+    snapshot.close()
     sender.close()
     receiver.close()
 
 
-def test_a_map_that_an_image_holds_and_that_is_used_up_is_waited_for(path: Path) -> None:
-    """The flush says that there is no room, and succeeds when the image is closed."""
+def test_a_map_that_a_snapshot_holds_and_that_is_used_up_is_waited_for(path: Path) -> None:
+    """The flush says that there is no space, and succeeds when the snapshot is closed."""
     store = open_store(path)
     fill(store, 1000, 1)
-    transaction = store._environment.begin_image("an image with no headroom", 0)
+    transaction = store._environment.begin_snapshot("a snapshot with no headroom", 0)
     for number in range(6000):
         store.write({b"new/%d" % number: b"x" * 1500})
     store.begin_flush(Slot(2))
     for _attempt in range(2):
-        with pytest.raises(StorageFull, match="while an image of the state is being sent"):
+        with pytest.raises(StorageFull, match="while a snapshot of the state is being sent"):
             store.flush()
     assert store.durable_through == 1
     transaction.abort()
-    store._environment.end_image("an image with no headroom")
+    store._environment.end_snapshot("a snapshot with no headroom")
     store.flush()
     store.end_flush()
     before = contents(store)
@@ -314,26 +314,26 @@ def test_the_same_flush_has_the_same_name_after_a_restart(path: Path) -> None:
     """So that a transfer goes on from a sender that was restarted."""
     store = open_store(path)
     fill(store, 100, 1)
-    image = store.open_image()
-    name, whole = image.image, image.read(0, 10**6)
-    image.close()
+    snapshot = store.open_snapshot()
+    name, whole = snapshot.name, snapshot.read(0, 10**6)
+    snapshot.close()
     store.close()
     store = open_store(path)
-    again = store.open_image()
-    assert (again.image, again.read(0, 10**6)) == (name, whole)
+    again = store.open_snapshot()
+    assert (again.name, again.read(0, 10**6)) == (name, whole)
     again.close()
     store.close()
 
 
-def test_a_closed_image_says_so(path: Path) -> None:
+def test_a_closed_snapshot_says_so(path: Path) -> None:
     """Reading it is an error that names the way on, and closing it again is none."""
     store = open_store(path)
     fill(store, 100, 1)
-    image = store.open_image()
+    snapshot = store.open_snapshot()
     store.close()
-    image.close()
+    snapshot.close()
     with pytest.raises(StorageError, match="another one"):
-        image.read(500, 10)
+        snapshot.read(500, 10)
 
 
 def test_a_crash_at_any_moment_of_an_install_leaves_the_old_state_or_the_new_one(path: Path, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_crash_at_any_moment_of_an_install_leaves_the_old_state_or_the_new_one
     fill(sender, 6000, 9, value_bytes=2000)
     fill(receiver, 50, 1)
     old, new = contents(receiver), contents(sender)
-    image = sender.open_image()
+    snapshot = sender.open_snapshot()
     seen: list[int] = []
 
     def crash_here() -> None:
@@ -351,20 +351,20 @@ def test_a_crash_at_any_moment_of_an_install_leaves_the_old_state_or_the_new_one
         crashed = open_store(copy)
         found = contents(crashed)
         assert found in (old, new)
-        crashed.begin_install(image.image)
-        seen.append(crashed.received_bytes(image.image))
+        crashed.begin_install(snapshot.name)
+        seen.append(crashed.received_bytes(snapshot.name))
         if found == old:
-            transfer(image, crashed, 1_000_000)
+            transfer(snapshot, crashed, 1_000_000)
             crashed.finish_install(Slot(9))
             assert contents(crashed) == new
         crashed.close()
         shutil.rmtree(copy)
 
-    receiver.begin_install(image.image)
+    receiver.begin_install(snapshot.name)
     crash_here()
-    for position, data in pieces(image, 2_000_000):
-        receiver.install_piece(position, data)
-        assert receiver.received_bytes(image.image) <= position + len(data)
+    for position, data in chunks(snapshot, 2_000_000):
+        receiver.install_chunk(position, data)
+        assert receiver.received_bytes(snapshot.name) <= position + len(data)
         crash_here()
     assert contents(receiver) == old
     receiver.prepare_install(Slot(9))
@@ -383,10 +383,10 @@ def test_what_a_transfer_left_behind_is_cleaned_up(path: Path, tmp_path: Path) -
     """At the next start: what is damaged, and what is no newer than the state that is there."""
     sender, receiver = open_store(tmp_path / "sender"), open_store(path)
     fill(sender, 4000, 9, value_bytes=2000)
-    image = sender.open_image()
-    receiver.begin_install(image.image)
-    for position, data in list(pieces(image, 1_000_000))[:-1]:
-        receiver.install_piece(position, data)
+    snapshot = sender.open_snapshot()
+    receiver.begin_install(snapshot.name)
+    for position, data in list(chunks(snapshot, 1_000_000))[:-1]:
+        receiver.install_chunk(position, data)
     receiver.close()
     receiver = open_store(path)
     assert (path / "incoming").exists()
@@ -401,24 +401,24 @@ def test_what_a_transfer_left_behind_is_cleaned_up(path: Path, tmp_path: Path) -
     assert not (path / "incoming").exists()
     assert receiver.durable_through == 9
     receiver.close()
-    image.close()
+    snapshot.close()
     sender.close()
 
 
-def test_what_was_durably_received_of_another_image_is_dropped(path: Path, tmp_path: Path) -> None:
-    """Rows of a flush that the new image knows nothing of must not be left in it."""
+def test_what_was_durably_received_of_another_snapshot_is_dropped(path: Path, tmp_path: Path) -> None:
+    """Rows of a flush that the new snapshot knows nothing of must not be left in it."""
     sender, receiver = open_store(tmp_path / "sender"), open_store(path)
     fill(sender, 4000, 9, value_bytes=2000)
-    first = sender.open_image()
-    receiver.begin_install(first.image)
-    receiver.install_piece(0, first.read(0, 6_000_000)[0])
-    assert receiver.received_bytes(first.image) > 0
+    first = sender.open_snapshot()
+    receiver.begin_install(first.name)
+    receiver.install_chunk(0, first.read(0, 6_000_000)[0])
+    assert receiver.received_bytes(first.name) > 0
     first.close()
     sender.write({b"row/00000001": None})
     flush(sender, 10)
-    second = sender.open_image()
-    receiver.begin_install(second.image)
-    assert (receiver.received_bytes(first.image), receiver.received_bytes(second.image)) == (0, 0)
+    second = sender.open_snapshot()
+    receiver.begin_install(second.name)
+    assert (receiver.received_bytes(first.name), receiver.received_bytes(second.name)) == (0, 0)
     transfer(second, receiver, 1_000_000)
     receiver.finish_install(Slot(10))
     assert contents(receiver) == contents(sender)
@@ -428,45 +428,45 @@ def test_what_was_durably_received_of_another_image_is_dropped(path: Path, tmp_p
 
 
 def test_a_full_disk_during_an_install_is_waited_for(path: Path, tmp_path: Path) -> None:
-    """The piece that found no room is given again, and nothing is missing."""
+    """The chunk that found no space is given again, and nothing is missing."""
     sender, receiver = open_store(tmp_path / "sender"), open_store(path)
     fill(sender, 6000, 9, value_bytes=2000)
-    image = sender.open_image()
-    receiver.begin_install(image.image)
+    snapshot = sender.open_snapshot()
+    receiver.begin_install(snapshot.name)
     refusals = 0
-    for position, data in pieces(image, 2_000_000):
+    for position, data in chunks(snapshot, 2_000_000):
         try:
             with full_disk(path / "incoming" / "data.mdb"):
-                receiver.install_piece(position, data)
+                receiver.install_chunk(position, data)
         except StorageFull:
             refusals += 1
-            receiver.install_piece(position, data)
+            receiver.install_chunk(position, data)
     receiver.finish_install(Slot(9))
     assert refusals
     assert contents(receiver) == contents(sender)
-    image.close()
+    snapshot.close()
     sender.close()
     receiver.close()
 
 
-def test_a_flipped_bit_in_any_part_of_an_image_is_found(path: Path, tmp_path: Path) -> None:
+def test_a_flipped_bit_in_any_part_of_a_snapshot_is_found(path: Path, tmp_path: Path) -> None:
     """Lengths, digests and bodies of every frame."""
     sender = open_store(path)
     fill(sender, 30, 9)
-    image = sender.open_image()
-    whole, is_last = image.read(0, 10**6)
+    snapshot = sender.open_snapshot()
+    whole, is_last = snapshot.read(0, 10**6)
     assert is_last
     receiver = open_store(tmp_path / "receiver")
     before = contents(receiver)
     for offset in range(0, len(whole), 97):
         damaged = bytearray(whole)
         damaged[offset] ^= 1 << offset % 8
-        receiver.begin_install(image.image)
-        receiver.install_piece(0, bytes(damaged))
+        receiver.begin_install(snapshot.name)
+        receiver.install_chunk(0, bytes(damaged))
         with pytest.raises(Damaged, match="again from the beginning"):
             receiver.finish_install(Slot(9))
     assert contents(receiver) == before
-    image.close()
+    snapshot.close()
     sender.close()
     receiver.close()
 
@@ -498,5 +498,5 @@ def test_a_transfer_takes_a_bounded_amount_of_memory(tmp_path: Path) -> None:
     )
     figures = json.loads(done.stdout)
     assert figures["rows"] == 120_000
-    assert figures["image_bytes"] > 120_000_000
+    assert figures["snapshot_bytes"] > 120_000_000
     assert figures["memory_growth_bytes"] < 32 * 2**20

@@ -1,11 +1,11 @@
-"""The sum of the tail, kept by runs, is the sum of what a plain table would hold."""
+"""The unchosen sum, kept by runs, is the sum of what a plain table would hold."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replog.log.unchosen_sum import LogTail
+from replog.log.unchosen_sum import UnchosenSum
 from replog.paxos.ballot import Slot
 
 slots = st.integers(1, 8).map(Slot)
@@ -18,12 +18,12 @@ def test_count_and_sum_are_those_of_the_slots_that_are_not_chosen(
     steps: list[tuple[dict[Slot, int], Slot | None]],
 ) -> None:
     """Slots come in any runs, also again, and leave up to any slot."""
-    tail = LogTail()
+    unchosen = UnchosenSum()
     model: dict[Slot, int] = {}
     for stored, through in steps:
-        tail.store(list(stored), list(stored.values()))
+        unchosen.store(list(stored), list(stored.values()))
         model |= stored
         if through is not None:
-            tail.release(through)
+            unchosen.release(through)
             model = {slot: checksum for slot, checksum in model.items() if slot > through}
-        assert (tail.count, tail.sum) == (len(model), sum(model.values()))
+        assert (unchosen.count, unchosen.sum) == (len(model), sum(model.values()))

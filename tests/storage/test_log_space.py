@@ -1,7 +1,7 @@
 """The log's file stays within a derived bound, and a full disk is a wait, not a failure.
 
-The bound, as ``docs/STORAGE.md`` derives it: pages in use for the tail and one compaction step, three times what one
-transaction turns over, what is allocated ahead of use.
+The bound, as ``docs/STORAGE.md`` derives it: pages in use for the retained slots and one compaction step, three times
+what one transaction turns over, what is allocated ahead of use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from replog.directory.layout import LOG_FOLDER, format_directory, open_directory
 from replog.disk.environment import DATA_FILE
 from replog.disk.pages import PageReport, check_pages
 from replog.errors import StorageFull
-from replog.log.layout import LOG_LAYOUT
+from replog.log.environment import LOG_LAYOUT
 from replog.log.records import PIECE_BYTES, SLOT_HEADER_BYTES, SLOT_KEY_BYTES
 from replog.log.space import MIB, PATH_BYTES, LogLimits
 from replog.log.store import LmdbLogStore
@@ -77,9 +77,9 @@ def pieces_of(value_bytes: int) -> int:
     return -(-(SLOT_HEADER_BYTES + value_bytes) // PIECE_BYTES)
 
 
-def pages_bound(tail_slots: int, value_bytes: int, group_slots: int, drop_slots: int) -> int:
+def pages_bound(retained_slots: int, value_bytes: int, group_slots: int, drop_slots: int) -> int:
     """The highest page the file can get to: what is in use, and what two transactions freed and one takes."""
-    kept = pages_for(tail_slots + group_slots + drop_slots, value_bytes)
+    kept = pages_for(retained_slots + group_slots + drop_slots, value_bytes)
     turned_over = pages_for(max(group_slots, drop_slots), value_bytes) + 12
     return 2 + 2 + kept + 3 * turned_over
 
@@ -92,15 +92,15 @@ def file_bound(pages: int, value_bytes: int, group_slots: int, drop_slots: int) 
     return used_bytes + need_bytes + MIB // 4
 
 
-def run_through(store: LmdbLogStore, slots: int, *, tail: int, size: int, group: int, drop: int) -> int:
-    """Write ``slots`` in groups, keep ``tail`` of them; returns the largest size the file had."""
+def run_through(store: LmdbLogStore, slots: int, *, retained: int, size: int, group: int, drop: int) -> int:
+    """Write ``slots`` in groups, keep ``retained`` of them; returns the largest size the file had."""
     largest = 0
     compacted = 0
     for first in range(1, slots + 1, group):
         records = tuple(record(slot, size) for slot in range(first, first + group))
         store.write([LogWrite(None, records, Slot(first - 1))])
-        while first - 1 - tail > compacted:
-            compacted = store.compact(Slot(first - 1 - tail), slots_max=drop)
+        while first - 1 - retained > compacted:
+            compacted = store.compact(Slot(first - 1 - retained), slots_max=drop)
         largest = max(largest, store.file_bytes)
     return largest
 
@@ -114,35 +114,35 @@ def run_through(store: LmdbLogStore, slots: int, *, tail: int, size: int, group:
         pytest.param(10_000, 9_000, 50, 256, id="five pieces each"),
     ],
 )
-def test_a_log_with_a_tail_stays_within_its_bound(
+def test_a_log_that_retains_slots_stays_within_its_bound(
     quick_path: Path, slots: int, size: int, group: int, drop: int
 ) -> None:
-    """However many slots go through, file and pages stay within what tail and transactions need."""
-    tail = 1_000
-    bound = pages_bound(tail, size, group, drop)
+    """However many slots go through, file and pages stay within what retained slots and transactions need."""
+    retained = 1_000
+    bound = pages_bound(retained, size, group, drop)
     with opened(quick_path / "node", LogLimits()) as store:
-        largest = run_through(store, slots, tail=tail, size=size, group=group, drop=drop)
+        largest = run_through(store, slots, retained=retained, size=size, group=group, drop=drop)
         report = pages(store)
-    assert report.entries <= (tail + group + drop) * pieces_of(size)
+    assert report.entries <= (retained + group + drop) * pieces_of(size)
     assert report.last_page <= bound
     assert largest <= file_bound(bound, size, group, drop)
 
 
 HOLD_A_VIEW = """
 import pathlib, sys
-from replog.log.view import open_log_view
-with open_log_view(pathlib.Path(sys.argv[1])):
+from replog.log.report import open_pinned_log
+with open_pinned_log(pathlib.Path(sys.argv[1])):
     print("pinned", flush=True)
     sys.stdin.read()
 """
 
 
 def test_a_reader_that_never_ends_breaks_the_bound_until_it_is_gone(quick_path: Path) -> None:
-    """The bound is not vacuous: a view held open keeps every freed page, and a killed one does not after a restart."""
+    """The bound is not vacuous: a log held open keeps every freed page, and a killed one does not after a restart."""
     bound = pages_bound(1_000, 200, 100, 256)
     path = quick_path / "node"
     with opened(path, LogLimits()) as store:
-        run_through(store, 2_000, tail=1_000, size=200, group=100, drop=256)
+        run_through(store, 2_000, retained=1_000, size=200, group=100, drop=256)
         command = [sys.executable, "-c", HOLD_A_VIEW, str(path / LOG_FOLDER)]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
@@ -167,13 +167,13 @@ def _go_on(store: LmdbLogStore, first: int, last: int) -> None:
 
 
 def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path: Path) -> None:
-    """New commands are refused before the log is full; promises and compaction go on; room made is room used."""
+    """New commands are refused before the log is full; promises and compaction go on; space made is space used."""
     limits = LogLimits(map_step_bytes=MIB, bytes_max=4 * MIB)
     with opened(quick_path / "node", limits) as store:
         last, early = _fill(store)
         assert 0 < early < last
         assert store.file_bytes <= 4 * MIB
-        with pytest.raises(StorageFull, match=re.escape(f"{store.path / DATA_FILE}: no room")):
+        with pytest.raises(StorageFull, match=re.escape(f"{store.path / DATA_FILE}: no space")):
             store.write([LogWrite(None, (record(last + 1, 4_000),), None)])
         promise = Ballot(7, NODE)
         store.write([LogWrite(promise, (), Slot(last))])
@@ -191,7 +191,7 @@ def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path
 
 
 def _fill(store: LmdbLogStore, first: int = 1) -> tuple[int, int]:
-    """Write until there is no room: the last slot that went in, and the one at which it was nearly full."""
+    """Write until there is no space: the last slot that went in, and the one at which it was nearly full."""
     early = 0
     for slot in range(first, first + 100_000):
         if not early and store.is_nearly_full():
@@ -219,7 +219,7 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> None:
-    """The writer holds a group that finds no room, and writes it when somebody made some; nothing is lost."""
+    """The writer holds a group that finds no space, and writes it when somebody made some; nothing is lost."""
     with small_disk(quick_path / "disk", "8m") as disk, opened(disk / "node", LogLimits(map_step_bytes=MIB)) as store:
         ballast = disk / "ballast"
         durable: list[int] = []
@@ -231,13 +231,13 @@ def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> 
                 durable.append(ticket)
                 changed.notify_all()
 
-        writer = LogWriter(store, on_durable=on_durable, on_failure=failures.append, room_retry_s=0.01)
+        writer = LogWriter(store, on_durable=on_durable, on_failure=failures.append, space_retry_s=0.01)
         writer.start()
         try:
             _fill_with_ballast(ballast, leave_bytes=PATH_BYTES)
             for slot in range(1, 601):
                 writer.submit(slot, LogWrite(None, (record(slot, 4_000),), None))
-            _wait(changed, lambda: writer.is_waiting_for_room)
+            _wait(changed, lambda: writer.is_waiting_for_space)
             assert store.is_nearly_full()
             assert not failures
             ballast.unlink()
@@ -245,7 +245,7 @@ def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> 
         finally:
             writer.close()
         assert not failures
-        assert writer.statistics().waits_for_room >= 1
+        assert writer.statistics().waits_for_space >= 1
         assert len(store.recover().accepted) == 600
 
 
@@ -266,39 +266,39 @@ def _wait(changed: threading.Condition, is_so: Callable[[], bool]) -> None:
 # --- how much of the log is kept ---
 
 
-def keep_tail(store: LmdbLogStore, through: int, *, tail_bytes: int, tail_slots: int = 10**9) -> int:
+def keep_retained(store: LmdbLogStore, through: int, *, retained_bytes: int, retained_slots: int = 10**9) -> int:
     """Drop what should go now, as the writer does; returns the new ``compacted_through``."""
     while True:
         before = store.recover().compacted_through
-        target = store.compaction_target(Slot(through), tail_slots=tail_slots, tail_bytes=tail_bytes)
+        target = store.compaction_target(Slot(through), retained_slots=retained_slots, retained_bytes=retained_bytes)
         if target <= before:
             return before
         store.compact(target, slots_max=256)
 
 
-def test_beyond_the_tail_slots_go_only_while_free_pages_are_few(quick_path: Path) -> None:
+def test_beyond_those_retained_slots_go_only_while_free_pages_are_few(quick_path: Path) -> None:
     """A file never shrinks, so with free pages enough more slots are kept."""
     with opened(quick_path / "node", LogLimits()) as store:
         for slot in range(1, 41):
             store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
-        assert store.compaction_target(Slot(39), tail_slots=50, tail_bytes=2**63) == 0
-        assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=2**63) == 29
-        compacted = keep_tail(store, 39, tail_slots=10, tail_bytes=2**63)
+        assert store.compaction_target(Slot(39), retained_slots=50, retained_bytes=2**63) == 0
+        assert store.compaction_target(Slot(39), retained_slots=10, retained_bytes=2**63) == 29
+        compacted = keep_retained(store, 39, retained_slots=10, retained_bytes=2**63)
         assert 16 <= compacted <= 24  # 16 MiB are free, and it went 4 MiB at a time
-        assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=2**63) == compacted
-        assert store.compaction_target(Slot(39), tail_slots=10, tail_bytes=8 * MIB) == 39
+        assert store.compaction_target(Slot(39), retained_slots=10, retained_bytes=2**63) == compacted
+        assert store.compaction_target(Slot(39), retained_slots=10, retained_bytes=8 * MIB) == 39
 
 
-def test_slots_beyond_the_tail_go_when_there_is_no_other_room(quick_path: Path) -> None:
+def test_slots_beyond_those_retained_go_when_there_is_no_other_space(quick_path: Path) -> None:
     """Free pages enough for LMDB may be less than the reserve: keeping slots would refuse commands for ever."""
     with opened(quick_path / "node", LogLimits()) as store:
         for slot in range(1, 41):
             store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
-        compacted = keep_tail(store, 39, tail_slots=10, tail_bytes=2**63)
+        compacted = keep_retained(store, 39, retained_slots=10, retained_bytes=2**63)
     with opened(quick_path / "node", LogLimits(bytes_max=40 * MIB, reserve_bytes=10 * MIB)) as store:
         assert compacted < 29
         assert store.is_nearly_full()
-        assert keep_tail(store, 39, tail_slots=10, tail_bytes=2**63) > compacted
+        assert keep_retained(store, 39, retained_slots=10, retained_bytes=2**63) > compacted
         assert not store.is_nearly_full()
 
 
@@ -313,7 +313,7 @@ def test_a_step_drops_few_slots_if_they_are_large(quick_path: Path) -> None:
 
 def test_a_log_of_slots_of_changing_size_keeps_to_its_bytes(quick_path: Path) -> None:
     """Short ones, then long ones, again and again: what goes is as many bytes as came, and the file stops growing."""
-    tail_bytes = 24 * MIB
+    retained_bytes = 24 * MIB
     sizes = [250] * 2_000 + [13_000] * 1_000 + [50_000] * 300 + [MIB] * 40 + [5_000] * 1_000
     file_bytes: list[int] = []
     with opened(quick_path / "node", LogLimits()) as store:
@@ -321,10 +321,10 @@ def test_a_log_of_slots_of_changing_size_keeps_to_its_bytes(quick_path: Path) ->
             for slot, size in enumerate(sizes, lap * len(sizes) + 1):
                 store.write([LogWrite(None, (record(slot, size),), Slot(slot - 1))])
                 if slot % 16 == 0:
-                    keep_tail(store, slot - 1, tail_bytes=tail_bytes)
+                    keep_retained(store, slot - 1, retained_bytes=retained_bytes)
             file_bytes.append(store.file_bytes)
-        assert pages(store).live_pages * PAGE_BYTES <= tail_bytes + MIB
-    assert file_bytes[-1] <= 2 * tail_bytes
+        assert pages(store).live_pages * PAGE_BYTES <= retained_bytes + MIB
+    assert file_bytes[-1] <= 2 * retained_bytes
     assert file_bytes[-1] <= file_bytes[-3] + MIB
 
 
@@ -334,9 +334,9 @@ def test_what_was_written_beyond_the_estimate_is_not_overwritten(
     """However wrong an estimate is, blocks are taken ahead from the true end of the file on."""
     with opened(quick_path / "node", LogLimits()) as store:
         with monkeypatch.context() as patch:
-            prepare = store._room.prepare
+            prepare = store._space.prepare
             patch.setattr(
-                store._room, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
+                store._space, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
             )
             for slot in range(1, 9):
                 store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])

@@ -13,8 +13,7 @@ from ..paxos.ballot import Slot
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from .contract import Identity
-from .layout import LOG_LAYOUT, NEVER_FRESH
-from .pieces import slots_from
+from .environment import LOG_LAYOUT, NEVER_FRESH
 from .records import (
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
@@ -29,11 +28,11 @@ from .records import (
     decode_slot,
     slot_of_key,
 )
-from .scan import LogScan
+from .scan import LogScan, slots_from
 
 
-class LogView:
-    """One moment of a log; valid inside ``open_log_view`` only."""
+class PinnedLog:
+    """One moment of a log; valid inside ``open_pinned_log`` only."""
 
     def __init__(self, environment: PinnedEnvironment) -> None:
         self._transaction = environment.transaction
@@ -81,10 +80,10 @@ class LogView:
 
 
 @contextlib.contextmanager
-def open_log_view(path: Path) -> Iterator[LogView]:
+def open_pinned_log(path: Path) -> Iterator[PinnedLog]:
     """Check the structure of the log in the folder ``path`` and look at it as it is at this moment.
 
     Raises ``StorageError`` or ``Damaged``, see ``pinned``.
     """
     with pinned(path, LOG_LAYOUT, next_step=NEVER_FRESH) as environment:
-        yield LogView(environment)
+        yield PinnedLog(environment)

@@ -17,7 +17,7 @@ import trio
 from rich.markup import escape
 
 from replog import ReplogError
-from replog.cli import note
+from replog.cli_kit import note
 
 from .errors import ChildFailed
 from .measurement import Measurement

@@ -10,7 +10,7 @@ import attrs
 from rich.markup import escape
 
 from replog import ReplogError
-from replog.cli import note
+from replog.cli_kit import note
 
 from .errors import ChildFailed
 from .measurement import Measurement, Series

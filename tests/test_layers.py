@@ -25,7 +25,7 @@ LAYERS = (
 """Packages and single modules, from the ground up: each imports itself and what stands on a line above its own."""
 
 PUBLIC = {
-    "replog", "replog.blocking", "replog.cli", "replog.client", "replog.config", "replog.errors",
+    "replog", "replog.blocking", "replog.cli_kit", "replog.client", "replog.config", "replog.errors",
     "replog.local_cluster", "replog.ports", "replog.sim", "replog.state_machine",
 }  # fmt: skip
 """What a program that is built on the library may import."""

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import trio
 
-from replog.cli import new_table, note, print_json, print_table
+from replog.cli_kit import new_table, note, print_json, print_table
 
 from ..errors import ChildFailed
 from ..gaps import Strike, gap_rows, strike_in_rounds

@@ -9,7 +9,7 @@ from typing import Annotated
 import attrs
 from cyclopts import Parameter
 
-from replog.cli import note
+from replog.cli_kit import note
 
 from ..errors import ChildFailed
 from ..run_options import Names, RunOptions

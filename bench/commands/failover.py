@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from replog.cli import note
+from replog.cli_kit import note
 
 from ..errors import BenchError, ChildFailed
 from ..gaps import FAULT_KINDS, FaultKind, Strike, gap_rows, missing_fault, strike_in_rounds

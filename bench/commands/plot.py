@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replog.cli import note, print_json
+from replog.cli_kit import note, print_json
 
 from ..errors import BenchError
 from ..result_file import latest_results, read_result

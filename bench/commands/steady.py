@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import trio
 
 import replog
-from replog.cli import new_table, print_json, print_table, print_text
+from replog.cli_kit import new_table, print_json, print_table, print_text
 
 from ..measurement import Measurement
 from ..plan import LoadPlan

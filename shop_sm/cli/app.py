@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import cyclopts
 
-from replog.cli import add_command, new_app, run
+from replog.cli_kit import add_command, new_app, run
 
 GROUPS = {
     "product": ("The catalogue.", {"put": "Add or change a product.", "list": "List products.",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import anyio
 import attrs
 
-from replog.cli import AsJson, Endpoints, ExitCode, Timeout, new_table, note, print_json, print_table, print_text
+from replog.cli_kit import AsJson, Endpoints, ExitCode, Timeout, new_table, note, print_json, print_table, print_text
 from replog.errors import ReplogError, Unavailable
 
 from ..auditing import ReplicaAudit, audit_replica, disagreements

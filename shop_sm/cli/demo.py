@@ -18,7 +18,7 @@ import attrs
 import trio
 from cyclopts import Parameter
 
-from replog.cli import AsJson, ExitCode, new_table, note, print_json, print_table, print_text, stderr_console
+from replog.cli_kit import AsJson, ExitCode, new_table, note, print_json, print_table, print_text, stderr_console
 from replog.errors import ConfigError, ReplogError, Unavailable
 
 from ..cdnow import Import, KnownTotals, totals_of

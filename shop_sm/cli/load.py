@@ -8,7 +8,7 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
-from replog.cli import AsJson, Endpoints, ExitCode, Timeout, note, print_json, print_text, stderr_console
+from replog.cli_kit import AsJson, Endpoints, ExitCode, Timeout, note, print_json, print_text, stderr_console
 from replog.errors import ConfigError
 
 from ..cdnow import FileError, Import, KnownTotals, Purchase, read_purchases, sample_file, totals_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from replog.cli import AsJson, Endpoints, Timeout
+from replog.cli_kit import AsJson, Endpoints, Timeout
 from replog.errors import ConfigError
 
 from ..answers import NotFound, OrderAnswer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replog.cli import AsJson, Endpoints, Timeout
+from replog.cli_kit import AsJson, Endpoints, Timeout
 from replog.errors import ConfigError
 
 from ..answers import NotFound

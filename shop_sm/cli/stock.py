@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replog.cli import AsJson, Endpoints, Timeout
+from replog.cli_kit import AsJson, Endpoints, Timeout
 
 from ..results import Refusal
 from .connecting import DEV_ENDPOINTS, collect, with_shop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replog.cli import AsJson, Endpoints, Timeout, print_json, print_table, print_text
+from replog.cli_kit import AsJson, Endpoints, Timeout, print_json, print_table, print_text
 
 from .connecting import DEV_ENDPOINTS, collect, with_shop
 from .presenting import fields_of, present_list, totals_table

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from replog.addresses import check_address
-from replog.cli import parse_endpoints
 from replog.cli.init import cluster_bytes, parse_members
+from replog.cli_kit import parse_endpoints
 from replog.cli_kit.options import parse_range
 from replog.errors import ConfigError
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from replog.cli import ExitCode, run
+from replog.cli_kit import ExitCode, run
 from shop_sm.cli.app import GROUPS, WORDS, build_app
 from shop_sm.client import ShopClient
 

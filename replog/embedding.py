@@ -14,6 +14,7 @@ import attrs
 import structlog
 import trio
 
+from .addresses import split_address
 from .client import TIMEOUT_S, Client, Consistency, Receipt, connect
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
@@ -104,9 +105,9 @@ def _names(nodes: set[NodeId]) -> str:
 
 async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketListener]:
     address = config.bind or config.members[node]
-    host, _, port = address.rpartition(":")
+    host, port = split_address(address)
     try:
-        return await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=512)
+        return await trio.open_tcp_listeners(port, host=host, backlog=512)
     except OSError as error:
         raise ConfigError(
             f"{node_name(node)} can't listen on {address}: {error.strerror or error}. Is another process using it? "

@@ -175,7 +175,10 @@ def test_a_mistake_in_a_table_is_named_by_its_key(file: Path, text: str, problem
         (TOP + "members = {a = 'h:1'}\n", "members has 'a', which is no node; nodes are called n1, n2 and so on."),
         (TOP + "members = {n0 = 'h:1'}\n", "members has 'n0', which is no node; nodes are called n1, n2 and so on."),
         (TOP + "members = {n1 = 7101}\n", 'members has 7101 for n1; write "host:port".'),
-        (TOP + "members = {n1 = 'h'}\n", "members: n1: 'h' is no host:port, like 127.0.0.1:7101."),
+        (
+            TOP + "members = {n1 = 'h'}\n",
+            "members: n1: 'h' is no host:port, like 127.0.0.1:7101; ports are 1 to 65535.",
+        ),
         (
             TOP + "members = {n1 = 'h:1', n2 = 'h:1'}\n",
             "members: n1 and n2 have the same address h:1; give each node its own.",

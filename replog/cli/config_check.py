@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from replog.cli_kit.options import AsJson
 from replog.cli_kit.printing import new_table, note, print_json, print_table
+from replog.paxos.ballot import NodeId, node_name
 
 if TYPE_CHECKING:
     from replog.node.settings import ReplicaConfig
@@ -51,8 +52,8 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     return {key: _members(value) if key == "members" else _simple(value) for key, value in values.items()}
 
 
-def _members(members: dict[int, str]) -> dict[str, str]:
-    return {f"n{node}": address for node, address in members.items()}
+def _members(members: dict[NodeId, str]) -> dict[str, str]:
+    return {node_name(node): address for node, address in members.items()}
 
 
 def _simple(value: object) -> object:
@@ -91,10 +92,10 @@ def _about_directory(config: ReplicaConfig) -> Iterator[str]:
     if identity is None:
         yield f"{path / IDENTITY_FILE} is damaged; run `replog verify {path}`."
         return
-    missing = [f"n{node}" for node in identity.membership.members if node not in config.members]
+    missing = [node_name(node) for node in identity.membership.members if node not in config.members]
     if missing:
         yield f"{path} was formatted for a cluster with {', '.join(missing)}, of which members gives no address."
-    surplus = [f"n{node}" for node in config.members if node not in identity.membership.members]
+    surplus = [node_name(node) for node in config.members if node not in identity.membership.members]
     if surplus:
         yield f"members names {', '.join(surplus)}, which was not there when {path} was formatted."
 
@@ -122,7 +123,7 @@ def _about_members(config: ReplicaConfig) -> Iterator[str]:
     if count % 2 == 0:
         yield f"{count} members survive no more failures than {count - 1} would; use an odd number."
     hosts = {node: split_address(address)[0] for node, address in config.members.items()}
-    local = [f"n{node}" for node, host in hosts.items() if host in ("localhost", "::1") or host.startswith("127.")]
+    local = [node_name(node) for node, host in hosts.items() if host in ("localhost", "::1") or host.startswith("127.")]
     if local and len(local) < count:
         yield f"{' and '.join(local)} can be reached from its own machine only; members are addresses for the others."
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 from replog.cli_kit.printing import note, print_json, print_text
 from replog.errors import ConfigError, OutcomeUnknown, Refused, Unavailable
+from replog.paxos.ballot import NodeId, node_name
 
 if TYPE_CHECKING:
     from .cluster_report import ClusterReport, MemberReport
@@ -73,16 +74,16 @@ def _leader(report: ClusterReport) -> MemberReport:
 
 
 def _name(number: int) -> str:
-    return f"n{number}" if number else ""
+    return node_name(NodeId(number)) if number else ""
 
 
 def _target_number(report: ClusterReport, target: str | None) -> int:
     """The node meant, 0 for any. Raises ``ConfigError`` if it is none that could lead."""
-    from .init import parse_node
+    from .init import node_option
 
     if target is None:
         return 0
-    number = parse_node(target)
+    number = node_option(target)
     voters = [member.node for member in report.members if member.is_voter]
     if _name(number) not in voters:
         raise ConfigError(f"{target} is no voter of this cluster; its voters are {', '.join(voters)}.")
@@ -93,7 +94,6 @@ async def _hand_over(report: ClusterReport, leader: MemberReport, target: int, t
     """Ask the leader, or whoever leads by then, in its place. Raises if it is refused."""
     import trio
 
-    from replog.paxos.ballot import NodeId
     from replog.wire.asking import ask
     from replog.wire.client_messages import NotLeader, TransferAnswer, TransferRequest
 

@@ -20,10 +20,11 @@ from typing import Literal, NamedTuple, TypeVar
 import anyio
 import anyio.abc
 
+from ..addresses import check_address
 from ..apply.outcomes import Refused as SubmissionRefused
 from ..apply.outcomes import Replies, SequenceGap, SessionExpired, SessionOpened
 from ..errors import CommandFailed, CommandTooLarge, OutcomeUnknown, Overloaded, Refused, ReplogError, Unavailable
-from ..paxos.ballot import NodeId
+from ..paxos.ballot import NodeId, parse_node
 from ..wire.client_messages import (
     ClientMessage,
     Entries,
@@ -42,7 +43,7 @@ from ..wire.client_messages import (
     TransferRequest,
 )
 from ..wire.codec import FrameError, Kind, Welcome, decode_payload, encode_frame
-from ..wire.dialing import Compacted, dial, follow_link, host_and_port
+from ..wire.dialing import Compacted, dial, follow_link
 from ..wire.link import Link, LinkClosed
 from ..wire.status import NodeStatus, decode_status
 from .session import Call, ClientSession
@@ -153,7 +154,7 @@ class Client:
             raise ValueError("no endpoint given; name at least one host:port of the cluster")
         self._addresses = list(dict.fromkeys(endpoints))
         for address in self._addresses:
-            host_and_port(address)
+            check_address(address)
         self._name = name
         self._parking = current_parking()
         self._session = ClientSession(self._parking.wake, lambda: os.urandom(16))
@@ -309,10 +310,7 @@ class Client:
         Unavailable: no leader answered in time.
         ValueError: ``target`` is no node's name.
         """
-        digits = target.removeprefix("n")
-        if target and not digits.isdecimal():
-            raise ValueError(f"{target!r} is no node; write n1, n2, ...")
-        node = NodeId(int(digits or 0))
+        node = parse_node(target) if target else NodeId(0)
         deadline_s = anyio.current_time() + timeout
         while True:
             left_s = deadline_s - anyio.current_time()

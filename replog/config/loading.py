@@ -26,7 +26,7 @@ from ..errors import ConfigError
 from ..log.space import LogLimits
 from ..node.links import TransportOptions
 from ..node.settings import NodeOptions, ReplicaConfig
-from ..paxos.ballot import NodeId
+from ..paxos.ballot import NodeId, parse_node
 from ..paxos.options import Options
 from ..state_machine import StateMachine
 
@@ -244,12 +244,13 @@ def _members(value: object, _kind: object) -> dict[NodeId, str]:
         raise TypeError('must be a table, like members = {n1 = "10.0.0.1:7101", n2 = "10.0.0.2:7101"}')
     members: dict[NodeId, str] = {}
     for name, address in value.items():
-        digits = str(name).removeprefix("n")
-        if not (digits.isascii() and digits.isdigit()) or int(digits) < 1:
-            raise TypeError(f"has {name!r}, which is no node; nodes are called n1, n2 and so on")
+        try:
+            node = parse_node(str(name))
+        except ValueError:
+            raise TypeError(f"has {name!r}, which is no node; nodes are called n1, n2 and so on") from None
         if not isinstance(address, str):
             raise TypeError(f'has {address!r} for {name}; write "host:port"')
-        members[NodeId(int(digits))] = address
+        members[node] = address
     return dict(sorted(members.items()))
 
 

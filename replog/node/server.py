@@ -22,6 +22,7 @@ import crc32c
 import structlog
 import trio
 
+from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import difference, machine_terms
 from ..apply.outcomes import Refused
@@ -144,7 +145,7 @@ class Node:
         self.keeper = StateKeeper(state_store, config.node, self)
         self.transport = Transport(
             Hello(identity.cluster, self.node, identity.incarnation, terms=self._terms),
-            {peer: _host_port(address) for peer, address in config.members.items() if peer != self.node},
+            {peer: split_address(address) for peer, address in config.members.items() if peer != self.node},
             self,
             config.transport,
         )
@@ -715,8 +716,3 @@ def _is_lone(write: LogWrite) -> bool:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _host_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)

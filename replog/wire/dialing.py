@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 
+from ..addresses import split_address
 from ..errors import Refused
 from ..paxos.ballot import Slot
 from .client_messages import Entries, Follow, LogEntry
@@ -36,10 +37,14 @@ async def dial(address: str, cluster: bytes, name: str) -> tuple[Link, Welcome]:
     OSError, TimeoutError, LinkClosed, FrameError: nobody is there, or nobody who speaks this protocol.
     Refused: the node does not let this client in.
     """
+    try:
+        host, port = split_address(address)
+    except ValueError as error:  # a node told it, or its own setting says so
+        raise OSError(str(error)) from error
     async with AsyncExitStack() as stack:
         with anyio.fail_after(DIAL_TIMEOUT_S):
             link = Link(
-                await connected_socket(*host_and_port(address)),
+                await connected_socket(host, port),
                 _WELCOME,
                 payload_bytes_max=HELLO_BYTES_MAX,
                 write_buffer_bytes_max=WRITE_BUFFER_BYTES_MAX,
@@ -74,13 +79,6 @@ async def connected_socket(host: str, port: int) -> socket.socket:
             raise
         sock.close()
     raise failure
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"{address!r} is no host:port, like 127.0.0.1:7101")
-    return host.strip("[]"), int(port)
 
 
 class Compacted(Exception):

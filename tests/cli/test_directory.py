@@ -47,7 +47,7 @@ def directory(quick_path: Path) -> Path:
     store.compact(Slot(5), slots_max=10)
     store.close()
     state = LmdbStateStore.open(held.state_path, map_step_bytes=MIB)
-    state.put(b"key", b"value")
+    state.write({b"key": b"value"})
     state.begin_flush(Slot(20))
     state.flush()
     state.end_flush()

@@ -25,6 +25,9 @@ from .limits import KEY_BYTES, NUMBER_MAX, SUBMISSION_COMMANDS_MAX
 Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
 
+ENVELOPE_BYTES = 80
+"""What a submission may add to its payloads: session, numbers, lengths and key."""
+
 
 @functools.lru_cache(maxsize=16_384)
 def session_key(secret: bytes) -> bytes:

@@ -14,7 +14,7 @@ from replog.paxos.ballot import NodeId, node_name
 if TYPE_CHECKING:
     from .cluster_report import ClusterReport, MemberReport
 
-LOOK_INTERVAL_S = 0.02
+POLL_INTERVAL_S = 0.02
 ANSWER_S = 1.0
 """A node that is asked gets this long, also just before the time is over: an answer beats not knowing."""
 
@@ -115,7 +115,7 @@ async def _hand_over(report: ClusterReport, leader: MemberReport, target: int, t
                     name, address = _name(number), hint
             case _:
                 raise OutcomeUnknown(f"{name} at {address} was asked to hand over: {answer.problem}.")
-        await trio.sleep(LOOK_INTERVAL_S)
+        await trio.sleep(POLL_INTERVAL_S)
     raise refused or Unavailable(f"leadership moved while it was asked for, and {name} does not lead; try again.")
 
 
@@ -132,7 +132,7 @@ async def _wait_for_leader(report: ClusterReport, old: MemberReport, target: str
             is_meant = member.node == target if target else member.node != old.node
             if is_meant and member.node == seen.leader:
                 return member
-        await trio.sleep(LOOK_INTERVAL_S)
+        await trio.sleep(POLL_INTERVAL_S)
         seen = await survey(addresses, timeout_s=max(0.1, deadline_s - trio.current_time()))
     raise OutcomeUnknown(
         f"the hand-over was begun, but {target or 'another node'} was not seen leading: {seen.summary}."

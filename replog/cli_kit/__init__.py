@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from .exit_codes import ExitCode
 from .logging_setup import LogFormat, LogLevel, configure_logging
-from .options import AsJson, Endpoints, LogFormatOption, LogLevelOption, Timeout, parse_endpoints
+from .options import DEV_ENDPOINTS, AsJson, Endpoints, LogFormatOption, LogLevelOption, Timeout, parse_endpoints
 from .printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
 from .running import add_command, new_app, run
 
 __all__ = [
+    "DEV_ENDPOINTS",
     "AsJson",
     "Endpoints",
     "ExitCode",

@@ -23,6 +23,7 @@ import anyio.abc
 from ..addresses import check_address
 from ..apply.outcomes import Refused as SubmissionRefused
 from ..apply.outcomes import Replies, SequenceGap, SessionExpired, SessionOpened
+from ..apply.submissions import ENVELOPE_BYTES
 from ..errors import CommandFailed, CommandTooLarge, OutcomeUnknown, Overloaded, Refused, ReplogError, Unavailable
 from ..paxos.ballot import NodeId, parse_node
 from ..wire.client_messages import (
@@ -71,7 +72,6 @@ _TRANSFER_RETRY_S = 0.02
 _WAIT_FOR_LINK_S = 0.002
 _QUERY_BYTES = 2**16
 """Reads that wait together travel in messages of about this size."""
-_COMMAND_ENVELOPE_BYTES = 80
 
 _NO_MEMBERS: tuple[tuple[int, str], ...] = ()
 _Reply = TypeVar("_Reply", Status, TransferAnswer)
@@ -325,7 +325,7 @@ class Client:
 
     def _begin(self, call: Call) -> None:
         together_bytes = sum(map(len, call.payloads))
-        if together_bytes > self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES:
+        if together_bytes > self._session.submission_bytes_max - ENVELOPE_BYTES:
             for payload in call.payloads:
                 self._check_size(payload, "command")
             if together_bytes > CALL_BYTES_MAX:
@@ -340,7 +340,7 @@ class Client:
             self._has_work.set()
 
     def _check_size(self, payload: bytes, what: str) -> None:
-        limit = self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES
+        limit = self._session.submission_bytes_max - ENVELOPE_BYTES
         if len(payload) > limit:
             raise CommandTooLarge(
                 f"a {what} of {len(payload):,} bytes is above the limit of {limit:,}; split it, or raise "

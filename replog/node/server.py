@@ -26,6 +26,7 @@ from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import difference, machine_terms
 from ..apply.outcomes import Refused
+from ..apply.submissions import ENVELOPE_BYTES
 from ..errors import StateDiverged, Unavailable
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.effects import Effects, LogWrite, Notice, NoticeKind, Refusal
@@ -78,8 +79,6 @@ _WARNINGS = frozenset(
 )
 _BUSY_WORD_INTERVAL_S = 0.1
 LONE_COMMAND_BYTES = 512
-_ENVELOPE_BYTES = 80
-"""What a submission may add to its payloads: session, numbers, lengths and key."""
 
 
 class DurableState(StateStore, Protocol):
@@ -553,7 +552,7 @@ class Node:
             self.identity.incarnation,
             refusal,
             tuple(self.config.members.items()),
-            min(self.options.command_bytes_max + _ENVELOPE_BYTES, self.config.paxos.batch_bytes_max),
+            min(self.options.command_bytes_max + ENVELOPE_BYTES, self.config.paxos.batch_bytes_max),
             self._terms,
         )
 

@@ -39,7 +39,6 @@ from .rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
 from .space import StateRoom
 
 DATA_FILE: Final = "data.mdb"
-LOCK_FILE: Final = "lock.mdb"
 INCOMING_FOLDER: Final = "incoming"
 FRESH_FOLDER: Final = "fresh"
 POSITION_KEY: Final = b"position"

@@ -17,12 +17,11 @@ from ..addresses import split_address
 from ..errors import Refused
 from ..paxos.ballot import Slot
 from .client_messages import Entries, Follow, LogEntry
-from .codec import HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
+from .codec import FRAME_BYTES_MAX, HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
 from .link import Link
 
 DIAL_TIMEOUT_S = 0.5
-FRAME_BYTES_MAX = 64 * 2**20
-WRITE_BUFFER_BYTES_MAX = 64 * 2**20
+LINK_UNSENT_BYTES_MAX = 64 * 2**20
 FOLLOW_CREDIT = 256
 
 _WELCOME = frozenset({Kind.WELCOME})
@@ -37,17 +36,13 @@ async def dial(address: str, cluster: bytes, name: str) -> tuple[Link, Welcome]:
     OSError, TimeoutError, LinkClosed, FrameError: nobody is there, or nobody who speaks this protocol.
     Refused: the node does not let this client in.
     """
-    try:
-        host, port = split_address(address)
-    except ValueError as error:  # a node told it, or its own setting says so
-        raise OSError(str(error)) from error
     async with AsyncExitStack() as stack:
         with anyio.fail_after(DIAL_TIMEOUT_S):
             link = Link(
-                await connected_socket(host, port),
+                await connected_socket(*told_address(address)),
                 _WELCOME,
                 payload_bytes_max=HELLO_BYTES_MAX,
-                write_buffer_bytes_max=WRITE_BUFFER_BYTES_MAX,
+                write_buffer_bytes_max=LINK_UNSENT_BYTES_MAX,
             )
             stack.callback(link.close)
             link.write(encode_frame(Kind.HELLO, Hello(cluster, 0, b"", name)))
@@ -58,6 +53,14 @@ async def dial(address: str, cluster: bytes, name: str) -> tuple[Link, Welcome]:
         link.expect(_NODE, FRAME_BYTES_MAX)
         stack.pop_all()
     return link, welcome
+
+
+def told_address(address: str) -> tuple[str, int]:
+    """Host and port of an address that a node may have told: one that can't be is nobody there, an ``OSError``."""
+    try:
+        return split_address(address)
+    except ValueError as error:
+        raise OSError(str(error)) from None
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from replog.cli_kit import AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 from replog.errors import ConfigError
 
 from ..answers import NotFound, OrderAnswer
@@ -13,7 +13,7 @@ from ..life_cycle import Status
 from ..limits import PAY_WITHIN_MS_DEFAULT
 from ..money import format_money
 from ..results import OrderAdvanced, Refusal
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import (
     day_text,
     orders_table,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from replog.cli_kit import AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 from replog.errors import ConfigError
 
 from ..answers import NotFound
 from ..money import format_money, parse_money
 from ..results import Refusal
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import present, present_fields, present_list, products_table
 
 

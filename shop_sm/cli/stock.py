@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from replog.cli_kit import AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 
 from ..results import Refusal
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import present, present_list, products_table
 
 

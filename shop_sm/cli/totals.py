@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from replog.cli_kit import AsJson, Endpoints, Timeout, print_json, print_table, print_text
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, print_json, print_table, print_text
 
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import fields_of, present_list, totals_table
 
 

@@ -31,8 +31,8 @@ PUBLIC = {
 """What a program that is built on the library may import."""
 
 EXCEPTIONS = {
-    "bench/inside_codec.py": "measures what a command's way through bytes costs, step by step",
-    "bench/inside_storage.py": "measures what the stores alone cost on a disk",
+    "bench/inside/codec.py": "measures what a command's way through bytes costs, step by step",
+    "bench/inside/storage.py": "measures what the stores alone cost on a disk",
 }
 
 TYPING_CIRCLES = {("replog.node.report", "replog.node.server"), ("replog.sim.strangers", "replog.sim.clients")}

@@ -7,7 +7,7 @@ from pathlib import Path
 from replog.cli_kit import note, print_json
 
 from ..errors import BenchError
-from ..result_file import latest_results, read_result
+from ..report.result_file import latest_results, read_result
 from ..run_options import DEFAULT_RESULTS
 
 _DEFAULT_FIGURES = Path(__file__).parent.parent.parent / "docs" / "figures"
@@ -33,8 +33,8 @@ def plot(
     json
         Print one JSON object with the paths.
     """
-    from ..charts import comparison, faults, growth
-    from ..charts.style import save
+    from ..report.charts import comparison, faults, growth
+    from ..report.charts.style import save
 
     contents = [read_result(path) for path in files] or list(latest_results(results).values())
     makers = {

@@ -61,7 +61,7 @@ class Client:
 
 @contextmanager
 def connect(endpoints: Sequence[str], *, name: str = "") -> Iterator[Client]:
-    """A client of the cluster behind ``endpoints``; see ``replog.connect`` for what is raised.
+    """A client of the cluster behind ``endpoints``; parameters and errors: see ``replog.connect``.
 
     A portal runs on asyncio, whatever the program uses elsewhere.
     """

@@ -39,8 +39,8 @@ async def run_replica(
 
     Parameters
     ----------
-    config: settings; ``data_dir`` must have been formatted by ``replog init``.
-    machine: the state machine; the same class on every member.
+    config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.
+    machine: an instance of the state machine; the same class on every member.
     task_status: told when the replica listens.
 
     Raises
@@ -161,9 +161,16 @@ class EmbeddedReplica:
 
 @asynccontextmanager
 async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIterator[EmbeddedReplica]:
-    """A replica that lives as long as the block, in the caller's trio program.
+    """A replica that lives as long as the block, in the caller's trio program; a failure of it cancels the block.
 
-    Raises what ``run_replica`` raises; a failure of the replica cancels the block.
+    Parameters
+    ----------
+    config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.
+    machine: an instance of the state machine; the same class on every member.
+
+    Raises
+    ------
+    What ``run_replica`` raises.
     """
     failure: Exception | None = None
     try:

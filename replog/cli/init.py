@@ -6,7 +6,6 @@ must not come back under its old name with an empty memory (P9).
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import shlex
 from pathlib import Path
@@ -22,8 +21,6 @@ from replog.paxos.ballot import NodeId, node_name, parse_node
 
 if TYPE_CHECKING:
     from replog.log.contract import Identity
-
-CLUSTER_BYTES = 16
 
 
 def init(
@@ -57,10 +54,11 @@ def init(
             f"node {node_name(number)} is not among the members {_names(members)}; "
             f"add --member {node_name(number)}=host:port."
         )
+    from replog.directory.formatting import CLUSTER_BYTES, cluster_bytes
     from replog.directory.layout import format_directory
     from replog.paxos.membership import Membership
 
-    cluster_id = cluster_bytes(cluster)
+    cluster_id = cluster_bytes(cluster) if cluster is not None else secrets.token_bytes(CLUSTER_BYTES)
     membership = Membership(version=1, voters=tuple(members))
     identity = format_directory(directory, node=number, cluster=cluster_id, membership=membership)
     if json:
@@ -94,15 +92,6 @@ def parse_members(texts: list[str]) -> dict[NodeId, str]:
         except ValueError as error:
             raise ConfigError(f"member {node_name(node)}: {error}") from None
     return dict(sorted(members.items()))
-
-
-def cluster_bytes(name: str | None) -> bytes:
-    """The cluster id: 32 hex digits as they are, any other name by its hash, none: random."""
-    if name is None:
-        return secrets.token_bytes(CLUSTER_BYTES)
-    if len(name) == 2 * CLUSTER_BYTES and all(digit in "0123456789abcdef" for digit in name.lower()):
-        return bytes.fromhex(name)
-    return hashlib.blake2b(name.encode(), digest_size=CLUSTER_BYTES).digest()
 
 
 def _names(members: dict[NodeId, str]) -> str:

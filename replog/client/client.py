@@ -78,7 +78,13 @@ _Reply = TypeVar("_Reply", Status, TransferAnswer)
 
 
 class Answer(NamedTuple):
-    """What a read brought back, and the slot of the state it was read from."""
+    """What a read brought back.
+
+    Parameters
+    ----------
+    reply: the state machine's answer.
+    applied_through: the last slot that the state it was read from had run.
+    """
 
     reply: bytes
     applied_through: int
@@ -209,7 +215,14 @@ class Client:
     async def submit_many(self, payloads: Sequence[bytes], *, timeout: float = TIMEOUT_S) -> list[Receipt]:  # noqa: ASYNC109
         """Order commands one after the other, and wait for all of them. Other callers' may stand between them.
 
-        Raises what ``submit`` raises; with ``OutcomeUnknown`` some of them may be done.
+        Parameters
+        ----------
+        payloads: one a command; none is no command, and nothing is sent.
+        timeout: seconds, for all of them together.
+
+        Raises
+        ------
+        What ``submit`` raises; with ``OutcomeUnknown`` some of them may be done.
         """
         if not payloads:
             return []
@@ -251,7 +264,17 @@ class Client:
         consistency: Consistency = "linearizable",
         timeout: float = TIMEOUT_S,  # noqa: ASYNC109
     ) -> Answer:
-        """Like ``query``, and says which slot the answering node had applied through."""
+        """Like ``query``, and says which slot the answering node had applied through.
+
+        Parameters
+        ----------
+        request, consistency, timeout: as for ``query``.
+
+        Raises
+        ------
+        What ``query`` raises.
+        ValueError: ``consistency`` is neither of the two.
+        """
         if consistency not in ("linearizable", "stale"):
             raise ValueError(f"consistency is 'linearizable' or 'stale', not {consistency!r}")
         self._check_size(request, "query")
@@ -267,7 +290,14 @@ class Client:
     async def follow(self, from_slot: int = 1) -> AsyncGenerator[LogEntry, None]:
         """The log itself, slot by slot, for ever; over a connection of its own, made again when it is lost.
 
-        Raises ``Refused`` if ``from_slot`` is compacted away everywhere it was asked for.
+        Parameters
+        ----------
+        from_slot: where to begin; slots count from 1.
+
+        Raises
+        ------
+        Refused: ``from_slot`` is compacted away everywhere it was asked for.
+        Unavailable: no node could be reached in time.
         """
         next_slot = max(1, from_slot)
         compacted: set[str] = set()
@@ -294,15 +324,28 @@ class Client:
             await anyio.sleep(random.uniform(_REDIAL_FIRST_S, _REDIAL_MAX_S))
 
     async def status(self, *, timeout: float = 2.0) -> NodeStatus:  # noqa: ASYNC109
-        """What the connected node says of itself. Raises ``Unavailable``."""
+        """What the connected node says of itself.
+
+        Parameters
+        ----------
+        timeout: seconds.
+
+        Raises
+        ------
+        Unavailable: no node answered in time.
+        """
         answer = await self._ask(StatusRequest(self._take_id()), Status, timeout)
         return decode_status(answer.report)
 
     async def transfer_leadership(self, target: str = "", *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Ask the leader to hand over to ``target`` (``n2``; empty: to the most up to date).
+        """Ask the leader to hand over, and wait until it does.
 
-        Waits until there is a leader and it reaches the target, but no longer than ``timeout`` (seconds). The target
-        leads a moment later. If it leads already, that is a success.
+        The target leads a moment later. If it leads already, that is a success.
+
+        Parameters
+        ----------
+        target: a node's name, ``n2``; empty: whoever is most up to date.
+        timeout: seconds, for there to be a leader and for it to reach the target.
 
         Raises
         ------

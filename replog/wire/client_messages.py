@@ -114,7 +114,13 @@ class QueryRefused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4
 
 
 class LogEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One chosen slot as a follower of the log sees it: encoded ``SlotValue`` (see ``paxos.values``)."""
+    """One chosen slot as a follower of the log sees it.
+
+    Parameters
+    ----------
+    slot: its number, from 1.
+    value: an encoded ``SlotValue`` (``paxos.values``).
+    """
 
     slot: Slot
     value: bytes

@@ -48,9 +48,9 @@ def build_app(tokens: Sequence[str] = ()) -> cyclopts.App:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from replog import __version__
 
-    return f"shop (replog {version('replog')})"
+    return f"shop (replog {__version__})"
 
 
 def main() -> NoReturn:

@@ -1,4 +1,7 @@
-"""What an address is: ``host:port``, or ``[ipv6]:port``. Settings, commands and the client read it here."""
+"""What an address is: ``host:port``, or ``[ipv6]:port``. Settings, commands and the client read it here.
+
+Never: look a name up.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 It is the same client, run by an event loop in a thread of its own. A call from another thread costs about 100 us
 more than one from a trio program; calls from many threads share its connection and leave together.
+
+Never: own a connection.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 ``open_replica`` is for programs that use the log, ``run_replica`` for those that only serve it. A submission from
 inside goes the same way as any client's, over loopback to whoever leads, so it is exactly once and survives a change of
 leader; a stale query is answered in place.
+
+Never: hide a failure of the replica.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The processes are ``replog serve`` on configuration files written here, each in its own data directory. They end with
 the block that started them, however it ends; should this process be killed, the kernel ends them.
+
+Never: leave one behind.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The state machine's side: what a user writes, and the Applier that runs it in order, exactly once."""
+"""The state machine's side: what a user writes, and the Applier that runs it in order, exactly once.
+
+Never: know the log.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ only the key that follows from it (``session_key``). The node that is asked comp
 (``wire.client_messages.admit``), the Applier compares the key with the session's, and answers are sent to whoever
 showed the secret behind the key. So neither a session's id, which anybody can guess, nor the log, which anybody can
 follow, helps a stranger.
+
+Never: know links or frames.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The ``replog`` command."""
+"""The ``replog`` command.
+
+Never: decide anything the library should.
+"""
 
 from __future__ import annotations
 

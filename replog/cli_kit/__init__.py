@@ -3,6 +3,8 @@
 A program with a command of its own (``shop`` is one) takes from here what makes commands alike: ``run`` turns
 errors into a sentence and an exit code, ``Endpoints`` and ``AsJson`` are the options that mean the same
 everywhere, and ``print_json``, ``print_table`` and ``note`` say where output goes.
+
+Never: be the `replog` command.
 """
 
 from __future__ import annotations

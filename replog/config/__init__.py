@@ -1,4 +1,7 @@
-"""Settings of a replica, from a file, the environment and the caller."""
+"""Settings of a replica, from a file, the environment and the caller.
+
+Never: hide a key or a cause.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ whoever opens one asks here first.
 It knows the file format of LMDB 0.9 (``mdb.c``: ``MDB_meta``, ``MDB_page``, ``MDB_node``, 64 bit, little-endian) and,
 from a ``Layout``, which trees a file of ours has. It never repairs. What is *in* the records is checked by their own
 checksums, elsewhere.
+
+Never: know what a record means.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A piece has no checksum of its own: the record's goes over all of them in order, so one that is missing or stands where
 another belongs makes the record fail it.
+
+Never: read a record that fails its checksum.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Frames are checked as they arrive and written in transactions of bounded size. Each transaction also writes how far the
 stream is durable and the digest to go on with, so that after a crash a transfer resumes there. What is here is thrown
 away only when it is damaged, when another image begins, or when the live state is as new.
+
+Never: make anything one's own state that is not whole.
 """
 
 from __future__ import annotations

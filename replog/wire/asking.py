@@ -2,6 +2,8 @@
 
 Commands that look after a cluster speak to nodes one by one, not through the client that looks for the leader: a node
 that hangs must cost its own row in a table and nothing else.
+
+Never: look for the leader.
 """
 
 from __future__ import annotations

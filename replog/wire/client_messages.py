@@ -2,6 +2,8 @@
 
 Frames between client and node are one ``ClientMessage`` or ``NodeMessage`` each. A node tells a client's frame
 from a peer's by the hello that opened the link.
+
+Never: trust a length before checking it.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ A frame is a header of 13 bytes and a payload, all integers big-endian:
 The length is checked against a limit before memory is taken for it. Payloads are msgpack of tagged, array-like
 Structs (``paxos.messages`` between nodes, ``client_messages`` with clients): an old reader ignores new trailing
 fields, a new one fills them in.
+
+Never: trust a length before checking it.
 """
 
 from __future__ import annotations

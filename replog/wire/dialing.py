@@ -1,6 +1,8 @@
 """Connecting to a node as a client, and reading its log over that connection; under trio and asyncio alike.
 
 It knows the greeting and nothing of sessions: what goes over the link afterwards is its user's matter.
+
+Never: look for the leader.
 """
 
 from __future__ import annotations

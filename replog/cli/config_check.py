@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import AsJson
 from replog.cli_kit.printing import new_table, note, print_json, print_table
 from replog.paxos.ballot import NodeId, node_name
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from replog.node.settings import ReplicaConfig
 
 
-def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson = False) -> None:
+def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson = False) -> int:
     """Check a configuration file and print every setting with its effective value and its origin.
 
-    Ends with 2 if a setting is wrong. What is only suspicious is a warning on stderr.
+    Ends with 2 if a setting is wrong, or if `replog serve` would not start with these settings here. What is only
+    suspicious is a warning on stderr.
 
     Parameters
     ----------
@@ -30,20 +32,27 @@ def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson =
 
     config = load_config(file)
     values, origins = setting_values(config), setting_origins(file)
-    warnings = list(warnings_about(config))
+    problems, warnings = list(problems_with(config)), list(warnings_about(config))
     if json:
         settings = {
             key: {"value": value, "origin": origins.get(key, "default")} for key, value in plain(values).items()
         }
-        print_json({"file": str(file), "settings": settings, "warnings": warnings})
-        return
+        print_json({"file": str(file), "settings": settings, "problems": problems, "warnings": warnings})
+    else:
+        _print(values, origins, problems, warnings)
+    return ExitCode.USAGE if problems else ExitCode.OK
+
+
+def _print(values: dict[str, Any], origins: dict[str, str], problems: list[str], warnings: list[str]) -> None:
+    from rich.markup import escape
+
     table = new_table("SETTING", "VALUE", "FROM")
     for key, value in values.items():
         table.add_row(key, _text(value), origins.get(key, "default"), style="" if key in origins else "dim")
     print_table(table)
+    for problem in problems:
+        note(f"[bold red]problem:[/] {escape(problem)}")
     for warning in warnings:
-        from rich.markup import escape
-
         note(f"[bold yellow]warning:[/] {escape(warning)}")
 
 
@@ -73,10 +82,16 @@ def _text(value: object) -> str:
     return escape(str(value))
 
 
-def warnings_about(config: ReplicaConfig) -> Iterator[str]:
-    """What does not keep the file from being read, and still is likely a mistake."""
+def problems_with(config: ReplicaConfig) -> Iterator[str]:
+    """What would keep a node from starting with these settings on this machine."""
     yield from _about_directory(config)
     yield from _about_state_machine(config)
+
+
+def warnings_about(config: ReplicaConfig) -> Iterator[str]:
+    """What keeps no node from starting, and still is likely a mistake."""
+    if not config.state_machine:
+        yield 'state_machine is not set; `replog serve` needs it: state_machine = "module:Class".'
     yield from _about_members(config)
     yield from _about_variables()
 
@@ -107,7 +122,6 @@ def _about_state_machine(config: ReplicaConfig) -> Iterator[str]:
     from .serve import find_modules_here
 
     if not config.state_machine:
-        yield 'state_machine is not set; `replog serve` needs it: state_machine = "module:Class".'
         return
     find_modules_here()
     try:

@@ -136,7 +136,7 @@ class Outcome:
         table = new_table("", *numbers, "DIGEST", right=numbers)
         table.add_row("known", *_cells(self.known), "", "")
         for one in self.shown:
-            table.add_row(one.node, *_cells(one.totals), f"{one.slot:,}", one.digest)
+            table.add_row(one.node, *_cells(one.totals), f"{one.slot:,}", f"{one.digest[:8]}..")
         print_table(table)
         rate = f"{self.orders_per_s:,.0f} orders/s, each placed and paid, durable on a quorum"
         if self.gaps_ms:

@@ -248,6 +248,9 @@ def test_a_file_that_is_none_is_named(file: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         load_config(file)
+    file.write_bytes(b"\xef\xbb\xbf" + (TOP + MEMBERS).encode())
+    with pytest.raises(ConfigError, match="begins with a byte order mark; save it as UTF-8 without one"):
+        load_config(file)
     with pytest.raises(ConfigError, match="can't be read: Is a directory"):
         load_config(file.parent)
 

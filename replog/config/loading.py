@@ -7,6 +7,7 @@ came from, what its key is called and how to mend it. A setting that is spelt wr
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ def setting_origins(path: Path) -> dict[str, str]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(_text(path))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; name the configuration file, like --config replica.toml.") from None
     except OSError as error:
@@ -77,6 +78,13 @@ def _read_file(path: Path) -> dict[str, Any]:
     if isinstance(data_dir, str) and data_dir:
         values["data_dir"] = str(path.parent / data_dir)
     return values
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    if data.startswith(codecs.BOM_UTF8):
+        raise ConfigError(f"{path} begins with a byte order mark; save it as UTF-8 without one.")
+    return data.decode()
 
 
 def _from_environment(environment: Mapping[str, str], origins: dict[str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from replog.cli_kit.exit_codes import ExitCode
-from replog.cli_kit.options import AsJson, Range
+from replog.cli_kit.options import AsJson, Range, WholeNumber
 from replog.cli_kit.printing import new_table, note, print_json, print_table, print_text, stderr_console
 from replog.errors import ConfigError
 
@@ -30,11 +30,11 @@ NOTE_INTERVAL_S = 10.0
 def sim(
     *,
     seeds: Range | None = None,
-    replay: int | None = None,
-    replicas: int | None = None,
+    replay: WholeNumber | None = None,
+    replicas: WholeNumber | None = None,
     state_machine: Annotated[str | None, Parameter(metavar="MODULE:CLASS")] = None,
-    steps: int = STEPS_PER_SEED,
-    jobs: int | None = None,
+    steps: WholeNumber = STEPS_PER_SEED,
+    jobs: WholeNumber | None = None,
     json: AsJson = False,
 ) -> int:
     """Run the real core through every fault there is, once a seed, and check what comes out.

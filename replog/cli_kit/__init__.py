@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from .exit_codes import ExitCode
 from .logging_setup import LogFormat, LogLevel, configure_logging
-from .options import DEV_ENDPOINTS, AsJson, Endpoints, LogFormatOption, LogLevelOption, Timeout, parse_endpoints
+from .options import (
+    DEV_ENDPOINTS,
+    AsJson,
+    Endpoints,
+    LogFormatOption,
+    LogLevelOption,
+    Timeout,
+    WholeNumber,
+    parse_endpoints,
+)
 from .printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
 from .running import add_command, new_app, run
 
@@ -25,6 +34,7 @@ __all__ = [
     "LogLevel",
     "LogLevelOption",
     "Timeout",
+    "WholeNumber",
     "add_command",
     "configure_logging",
     "new_app",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, WholeNumber
 from replog.errors import ConfigError
 
 from ..answers import NotFound
@@ -81,7 +81,7 @@ def list_product(
     prefix: str = "",
     *,
     after: str = "",
-    limit: int = 100,
+    limit: WholeNumber = 100,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,

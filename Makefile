@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: help env demo test lint unit sim sim-shop coverage mutants bench clean
+.PHONY: help env demo test lint unit sim sim-shop coverage mutants bench map clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s: -l 2
@@ -44,6 +44,9 @@ mutants: env  ## known protocol bugs, each of which the checks must catch
 
 bench: env  ## measure this machine: throughput, latency, reads, failover, recovery
 	$(BIN)/python -m bench all
+
+map: env  ## the table of rooms in docs/ARCHITECTURE.md, made from the modules
+	$(BIN)/python -m tests.house_map --write
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,1 +1,4 @@
-"""How fast is it here, and did a change make it slower: ``python -m bench``, through public names only."""
+"""How fast is it here, and did a change make it slower: ``python -m bench``, through public names only.
+
+Never: assert.
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from replog.cli import run
+from replog.cli_kit import run
 
 from .app import build_app
 

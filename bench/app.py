@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cyclopts
 
-from replog.cli import new_app
+from replog.cli_kit import new_app
 
 _LOAD = cyclopts.Group("Under load", sort_key=1)
 _FAULTS = cyclopts.Group("Faults and growth", sort_key=2)

@@ -15,8 +15,8 @@ import replog
 
 from .child_process import python_command
 from .errors import ChildFailed
-from .put_machine import encode_put
-from .work import key_name
+from .load.put_machine import encode_put
+from .load.work import key_name
 
 _CALLERS = 4
 _COMMANDS_A_CALL = 256

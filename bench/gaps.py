@@ -17,12 +17,12 @@ import trio
 from rich.markup import escape
 
 from replog import ReplogError
-from replog.cli import note
+from replog.cli_kit import note
 
 from .errors import ChildFailed
-from .measurement import Measurement
+from .load.measurement import Measurement
+from .load.plan import LoadPlan
 from .network import Network, missing_namespaces, private_network
-from .plan import LoadPlan
 from .progress import Step
 from .stage import wait_until_settled
 from .systems import LOOPBACK, Cluster, System

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from replog.cli import note, stderr_console
+from replog.cli_kit import note, stderr_console
 
 Step = Callable[[str], None]
 """Called before each window, with what it is."""

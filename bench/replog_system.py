@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,9 +14,9 @@ import replog
 
 from .child_process import free_ports, python_command, started
 from .errors import ChildFailed
-from .load_window import During, follow_window
-from .measurement import Measurement
-from .plan import LoadPlan
+from .load.measurement import Measurement
+from .load.plan import LoadPlan
+from .load.window import During, follow_window
 from .systems import LOOPBACK, Cluster, Host, System
 
 _START_S_MAX = 20.0
@@ -60,7 +59,7 @@ class ReplogCluster(Cluster):
     async def measure(self, plan: LoadPlan, *, during: During | None = None) -> Measurement:
         """Load from one process with ``plan.connections`` client objects; each finds the leader by itself."""
         words = ["--work", plan.work, "--batch", str(plan.batch), "--rate-per-s", str(plan.rate_per_s)]
-        command = python_command("bench.load", *plan.words(self.endpoints), *words)
+        command = python_command("bench.load.generator", *plan.words(self.endpoints), *words)
         with started(command, log_path=self.folder / "load.log", has_pipes=True) as child:
             return await follow_window(
                 child, plan, system="replog", servers=self.servers, is_client_single_threaded=True, during=during
@@ -88,7 +87,7 @@ class Replog(System):
     durability = "fsync on a quorum before the answer"
 
     def __init__(
-        self, state_machine: str = "bench.put_machine:PutMachine", settings: Mapping[str, object] | None = None
+        self, state_machine: str = "bench.load.put_machine:PutMachine", settings: Mapping[str, object] | None = None
     ) -> None:
         self._state_machine = state_machine
         self._settings = settings or {}
@@ -97,7 +96,7 @@ class Replog(System):
         return None
 
     def version(self) -> str:
-        return importlib.metadata.version("replog")
+        return replog.__version__
 
     @asynccontextmanager
     async def running(self, folder: Path, hosts: Sequence[Host]) -> AsyncIterator[ReplogCluster]:

@@ -10,11 +10,11 @@ import attrs
 from rich.markup import escape
 
 from replog import ReplogError
-from replog.cli import note
+from replog.cli_kit import note
 
 from .errors import ChildFailed
-from .measurement import Measurement, Series
-from .plan import LoadPlan
+from .load.measurement import Measurement, Series
+from .load.plan import LoadPlan
 from .progress import Step, progress
 from .stage import Setup, Stage, open_stage
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import attrs
 
-from .load_window import During
-from .measurement import Measurement
-from .plan import LoadPlan
+from .load.measurement import Measurement
+from .load.plan import LoadPlan
+from .load.window import During
 
 
 @attrs.frozen

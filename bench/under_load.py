@@ -8,10 +8,10 @@ from typing import Any
 import trio
 
 from .errors import ChildFailed
-from .result_file import write_result
+from .report.result_file import write_result
+from .report.tables import Column, print_series, say_where
 from .rounds import Cell, measure_rounds
 from .run_options import RunOptions
-from .tables import Column, print_series, say_where
 
 
 def measure_and_show(

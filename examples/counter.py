@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -39,10 +37,9 @@ async def main() -> None:
     # The library logs with structlog and leaves it to the program what is shown, and where.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as folder:
-        members = {replog.NodeId(number): f"127.0.0.1:{free_port()}" for number in (1, 2, 3)}
+        members = {node: f"127.0.0.1:{free_port()}" for node in ("n1", "n2", "n3")}
         configs = [
-            replog.ReplicaConfig(data_dir=formatted(Path(folder), number, members), members=members)
-            for number in members
+            replog.ReplicaConfig(data_dir=formatted(Path(folder), node, members), members=members) for node in members
         ]
         await count(*configs)
 
@@ -73,12 +70,10 @@ async def count(*configs: replog.ReplicaConfig) -> None:
             print(f"the log can be read from slot 1 to {entry.slot}")
 
 
-def formatted(folder: Path, number: int, members: Mapping[replog.NodeId, str]) -> Path:
-    """A data directory, formatted once in a node's life: what ``replog init`` does on each machine."""
-    words = [f"--member=n{node}={address}" for node, address in members.items()]
-    command = [sys.executable, "-m", "replog", "init", f"{folder}/n{number}", f"--node=n{number}", "--cluster=counters"]
-    subprocess.run([*command, *words], check=True, capture_output=True)
-    return folder / f"n{number}"
+def formatted(folder: Path, node: str, members: Mapping[str, str]) -> Path:
+    """A data directory, formatted once in a node's life."""
+    replog.format_directory(folder / node, node=node, members=members, cluster="counters")
+    return folder / node
 
 
 def free_port() -> int:

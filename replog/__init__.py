@@ -1,18 +1,59 @@
 """A Multi-Paxos replicated log with a distinguished leader, to embed in Python programs.
 
-The public names; each is imported when it is first used, so that a command that needs few of them starts at once.
+The catalogue of what a program uses. Each name is imported when it is first asked for, so that a command that needs
+few of them starts at once.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+_HOMES = {
+    "Answer": "client",
+    "Client": "client",
+    "Command": "state_machine",
+    "CommandFailed": "errors",
+    "CommandTooLarge": "errors",
+    "ConfigError": "errors",
+    "Damaged": "errors",
+    "EmbeddedReplica": "embedding",
+    "LocalCluster": "local_cluster",
+    "LogEntry": "wire.client_messages",
+    "NodeId": "paxos.ballot",
+    "NodeOptions": "config",
+    "NodeStatus": "wire.status",
+    "OutcomeUnknown": "errors",
+    "Overloaded": "errors",
+    "Receipt": "client",
+    "Refused": "errors",
+    "ReplicaConfig": "config",
+    "ReplogError": "errors",
+    "SessionExpired": "errors",
+    "State": "state_machine",
+    "StateDiverged": "errors",
+    "StateMachine": "state_machine",
+    "StateView": "state_machine",
+    "StorageError": "errors",
+    "StorageFull": "errors",
+    "Unavailable": "errors",
+    "connect": "client",
+    "format_directory": "directory.formatting",
+    "load_config": "config",
+    "local_cluster": "local_cluster",
+    "open_replica": "embedding",
+    "run_replica": "embedding",
+}
+"""Every public name, and the module it comes from; what follows tells type checkers the same."""
+
 if TYPE_CHECKING:
     from .client import Answer as Answer
     from .client import Client as Client
     from .client import Receipt as Receipt
     from .client import connect as connect
+    from .config import NodeOptions as NodeOptions
+    from .config import ReplicaConfig as ReplicaConfig
     from .config import load_config as load_config
+    from .directory.formatting import format_directory as format_directory
     from .embedding import EmbeddedReplica as EmbeddedReplica
     from .embedding import open_replica as open_replica
     from .embedding import run_replica as run_replica
@@ -31,8 +72,6 @@ if TYPE_CHECKING:
     from .errors import Unavailable as Unavailable
     from .local_cluster import LocalCluster as LocalCluster
     from .local_cluster import local_cluster as local_cluster
-    from .node.settings import NodeOptions as NodeOptions
-    from .node.settings import ReplicaConfig as ReplicaConfig
     from .paxos.ballot import NodeId as NodeId
     from .state_machine import Command as Command
     from .state_machine import State as State
@@ -41,34 +80,34 @@ if TYPE_CHECKING:
     from .wire.client_messages import LogEntry as LogEntry
     from .wire.status import NodeStatus as NodeStatus
 
-_ROOMS = {
-    "client": ("Answer", "Client", "Receipt", "connect"),
-    "config": ("NodeOptions", "ReplicaConfig", "load_config"),
-    "embedding": ("EmbeddedReplica", "open_replica", "run_replica"),
-    "errors": (
-        "CommandFailed", "CommandTooLarge", "ConfigError", "Damaged", "OutcomeUnknown", "Overloaded", "Refused",
-        "ReplogError", "SessionExpired", "StateDiverged", "StorageError", "StorageFull", "Unavailable",
-    ),
-    "local_cluster": ("LocalCluster", "local_cluster"),
-    "paxos.ballot": ("NodeId",),
-    "state_machine": ("Command", "State", "StateMachine", "StateView"),
-    "wire.client_messages": ("LogEntry",),
-    "wire.status": ("NodeStatus",),
-}  # fmt: skip
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+    __version__: str
 
-__all__ = sorted(_ROOM_OF)
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    room = _ROOM_OF.get(name)
-    if room is None:
-        raise AttributeError(f"module 'replog' has no attribute {name!r}")
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    module = import_module(f".{room}", __name__)
-    for other in _ROOMS[
-        room
-    ]:  # all at once: importing a room puts the module itself where a name of its own may belong
-        globals()[other] = getattr(module, other)
+    home = _HOMES[name]
+    module = import_module(f".{home}", __name__)
+    # All names of a module at once: importing it puts the module itself where a name of its own may belong.
+    globals().update({other: getattr(module, other) for other in _HOMES if _HOMES[other] == home})
     return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    """Of what is installed; a tree that was never installed has none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(__name__)
+    except PackageNotFoundError:
+        return "unknown"

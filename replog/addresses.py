@@ -1,23 +1,57 @@
-"""What an address is: ``host:port``, or ``[ipv6]:port``. Settings, commands and the client read it here."""
+"""What an address is: ``host:port``, or ``[ipv6]:port``. Settings, commands and the client read it here.
+
+Never: look a name up.
+"""
 
 from __future__ import annotations
 
+PORT_MAX = 2**16 - 1
+
 
 def check_address(address: str) -> str:
-    """Return ``address`` if it reads ``host:port`` or ``[ipv6]:port``.
+    """Return ``address`` as it is.
 
-    Raises ``ValueError`` saying what is missing otherwise.
+    Raises
+    ------
+    ValueError: it does not read ``host:port`` or ``[ipv6]:port``, or no host can have that name; the text says which.
     """
-    host, _, port = address.rpartition(":")
-    is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    if is_bare_ipv6:
-        raise ValueError(f"{address!r}: write an IPv6 address in brackets, like [::1]:7101.")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise ValueError(f"{address!r} is no host:port, like 127.0.0.1:7101.")
+    split_address(address)
     return address
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host (without brackets) and port, as a socket wants them. Raises ``ValueError`` as ``check_address`` does."""
-    host, _, port = check_address(address).rpartition(":")
-    return host.strip("[]"), int(port)
+    """Host and port as a socket wants them: without brackets, and in ASCII, so that looking it up can only fail.
+
+    Raises
+    ------
+    ValueError: as ``check_address`` does.
+    """
+    host, _, port = address.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if ":" in host and not is_bracketed:
+        raise ValueError(f"{address!r}: write an IPv6 address in brackets, like [::1]:7101.")
+    is_port = port.isascii() and port.isdigit() and len(port) <= len(str(PORT_MAX)) and 0 < int(port) <= PORT_MAX
+    if not host or not is_port:
+        raise ValueError(f"{address!r} is no host:port, like 127.0.0.1:7101; ports are 1 to {PORT_MAX}.")
+    try:
+        return (_ipv6(host[1:-1]) if is_bracketed else _ascii(host)), int(port)
+    except ValueError as error:
+        why = error.__cause__ or error  # the codec of names wraps the cause
+        raise ValueError(f"{address!r}: no host has this name ({why}); type it anew, like 127.0.0.1:7101.") from None
+
+
+def _ipv6(text: str) -> str:
+    import ipaddress
+
+    return str(ipaddress.IPv6Address(text))
+
+
+def _ascii(host: str) -> str:
+    """The name as it is looked up; other letters by IDNA 2008, the standard that trio and anyio follow."""
+    if any(character.isspace() or not character.isprintable() for character in host):
+        raise ValueError("blanks and invisible characters are in no name")
+    if host.isascii():
+        return host.encode("idna").decode()  # as Python's own lookup does: no empty label, none above 63 characters
+    import idna
+
+    return idna.encode(host, uts46=True).decode()

@@ -2,6 +2,8 @@
 
 It is the same client, run by an event loop in a thread of its own. A call from another thread costs about 100 us
 more than one from a trio program; calls from many threads share its connection and leave together.
+
+Never: own a connection.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class Client:
 
 @contextmanager
 def connect(endpoints: Sequence[str], *, name: str = "") -> Iterator[Client]:
-    """A client of the cluster behind ``endpoints``; see ``replog.connect`` for what is raised.
+    """A client of the cluster behind ``endpoints``; parameters and errors: see ``replog.connect``.
 
     A portal runs on asyncio, whatever the program uses elsewhere.
     """

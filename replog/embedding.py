@@ -3,6 +3,8 @@
 ``open_replica`` is for programs that use the log, ``run_replica`` for those that only serve it. A submission from
 inside goes the same way as any client's, over loopback to whoever leads, so it is exactly once and survives a change of
 leader; a stale query is answered in place.
+
+Never: hide a failure of the replica.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import attrs
 import structlog
 import trio
 
+from .addresses import split_address
 from .client import TIMEOUT_S, Client, Consistency, Receipt, connect
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
@@ -38,8 +41,8 @@ async def run_replica(
 
     Parameters
     ----------
-    config: settings; ``data_dir`` must have been formatted by ``replog init``.
-    machine: the state machine; the same class on every member.
+    config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.
+    machine: an instance of the state machine; the same class on every member.
     task_status: told when the replica listens.
 
     Raises
@@ -104,9 +107,9 @@ def _names(nodes: set[NodeId]) -> str:
 
 async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketListener]:
     address = config.bind or config.members[node]
-    host, _, port = address.rpartition(":")
+    host, port = split_address(address)
     try:
-        return await trio.open_tcp_listeners(int(port), host=host.strip("[]"), backlog=512)
+        return await trio.open_tcp_listeners(port, host=host, backlog=512)
     except OSError as error:
         raise ConfigError(
             f"{node_name(node)} can't listen on {address}: {error.strerror or error}. Is another process using it? "
@@ -160,9 +163,16 @@ class EmbeddedReplica:
 
 @asynccontextmanager
 async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIterator[EmbeddedReplica]:
-    """A replica that lives as long as the block, in the caller's trio program.
+    """A replica that lives as long as the block, in the caller's trio program; a failure of it cancels the block.
 
-    Raises what ``run_replica`` raises; a failure of the replica cancels the block.
+    Parameters
+    ----------
+    config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.
+    machine: an instance of the state machine; the same class on every member.
+
+    Raises
+    ------
+    What ``run_replica`` raises.
     """
     failure: Exception | None = None
     try:

@@ -2,6 +2,8 @@
 
 Every error says what happened, why, and what to do next. ``exit_code`` is what a command ends with
 (``docs/OPERATING.md`` has the table).
+
+Never: hide a key or a cause.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The processes are ``replog serve`` on configuration files written here, each in its own data directory. They end with
 the block that started them, however it ends; should this process be killed, the kernel ends them.
+
+Never: leave one behind.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from .client import Client, connect
 from .config import environment_variables
 from .directory.layout import IDENTITY_FILE, format_directory
 from .errors import ReplogError, Unavailable
-from .paxos.ballot import NodeId, node_name
+from .paxos.ballot import NodeId, node_name, parse_node
 from .paxos.membership import Membership
 from .ports import free_ports
 
@@ -75,7 +77,13 @@ async def local_cluster(
 
 
 class LocalCluster:
-    """Replica processes of one cluster. Made by ``local_cluster``; nodes are called ``n1``, ``n2``, ..."""
+    """Replica processes of one cluster. Made by ``local_cluster``; nodes are called ``n1``, ``n2``, ...
+
+    Parameters
+    ----------
+    name: in each method, the node that is meant.
+    timeout_s: how long a method waits; then it raises ``Unavailable`` with what the nodes logged last.
+    """
 
     def __init__(
         self, folder: Path, members: dict[NodeId, str], state_machine: str, settings: Mapping[str, object]
@@ -88,10 +96,12 @@ class LocalCluster:
 
     @property
     def nodes(self) -> tuple[str, ...]:
+        """Every node's name, whether it runs or not."""
         return tuple(node_name(node) for node in self._members)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
+        """``host:port`` of every node, in the order of the names."""
         return tuple(self._members.values())
 
     @property
@@ -100,9 +110,11 @@ class LocalCluster:
         return {name: process.pid for name, process in self._processes.items() if process.poll() is None}
 
     def endpoint(self, name: str) -> str:
-        return self._members[NodeId(int(name[1:]))]
+        """``host:port`` of one node."""
+        return self._members[parse_node(name)]
 
     def data_dir(self, name: str) -> Path:
+        """Its data directory."""
         return self.folder / name
 
     def log_path(self, name: str) -> Path:
@@ -116,7 +128,12 @@ class LocalCluster:
     # --- who leads ---
 
     async def leader(self, *, timeout_s: float = 10.0) -> str:
-        """Name of the node that leads, waiting until one does. Raises ``Unavailable``."""
+        """Name of the node that leads, waiting until one does.
+
+        Raises
+        ------
+        Unavailable: none does in time.
+        """
         deadline_s = trio.current_time() + timeout_s
         while trio.current_time() < deadline_s:
             for name in self.pids:
@@ -134,7 +151,12 @@ class LocalCluster:
         return status.role == "leader"
 
     async def wait_until_serving(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Until every running node answers and one of them leads. Raises ``Unavailable``."""
+        """Until every running node answers and one of them leads.
+
+        Raises
+        ------
+        Unavailable: one has ended, or they don't come so far in time.
+        """
         deadline_s = trio.current_time() + timeout_s
         for name in self.nodes:
             while not await self._answers(name):
@@ -167,17 +189,32 @@ class LocalCluster:
         return "\n".join(said)
 
     def client(self, *, name: str = "") -> AbstractAsyncContextManager[Client]:
-        """``connect`` to all nodes."""
+        """``connect`` to all nodes.
+
+        Parameters
+        ----------
+        name: the client's, for the nodes' logs.
+        """
         return connect(self.endpoints, name=name)
 
     # --- life and death ---
 
     def kill(self, name: str, signal: signals.Signals = signals.SIGKILL) -> None:
-        """Send a signal to a node's process."""
+        """Send a signal to a node's process.
+
+        Parameters
+        ----------
+        signal: SIGKILL ends it at once, SIGSTOP makes it hang, SIGCONT lets it go on.
+        """
         self._processes[name].send_signal(signal)
 
     async def wait_ended(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """Until a node's process has ended; returns its exit code. Raises ``Unavailable`` if it does not."""
+        """Until a node's process has ended; returns its exit code.
+
+        Raises
+        ------
+        Unavailable: it does not end in time.
+        """
         process = self._processes[name]
         with trio.move_on_after(timeout_s):
             while process.poll() is None:  # noqa: ASYNC110 - another process: there is no event to wait for
@@ -188,12 +225,22 @@ class LocalCluster:
         return code
 
     async def stop(self, name: str, *, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """SIGTERM, and wait; returns the exit code."""
+        """SIGTERM, and wait; returns the exit code.
+
+        Raises
+        ------
+        Unavailable: it does not end in time.
+        """
         self.kill(name, signals.SIGTERM)
         return await self.wait_ended(name, timeout_s=timeout_s)
 
     async def start(self, name: str, *, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Start a node that has ended, on its own directory, and wait until it answers. Raises ``Unavailable``."""
+        """Start a node that has ended, on its own directory, and wait until it answers.
+
+        Raises
+        ------
+        Unavailable: it ends again, or does not answer in time.
+        """
         await self.wait_ended(name)
         self._spawn(name)
         deadline_s = trio.current_time() + timeout_s

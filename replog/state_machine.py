@@ -1,4 +1,7 @@
-"""The state machine's side: what a user writes, and the Applier that runs it in order, exactly once."""
+"""The state machine's side: what a user writes, and the Applier that runs it in order, exactly once.
+
+Never: know the log.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,17 @@ class StateView(Protocol):
     def get(self, key: bytes) -> bytes | None: ...
 
     @overload
-    def get(self, key: bytes, default: bytes) -> bytes:
-        """The value of ``key``, or ``default`` (None if left out) where there is none."""
+    def get(self, key: bytes, default: bytes) -> bytes: ...
+
+    def get(self, key: bytes, default: bytes | None = None) -> bytes | None:
+        """The value of a key.
+
+        Parameters
+        ----------
+        key: exactly ``bytes``, 1 to 500 of them.
+        default: what is returned where there is none.
+        """
+        ...
 
     def scan(
         self,
@@ -60,9 +72,15 @@ class StateView(Protocol):
         stop: bytes | None = None,
         is_reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Pairs in key order: those under ``prefix``, or those with ``start <= key < stop``.
+        """Pairs of key and value in key order, as they are at the call.
 
         What its command writes after the call is not in it, and it ends with its command.
+
+        Parameters
+        ----------
+        prefix: only keys that begin so.
+        start, stop: only keys with ``start <= key < stop``.
+        is_reverse: from the last to the first.
         """
 
 
@@ -73,7 +91,12 @@ class State(StateView, Protocol):
     """
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Write a value of at most 16 MiB; one command writes at most 65,536 keys and 64 MiB.
+        """Write a value; one command writes at most 65,536 keys and 64 MiB.
+
+        Parameters
+        ----------
+        key: exactly ``bytes``, 1 to 500 of them.
+        value: exactly ``bytes``, at most 16 MiB.
 
         Raises
         ------
@@ -82,7 +105,16 @@ class State(StateView, Protocol):
         """
 
     def delete(self, key: bytes) -> None:
-        """Remove a key, whether it is there or not. Raises what ``put`` raises for a key."""
+        """Remove a key, whether it is there or not.
+
+        Parameters
+        ----------
+        key: exactly ``bytes``, 1 to 500 of them.
+
+        Raises
+        ------
+        What ``put`` raises for a key.
+        """
 
 
 class StateMachine(abc.ABC):
@@ -95,12 +127,28 @@ class StateMachine(abc.ABC):
         An exception, whichever it is, is a reply too: the command failed, on every replica, with its writes undone.
         What it answers may depend on ``state`` and ``command`` alone (``docs/PROTOCOL.md``, "What a state machine may
         depend on").
+
+        Parameters
+        ----------
+        state: what this and all earlier commands wrote.
+        command: the payload, its place in the log and its time.
         """
 
     @abc.abstractmethod
     def query(self, view: StateView, request: bytes) -> bytes:
-        """Answer a read. An exception goes back to the one who asked."""
+        """Answer a read; at most 32 MiB. An exception goes back to the one who asked.
+
+        Parameters
+        ----------
+        view: the state; it can't be written.
+        request: what the client asks, opaque to everything else.
+        """
 
     def violations(self, view: StateView) -> Iterable[str]:
-        """Sentences about what must never be and is; asked by the simulator and by audits. None by default."""
+        """Sentences about what must never be and is; asked by the simulator and by audits. None by default.
+
+        Parameters
+        ----------
+        view: the state, between two commands.
+        """
         return ()

@@ -2,6 +2,8 @@
 
 ``Shop`` is the state machine, ``ShopClient`` its commands and queries as methods over a client of the log,
 ``sim_workload`` what ``replog sim --state-machine shop_sm:Shop`` runs it with.
+
+Never: import anything private of `replog`.
 """
 
 from .client import ShopClient

@@ -16,6 +16,7 @@ once, letter for letter, and are different orders.
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import importlib.resources
 import re
@@ -79,10 +80,21 @@ def sample_file() -> Iterator[Path]:
 def read_purchases(path: Path) -> list[Purchase]:
     """Every order of a file, sample or master. Raises ``FileError`` at the first line that is none."""
     purchases = []
-    for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         if line.strip() and line.split() != HEADER:
             purchases.append(parse_line(line, number))
     return purchases
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FileError("the file begins with a byte order mark; save it as plain ASCII text without one")
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FileError(f"line {line} has a byte that is no ASCII text: 0x{data[error.start]:02x}") from None
 
 
 def parse_line(line: str, number: int) -> Purchase:

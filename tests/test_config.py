@@ -175,7 +175,15 @@ def test_a_mistake_in_a_table_is_named_by_its_key(file: Path, text: str, problem
         (TOP + "members = {a = 'h:1'}\n", "members has 'a', which is no node; nodes are called n1, n2 and so on."),
         (TOP + "members = {n0 = 'h:1'}\n", "members has 'n0', which is no node; nodes are called n1, n2 and so on."),
         (TOP + "members = {n1 = 7101}\n", 'members has 7101 for n1; write "host:port".'),
-        (TOP + "members = {n1 = 'h'}\n", "members: n1: 'h' is no host:port, like 127.0.0.1:7101."),
+        (
+            TOP + "members = {n1 = 'h'}\n",
+            "members: n1: 'h' is no host:port, like 127.0.0.1:7101; ports are 1 to 65535.",
+        ),
+        (
+            TOP + "members = {n1 = 'my\u2011host:7101'}\n",
+            "members: n1: 'my\u2011host:7101': no host has this name (Codepoint U+2010 at position 3 of 'my\u2010host' "
+            "not allowed); type it anew, like 127.0.0.1:7101.",
+        ),
         (
             TOP + "members = {n1 = 'h:1', n2 = 'h:1'}\n",
             "members: n1 and n2 have the same address h:1; give each node its own.",
@@ -212,8 +220,10 @@ def test_settings_that_contradict_each_other_are_both_named(file: Path, text: st
 
 def test_every_mistake_is_named_at_once(file: Path) -> None:
     """Nobody mends a file one start at a time."""
-    text = TOP + "colour = 3\n" + MEMBERS + "[paxos]\nwindow_slots = 0\n[log]\nmap_step_bytes = 'big'\n"
+    text = TOP + "colour = 3\n" + MEMBERS
+    text += "[paxos]\nwindow_slots = 0\nelection_rounds = 0\n[log]\nmap_step_bytes = 'big'\n"
     assert [line.split(" must ")[0].split(" is ")[0] for line in problems(file, text)] == [
+        "replica.toml: [paxos] election_rounds",
         "replica.toml: [paxos] window_slots",
         "replica.toml: [log] map_step_bytes",
         "replica.toml: colour",
@@ -237,6 +247,9 @@ def test_a_file_that_is_none_is_named(file: Path) -> None:
     assert problems(file, "data_dir = \n")[0].startswith("replica.toml is not TOML: Invalid value (at line 1")
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_config(file)
+    file.write_bytes(b"\xef\xbb\xbf" + (TOP + MEMBERS).encode())
+    with pytest.raises(ConfigError, match="begins with a byte order mark; save it as UTF-8 without one"):
         load_config(file)
     with pytest.raises(ConfigError, match="can't be read: Is a directory"):
         load_config(file.parent)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .. import inside_codec as inside
-from ..medians import median_rows
+from ..inside import codec as inside
 from ..progress import progress
-from ..result_file import write_result
+from ..report.medians import median_rows
+from ..report.result_file import write_result
+from ..report.tables import print_facts, say_where
 from ..run_options import Numbers, RunOptions
-from ..tables import print_facts, say_where
 
 
 def codec(

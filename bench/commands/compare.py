@@ -10,22 +10,22 @@ from typing import Any
 import attrs
 import trio
 
-from replog.cli import new_table, note, print_json, print_table
+from replog.cli_kit import new_table, note, print_json, print_table
 
 from ..errors import ChildFailed
 from ..gaps import Strike, gap_rows, strike_in_rounds
-from ..measurement import Series
+from ..load.measurement import Series
+from ..load.plan import LoadPlan
 from ..peers.catalogue import contestants
 from ..peers.pysyncobj import PySyncObj
-from ..plan import LoadPlan
 from ..progress import progress
 from ..replog_system import Replog
-from ..result_file import finite, write_result
+from ..report.result_file import finite, write_result
+from ..report.tables import milliseconds, number, say_where, series_table
 from ..rounds import Cell, Outcome, measure_rounds
 from ..run_options import Names, Numbers, RunOptions
 from ..stage import Setup
 from ..systems import System
-from ..tables import milliseconds, number, say_where, series_table
 from ..under_load import described
 
 _PEER_CONNECTIONS = 16

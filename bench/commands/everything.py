@@ -9,7 +9,7 @@ from typing import Annotated
 import attrs
 from cyclopts import Parameter
 
-from replog.cli import note
+from replog.cli_kit import note
 
 from ..errors import ChildFailed
 from ..run_options import Names, RunOptions
@@ -53,7 +53,7 @@ def everything(
     for number, (name, measure) in enumerate(measurements.items(), start=1):
         note(f"[bold]{number} of {len(measurements)}: {name}[/]")
         codes.append(measure() or 0)
-    plot(results=options.results, figures=figures or options.results / "figures")
+    plot(results=options.results, figures=figures)
     return ChildFailed.exit_code if any(codes) else 0
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import trio
 
-from replog.cli import note
+from replog.cli_kit import note
 
 from ..errors import BenchError, ChildFailed
 from ..gaps import FAULT_KINDS, FaultKind, Strike, gap_rows, missing_fault, strike_in_rounds
+from ..load.plan import LoadPlan
 from ..peers.catalogue import contestants
-from ..plan import LoadPlan
 from ..progress import progress
-from ..result_file import write_result
+from ..report.result_file import write_result
+from ..report.tables import print_facts, say_where
 from ..run_options import Names, RunOptions
-from ..tables import print_facts, say_where
 
 
 def failover(

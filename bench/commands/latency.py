@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..plan import LoadPlan
+from ..load.plan import LoadPlan
 from ..replog_system import Replog
+from ..report.tables import number
 from ..rounds import Cell
 from ..run_options import Numbers, RunOptions
 from ..stage import Setup
-from ..tables import number
 from ..under_load import measure_and_show
 
 

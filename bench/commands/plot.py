@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replog.cli import note, print_json
+from replog.cli_kit import note, print_json
 
 from ..errors import BenchError
-from ..result_file import latest_results, read_result
+from ..report.result_file import latest_results, read_result
 from ..run_options import DEFAULT_RESULTS
 
-_DEFAULT_FIGURES = Path(__file__).parent.parent.parent / "docs" / "figures"
 _DRAWN = ("compare", "failover", "scale", "recovery", "latency", "throughput")
 
 
 def plot(
     *files: Path,
     results: Path = DEFAULT_RESULTS,
-    figures: Path = _DEFAULT_FIGURES,
+    figures: Path | None = None,
     json: bool = False,
 ) -> None:
     """Draw result files as SVG and PNG, each for light and for dark pages, with the machine in the caption.
@@ -29,12 +28,12 @@ def plot(
     results
         Folder of result files.
     figures
-        Folder for the pictures.
+        Folder for the pictures; `figures` in --results if left out.
     json
         Print one JSON object with the paths.
     """
-    from ..charts import comparison, faults, growth
-    from ..charts.style import save
+    from ..report.charts import comparison, faults, growth
+    from ..report.charts.style import save
 
     contents = [read_result(path) for path in files] or list(latest_results(results).values())
     makers = {
@@ -48,7 +47,7 @@ def plot(
     paths = []
     for content in contents:
         for chart in makers[content["command"]](content) if content["command"] in makers else ():
-            paths += save(chart, figures)
+            paths += save(chart, figures or results / "figures")
     if not paths:
         raise BenchError(f"nothing to draw in {results}; measure first: {', '.join(_DRAWN)} give pictures.")
     for name in _DRAWN:

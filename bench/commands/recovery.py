@@ -17,9 +17,9 @@ from ..errors import BenchError
 from ..filling import fill_commands, wait_until_applied
 from ..progress import Step, progress
 from ..replog_system import Replog
-from ..result_file import write_result
+from ..report.result_file import write_result
+from ..report.tables import print_facts, say_where
 from ..run_options import Names, Numbers, RunOptions
-from ..tables import print_facts, say_where
 
 Kind = Literal["restart", "crash", "catch_up", "state_transfer"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -29,7 +29,7 @@ _TITLES = {
     "catch_up": "was away, log caught up",
     "state_transfer": "was away, state fetched",
 }
-_MACHINE = "bench.put_machine:PutMachine"
+_MACHINE = "bench.load.put_machine:PutMachine"
 _COMPACTED_S_MAX = 60.0
 _SMALL_TAIL = 1
 

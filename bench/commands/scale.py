@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from ..filling import fill_commands, fill_sessions
-from ..plan import LoadPlan
+from ..load.plan import LoadPlan
 from ..replog_system import Replog, ReplogCluster
+from ..report.tables import number
 from ..rounds import Cell
 from ..run_options import Numbers, RunOptions
 from ..stage import Prepare, Setup
 from ..systems import Cluster
-from ..tables import number
 from ..under_load import measure_and_show
 
 _FEW_KEYS = 1_000

@@ -9,16 +9,16 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import trio
 
 import replog
-from replog.cli import new_table, print_json, print_table, print_text
+from replog.cli_kit import new_table, print_json, print_table, print_text
 
-from ..measurement import Measurement
-from ..plan import LoadPlan
+from ..load.measurement import Measurement
+from ..load.plan import LoadPlan
 from ..progress import progress
 from ..replog_system import Replog, ReplogCluster
-from ..result_file import write_result
+from ..report.result_file import write_result
+from ..report.tables import number
 from ..run_options import RunOptions
 from ..systems import LOOPBACK
-from ..tables import number
 
 _SAMPLES = 10
 _ASK_TIMEOUT_S = 5.0

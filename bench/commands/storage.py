@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import inside_storage as inside
-from ..medians import median_rows
+from ..inside import storage as inside
 from ..progress import Step, progress
-from ..result_file import write_result
+from ..report.medians import median_rows
+from ..report.result_file import write_result
+from ..report.tables import print_facts, say_where
 from ..run_options import Numbers, RunOptions
-from ..tables import print_facts, say_where
 
 _SWITCH_INTERVALS_S = (0.005, 0.0005, 0.0002)
 

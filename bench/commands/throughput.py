@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from ..plan import LoadPlan
+from ..load.plan import LoadPlan
+from ..load.work import state_machine_for
 from ..replog_system import Replog
+from ..report.tables import number
 from ..rounds import Cell
 from ..run_options import Numbers, RunOptions
 from ..stage import Setup
-from ..tables import number
 from ..under_load import measure_and_show
-from ..work import state_machine_for
 
 _BATCH_CALLERS = 4
 _BASE_OUTSTANDING = 256

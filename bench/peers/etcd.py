@@ -16,9 +16,9 @@ import trio
 
 from ..child_process import Child, free_ports, started
 from ..errors import ChildFailed
-from ..load_window import During
-from ..measurement import Measurement
-from ..plan import LoadPlan
+from ..load.measurement import Measurement
+from ..load.plan import LoadPlan
+from ..load.window import During
 from ..systems import Cluster, Host, System
 from .generators import measure_with, missing_parts, package_version
 

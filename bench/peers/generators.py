@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..child_process import started
-from ..load_window import During, follow_window
-from ..measurement import Measurement
-from ..plan import LoadPlan
+from ..load.measurement import Measurement
+from ..load.plan import LoadPlan
+from ..load.window import During, follow_window
 
 INSTALLER = Path(__file__).parent / "install.sh"
 _BUILD = Path(__file__).parent / "build"

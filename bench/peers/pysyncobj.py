@@ -17,9 +17,9 @@ import trio
 
 from ..child_process import Child, free_ports, python_command, started
 from ..errors import ChildFailed
-from ..load_window import During, follow_window
-from ..measurement import Measurement
-from ..plan import LoadPlan
+from ..load.measurement import Measurement
+from ..load.plan import LoadPlan
+from ..load.window import During, follow_window
 from ..systems import Cluster, Host, System
 
 _START_S_MAX = 30.0
@@ -82,7 +82,7 @@ class PySyncObj(System):
 
     def missing(self) -> str | None:
         if importlib.util.find_spec("pysyncobj") is None:
-            return "pysyncobj is not installed; install this project's `bench` extra"
+            return "pysyncobj is not installed; `make env` installs it"
         return None
 
     def version(self) -> str:

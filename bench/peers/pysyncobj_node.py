@@ -19,8 +19,8 @@ from typing import Any
 
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 
-from ..answer_log import AnswerLog
-from ..plan import LoadPlan
+from ..load.answer_log import AnswerLog
+from ..load.plan import LoadPlan
 
 _TICK_S = 0.001
 _PERIOD_S = 0.001

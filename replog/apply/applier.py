@@ -10,6 +10,8 @@ gone for everybody. Then a slot is half applied in memory, and the Applier refus
 What ``apply`` answers must come from the log alone. So it always has the same stack below it (``fixed_stack``),
 warnings never raise, and the text of an exception, which may name an address or follow a library's version, decides
 nothing.
+
+Never: read a clock; let an exception out of a command reach the node.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ machine alone, and not on how messages are laid out on the wire or how errors ar
     [4]                           no room to open a session
 
 It finds accidents: nobody who could make two states agree by their digests has a way to make them differ.
+
+Never: follow the wire's layout or an error's text.
 """
 
 from __future__ import annotations

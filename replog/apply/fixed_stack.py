@@ -12,6 +12,8 @@ same size.
 
 The call also gets a context of its own (``contextvars``), so that a decimal precision that the embedding program has
 set can't reach it.
+
+Never: depend on who calls.
 """
 
 from __future__ import annotations

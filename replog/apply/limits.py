@@ -2,6 +2,8 @@
 
 They are constants and not settings: two nodes with different ones would have different states. Limits of one node or
 of one client stand where they are used.
+
+Never: be a setting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What becomes of a submission: each is told to the client as it stands here."""
+"""What becomes of a submission: each is told to the client as it stands here.
+
+Never: know links or frames.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ the table remembers the last one that ran and the replies the client has not ack
 too much is kept, no more of the session is run until the client has acknowledged some. Everything here happens in
 log order on log time alone, so every replica has the same table (Ongaro, section 6.3, for the idea; ids and expiry
 are our own).
+
+Never: read a clock.
 """
 
 from __future__ import annotations

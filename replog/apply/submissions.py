@@ -9,6 +9,8 @@ only the key that follows from it (``session_key``). The node that is asked comp
 (``wire.client_messages.admit``), the Applier compares the key with the session's, and answers are sent to whoever
 showed the secret behind the key. So neither a session's id, which anybody can guess, nor the log, which anybody can
 follow, helps a stranger.
+
+Never: know links or frames.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from .limits import KEY_BYTES, NUMBER_MAX, SUBMISSION_COMMANDS_MAX
 
 Key = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 Number = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
+
+ENVELOPE_BYTES = 80
+"""What a submission may add to its payloads: session, numbers, lengths and key."""
 
 
 @functools.lru_cache(maxsize=16_384)

@@ -53,9 +53,9 @@ def build_app(tokens: Sequence[str] = ()) -> cyclopts.App:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from replog import __version__
 
-    return f"replog {version('replog')}"
+    return f"replog {__version__}"
 
 
 def main() -> NoReturn:

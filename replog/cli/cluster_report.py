@@ -115,7 +115,7 @@ def judge(members: Sequence[MemberReport], *, voter_count: int) -> ClusterReport
     return ClusterReport(
         cluster_id=next((member.cluster_id for member in members if member.cluster_id), ""),
         verdict=_verdict(count, doubts, troubles, can_write=can_write),
-        summary=_summary(count, leader, doubts, troubles),
+        summary=_summary(count, leader, doubts, troubles, answers=any(member.up for member in members)),
         can_write=can_write,
         leader=leader.node if leader else None,
         members=tuple(members),
@@ -152,11 +152,13 @@ def _verdict(count: _Count, doubts: list[str], troubles: list[str], *, can_write
     return "healthy" if can_write and count.up == count.total and not troubles else "degraded"
 
 
-def _summary(count: _Count, leader: MemberReport | None, doubts: list[str], troubles: list[str]) -> str:
+def _summary(
+    count: _Count, leader: MemberReport | None, doubts: list[str], troubles: list[str], *, answers: bool
+) -> str:
     voters = f"{count.up} of {count.total} {_plural(count.total, 'voter')} up"
     if count.spare < 0:
-        stopped = f"{voters}, {count.quorum} needed: writes and linearizable reads stop, stale reads still answer"
-        return ", ".join([stopped, *doubts])
+        stopped = "writes and linearizable reads stop, stale reads still answer" if answers else "nothing answers"
+        return ", ".join([f"{voters}, {count.quorum} needed: {stopped}", *doubts])
     parts = [voters, _what_works(leader), _what_is_left(count)]
     return ", ".join([*(part for part in parts if part), *doubts, *troubles])
 

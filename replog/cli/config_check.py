@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import AsJson
 from replog.cli_kit.printing import new_table, note, print_json, print_table
+from replog.paxos.ballot import NodeId, node_name
 
 if TYPE_CHECKING:
     from replog.node.settings import ReplicaConfig
 
 
-def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson = False) -> None:
+def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson = False) -> int:
     """Check a configuration file and print every setting with its effective value and its origin.
 
-    Ends with 2 if a setting is wrong. What is only suspicious is a warning on stderr.
+    Ends with 2 if a setting is wrong, or if `replog serve` would not start with these settings here. What is only
+    suspicious is a warning on stderr.
 
     Parameters
     ----------
@@ -29,20 +32,27 @@ def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson =
 
     config = load_config(file)
     values, origins = setting_values(config), setting_origins(file)
-    warnings = list(warnings_about(config))
+    problems, warnings = list(problems_with(config)), list(warnings_about(config))
     if json:
         settings = {
             key: {"value": value, "origin": origins.get(key, "default")} for key, value in plain(values).items()
         }
-        print_json({"file": str(file), "settings": settings, "warnings": warnings})
-        return
+        print_json({"file": str(file), "settings": settings, "problems": problems, "warnings": warnings})
+    else:
+        _print(values, origins, problems, warnings)
+    return ExitCode.USAGE if problems else ExitCode.OK
+
+
+def _print(values: dict[str, Any], origins: dict[str, str], problems: list[str], warnings: list[str]) -> None:
+    from rich.markup import escape
+
     table = new_table("SETTING", "VALUE", "FROM")
     for key, value in values.items():
         table.add_row(key, _text(value), origins.get(key, "default"), style="" if key in origins else "dim")
     print_table(table)
+    for problem in problems:
+        note(f"[bold red]problem:[/] {escape(problem)}")
     for warning in warnings:
-        from rich.markup import escape
-
         note(f"[bold yellow]warning:[/] {escape(warning)}")
 
 
@@ -51,8 +61,8 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     return {key: _members(value) if key == "members" else _simple(value) for key, value in values.items()}
 
 
-def _members(members: dict[int, str]) -> dict[str, str]:
-    return {f"n{node}": address for node, address in members.items()}
+def _members(members: dict[NodeId, str]) -> dict[str, str]:
+    return {node_name(node): address for node, address in members.items()}
 
 
 def _simple(value: object) -> object:
@@ -72,10 +82,16 @@ def _text(value: object) -> str:
     return escape(str(value))
 
 
-def warnings_about(config: ReplicaConfig) -> Iterator[str]:
-    """What does not keep the file from being read, and still is likely a mistake."""
+def problems_with(config: ReplicaConfig) -> Iterator[str]:
+    """What would keep a node from starting with these settings on this machine."""
     yield from _about_directory(config)
     yield from _about_state_machine(config)
+
+
+def warnings_about(config: ReplicaConfig) -> Iterator[str]:
+    """What keeps no node from starting, and still is likely a mistake."""
+    if not config.state_machine:
+        yield 'state_machine is not set; `replog serve` needs it: state_machine = "module:Class".'
     yield from _about_members(config)
     yield from _about_variables()
 
@@ -91,10 +107,10 @@ def _about_directory(config: ReplicaConfig) -> Iterator[str]:
     if identity is None:
         yield f"{path / IDENTITY_FILE} is damaged; run `replog verify {path}`."
         return
-    missing = [f"n{node}" for node in identity.membership.members if node not in config.members]
+    missing = [node_name(node) for node in identity.membership.members if node not in config.members]
     if missing:
         yield f"{path} was formatted for a cluster with {', '.join(missing)}, of which members gives no address."
-    surplus = [f"n{node}" for node in config.members if node not in identity.membership.members]
+    surplus = [node_name(node) for node in config.members if node not in identity.membership.members]
     if surplus:
         yield f"members names {', '.join(surplus)}, which was not there when {path} was formatted."
 
@@ -106,7 +122,6 @@ def _about_state_machine(config: ReplicaConfig) -> Iterator[str]:
     from .serve import find_modules_here
 
     if not config.state_machine:
-        yield 'state_machine is not set; `replog serve` needs it: state_machine = "module:Class".'
         return
     find_modules_here()
     try:
@@ -122,7 +137,7 @@ def _about_members(config: ReplicaConfig) -> Iterator[str]:
     if count % 2 == 0:
         yield f"{count} members survive no more failures than {count - 1} would; use an odd number."
     hosts = {node: split_address(address)[0] for node, address in config.members.items()}
-    local = [f"n{node}" for node, host in hosts.items() if host in ("localhost", "::1") or host.startswith("127.")]
+    local = [node_name(node) for node, host in hosts.items() if host in ("localhost", "::1") or host.startswith("127.")]
     if local and len(local) < count:
         yield f"{' and '.join(local)} can be reached from its own machine only; members are addresses for the others."
 

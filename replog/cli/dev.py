@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import attrs
 from cyclopts import Parameter
 
-from replog.cli_kit.options import DEV_ENDPOINTS, AsJson
+from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, WholeNumber
 from replog.cli_kit.printing import note, print_json, stdout_console
 from replog.errors import ConfigError, ReplogError
 
@@ -44,8 +44,8 @@ _HINTS = {
 
 def dev(
     *,
-    replicas: int = 3,
-    base_port: int = 7101,
+    replicas: WholeNumber = 3,
+    base_port: WholeNumber = 7101,
     data_dir: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     state_machine: Annotated[str, Parameter(metavar="MODULE:CLASS")] = _SHOP,
     json: AsJson = False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import AsJson, Range
 from replog.cli_kit.printing import print_json, print_text
+from replog.paxos.ballot import node_name
 
 from .log_entry import entry_fields, entry_line
 
@@ -75,7 +76,7 @@ def _directory_fields(report: DirectoryReport) -> dict[str, Any]:
         "directory": str(report.directory),
         "holder": report.holder,
         "cluster_id": report.identity.cluster,
-        "node": f"n{report.identity.node}",
+        "node": node_name(report.identity.node),
         "incarnation": report.identity.incarnation,
         "log": fields,
         "state": state,
@@ -94,11 +95,11 @@ def _print_directory(report: DirectoryReport) -> None:
 
     identity = report.identity
     use = f"used by process {report.holder}" if report.holder else "not in use"
-    founders = ", ".join(f"n{node}" for node in identity.membership.members)
+    founders = ", ".join(node_name(node) for node in identity.membership.members)
     lines = [
         ("directory", f"{report.directory} ({use})"),
         ("cluster", identity.cluster.hex()),
-        ("node", f"n{identity.node}, founded with {founders}"),
+        ("node", f"{node_name(identity.node)}, founded with {founders}"),
         ("incarnation", identity.incarnation.hex()),
         *_log_lines(report.log),
         *_state_lines(report.state),
@@ -117,7 +118,7 @@ def _log_lines(log: LogReport) -> list[tuple[str, str]]:
     if log.distrust:
         lines.append(("no vote", log.distrust))
     if log.membership is not None:
-        voters = ", ".join(f"n{node}" for node in log.membership.voters)
+        voters = ", ".join(node_name(node) for node in log.membership.voters)
         learners = "".join(f", n{node} (learner)" for node in log.membership.learners)
         lines.append(("members", f"version {log.membership.version}: {voters}{learners}"))
     lines += [

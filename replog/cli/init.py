@@ -6,7 +6,6 @@ must not come back under its old name with an empty memory (P9).
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import shlex
 from pathlib import Path
@@ -18,12 +17,10 @@ from replog.addresses import check_address
 from replog.cli_kit.options import AsJson
 from replog.cli_kit.printing import note, print_json, print_text
 from replog.errors import ConfigError
+from replog.paxos.ballot import NodeId, node_name, parse_node
 
 if TYPE_CHECKING:
     from replog.log.contract import Identity
-    from replog.paxos.ballot import NodeId
-
-CLUSTER_BYTES = 16
 
 
 def init(
@@ -51,15 +48,17 @@ def init(
         The cluster's name or its 32 hex digits, the same for every node; random if left out.
     """
     members = parse_members(member)
-    number = parse_node(node)
+    number = node_option(node)
     if number not in members:
         raise ConfigError(
-            f"node n{number} is not among the members {_names(members)}; add --member n{number}=host:port."
+            f"node {node_name(number)} is not among the members {_names(members)}; "
+            f"add --member {node_name(number)}=host:port."
         )
+    from replog.directory.formatting import CLUSTER_BYTES, cluster_bytes
     from replog.directory.layout import format_directory
     from replog.paxos.membership import Membership
 
-    cluster_id = cluster_bytes(cluster)
+    cluster_id = cluster_bytes(cluster) if cluster is not None else secrets.token_bytes(CLUSTER_BYTES)
     membership = Membership(version=1, voters=tuple(members))
     identity = format_directory(directory, node=number, cluster=cluster_id, membership=membership)
     if json:
@@ -68,14 +67,12 @@ def init(
         _print_identity(directory, identity, members)
 
 
-def parse_node(text: str) -> NodeId:
-    """Read ``n3`` or ``3``. Raises ``ConfigError``."""
-    from replog.paxos.ballot import NodeId
-
-    digits = text.strip().removeprefix("n")
-    if not digits.isdecimal() or int(digits) < 1:
-        raise ConfigError(f"{text!r} is no node; write n1, n2, ...")
-    return NodeId(int(digits))
+def node_option(text: str) -> NodeId:
+    """The node that a word of the command line names. Raises ``ConfigError``."""
+    try:
+        return parse_node(text)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def parse_members(texts: list[str]) -> dict[NodeId, str]:
@@ -85,36 +82,29 @@ def parse_members(texts: list[str]) -> dict[NodeId, str]:
         name, equals, address = text.partition("=")
         if not equals:
             raise ConfigError(f"member {text!r} is not node=host:port, like n1=10.0.0.1:7101.")
-        node = parse_node(name)
+        node = node_option(name)
         if node in members:
-            raise ConfigError(f"member n{node} is given twice: {members[node]} and {address}; name each node once.")
+            raise ConfigError(
+                f"member {node_name(node)} is given twice: {members[node]} and {address}; name each node once."
+            )
         try:
             members[node] = check_address(address)
         except ValueError as error:
-            raise ConfigError(f"member n{node}: {error}") from None
+            raise ConfigError(f"member {node_name(node)}: {error}") from None
     return dict(sorted(members.items()))
 
 
-def cluster_bytes(name: str | None) -> bytes:
-    """The cluster id: 32 hex digits as they are, any other name by its hash, none: random."""
-    if name is None:
-        return secrets.token_bytes(CLUSTER_BYTES)
-    if len(name) == 2 * CLUSTER_BYTES and all(digit in "0123456789abcdef" for digit in name.lower()):
-        return bytes.fromhex(name)
-    return hashlib.blake2b(name.encode(), digest_size=CLUSTER_BYTES).digest()
-
-
 def _names(members: dict[NodeId, str]) -> str:
-    return ", ".join(f"n{node}" for node in members)
+    return ", ".join(map(node_name, members))
 
 
 def _fields(directory: Path, identity: Identity, members: dict[NodeId, str]) -> dict[str, object]:
     return {
         "directory": str(directory),
         "cluster_id": identity.cluster,
-        "node": f"n{identity.node}",
+        "node": node_name(identity.node),
         "incarnation": identity.incarnation,
-        "members": {f"n{node}": address for node, address in members.items()},
+        "members": {node_name(node): address for node, address in members.items()},
     }
 
 
@@ -132,7 +122,7 @@ def _print_identity(directory: Path, identity: Identity, members: dict[NodeId, s
 
 def _command_for(node: NodeId, identity: Identity, members: dict[NodeId, str]) -> str:
     """The same command for another node: it must name the same members and the same cluster."""
-    words = ["replog", "init", "DIR", "--node", f"n{node}"]
+    words = ["replog", "init", "DIR", "--node", node_name(node)]
     for other, address in members.items():
-        words += ["--member", f"n{other}={address}"]
+        words += ["--member", f"{node_name(other)}={address}"]
     return shlex.join([*words, "--cluster", identity.cluster.hex()])

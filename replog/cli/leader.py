@@ -9,11 +9,12 @@ from cyclopts import Parameter
 from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 from replog.cli_kit.printing import note, print_json, print_text
 from replog.errors import ConfigError, OutcomeUnknown, Refused, Unavailable
+from replog.paxos.ballot import NodeId, node_name
 
 if TYPE_CHECKING:
     from .cluster_report import ClusterReport, MemberReport
 
-LOOK_INTERVAL_S = 0.02
+POLL_INTERVAL_S = 0.02
 ANSWER_S = 1.0
 """A node that is asked gets this long, also just before the time is over: an answer beats not knowing."""
 
@@ -73,16 +74,16 @@ def _leader(report: ClusterReport) -> MemberReport:
 
 
 def _name(number: int) -> str:
-    return f"n{number}" if number else ""
+    return node_name(NodeId(number)) if number else ""
 
 
 def _target_number(report: ClusterReport, target: str | None) -> int:
     """The node meant, 0 for any. Raises ``ConfigError`` if it is none that could lead."""
-    from .init import parse_node
+    from .init import node_option
 
     if target is None:
         return 0
-    number = parse_node(target)
+    number = node_option(target)
     voters = [member.node for member in report.members if member.is_voter]
     if _name(number) not in voters:
         raise ConfigError(f"{target} is no voter of this cluster; its voters are {', '.join(voters)}.")
@@ -93,7 +94,6 @@ async def _hand_over(report: ClusterReport, leader: MemberReport, target: int, t
     """Ask the leader, or whoever leads by then, in its place. Raises if it is refused."""
     import trio
 
-    from replog.paxos.ballot import NodeId
     from replog.wire.asking import ask
     from replog.wire.client_messages import NotLeader, TransferAnswer, TransferRequest
 
@@ -115,7 +115,7 @@ async def _hand_over(report: ClusterReport, leader: MemberReport, target: int, t
                     name, address = _name(number), hint
             case _:
                 raise OutcomeUnknown(f"{name} at {address} was asked to hand over: {answer.problem}.")
-        await trio.sleep(LOOK_INTERVAL_S)
+        await trio.sleep(POLL_INTERVAL_S)
     raise refused or Unavailable(f"leadership moved while it was asked for, and {name} does not lead; try again.")
 
 
@@ -132,7 +132,7 @@ async def _wait_for_leader(report: ClusterReport, old: MemberReport, target: str
             is_meant = member.node == target if target else member.node != old.node
             if is_meant and member.node == seen.leader:
                 return member
-        await trio.sleep(LOOK_INTERVAL_S)
+        await trio.sleep(POLL_INTERVAL_S)
         seen = await survey(addresses, timeout_s=max(0.1, deadline_s - trio.current_time()))
     raise OutcomeUnknown(
         f"the hand-over was begun, but {target or 'another node'} was not seen leading: {seen.summary}."

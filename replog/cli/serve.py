@@ -65,10 +65,13 @@ def serve(
 
 
 def find_modules_here() -> None:
-    """Let a state machine's module be in the working directory, as ``python -m`` does."""
+    """Let a state machine's module be in the working directory, behind everything that is installed.
+
+    Before it, a file there that is called like one of Python's own modules would take that module's place.
+    """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
 
 
 def _facts(settings: ReplicaConfig) -> dict[str, object]:

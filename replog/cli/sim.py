@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from replog.cli_kit.exit_codes import ExitCode
-from replog.cli_kit.options import AsJson, Range
+from replog.cli_kit.options import AsJson, Range, WholeNumber
 from replog.cli_kit.printing import new_table, note, print_json, print_table, print_text, stderr_console
 from replog.errors import ConfigError
+
+from .serve import find_modules_here
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,11 +30,11 @@ NOTE_INTERVAL_S = 10.0
 def sim(
     *,
     seeds: Range | None = None,
-    replay: int | None = None,
-    replicas: int | None = None,
+    replay: WholeNumber | None = None,
+    replicas: WholeNumber | None = None,
     state_machine: Annotated[str | None, Parameter(metavar="MODULE:CLASS")] = None,
-    steps: int = STEPS_PER_SEED,
-    jobs: int | None = None,
+    steps: WholeNumber = STEPS_PER_SEED,
+    jobs: WholeNumber | None = None,
     json: AsJson = False,
 ) -> int:
     """Run the real core through every fault there is, once a seed, and check what comes out.
@@ -56,6 +58,7 @@ def sim(
     """
     if (seeds is None) == (replay is None):
         raise ConfigError("give either --seeds A:B to run many seeds or --replay SEED to tell the story of one.")
+    find_modules_here()
     if replay is not None:
         return _replay(replay, replicas, state_machine, steps, is_json=json)
     assert seeds is not None
@@ -112,10 +115,11 @@ def _fields(report: SimulationReport, again: str) -> dict[str, object]:
 def _print_report(report: SimulationReport, again: str) -> None:
     from rich.markup import escape
 
+    seeds = f"{report.seeds:,} {'seed' if report.seeds == 1 else 'seeds'}"
     if report.violations:
-        print_text(f"[bold red]VIOLATED[/]: {len(report.violations)} of {report.seeds:,} seeds")
+        print_text(f"[bold red]VIOLATED[/]: {len(report.violations)} of {seeds}")
     else:
-        print_text(f"[bold green]CLEAN[/]: {report.seeds:,} seeds, no violation")
+        print_text(f"[bold green]CLEAN[/]: {seeds}, no violation")
     for seed, checker, sentence in report.violations:
         print_text(f"seed {seed}  [bold]{escape(checker)}[/]: {escape(sentence)}")
         print_text(f"  replay: {escape(again)} {seed}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 import trio
 
-from replog.paxos.ballot import NodeId, node_name
+from replog.paxos.ballot import NODE_MAX, NodeId, node_name, parse_node
 from replog.wire.asking import Answer, ask
 from replog.wire.client_messages import Status, StatusRequest
 from replog.wire.codec import FrameError
@@ -105,8 +105,11 @@ def _without_shadows(rows: dict[tuple[str, str], MemberReport]) -> list[MemberRe
 
 
 def _number(name: str) -> tuple[int, str]:
-    digits = name.removeprefix("n")
-    return (int(digits), "") if digits.isdigit() else (2**31, name)
+    """Where a node stands in a list; whatever a stranger calls itself stands behind."""
+    try:
+        return parse_node(name), ""
+    except ValueError:
+        return NODE_MAX + 1, name
 
 
 def _report(view: _View, name: str, *, is_voter: bool) -> MemberReport:

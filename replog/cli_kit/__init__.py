@@ -1,1 +1,50 @@
-"""What commands share: errors as exit codes, options, output, logging."""
+"""What commands share: errors as exit codes, options, output, logging.
+
+A program with a command of its own (``shop`` is one) takes from here what makes commands alike: ``run`` turns
+errors into a sentence and an exit code, ``Endpoints`` and ``AsJson`` are the options that mean the same
+everywhere, and ``print_json``, ``print_table`` and ``note`` say where output goes.
+
+Never: be the `replog` command.
+"""
+
+from __future__ import annotations
+
+from .exit_codes import ExitCode
+from .logging_setup import LogFormat, LogLevel, configure_logging
+from .options import (
+    DEV_ENDPOINTS,
+    AsJson,
+    Endpoints,
+    LogFormatOption,
+    LogLevelOption,
+    Timeout,
+    WholeNumber,
+    parse_endpoints,
+)
+from .printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
+from .running import add_command, new_app, run
+
+__all__ = [
+    "DEV_ENDPOINTS",
+    "AsJson",
+    "Endpoints",
+    "ExitCode",
+    "LogFormat",
+    "LogFormatOption",
+    "LogLevel",
+    "LogLevelOption",
+    "Timeout",
+    "WholeNumber",
+    "add_command",
+    "configure_logging",
+    "new_app",
+    "new_table",
+    "note",
+    "parse_endpoints",
+    "print_json",
+    "print_table",
+    "print_text",
+    "run",
+    "stderr_console",
+    "stdout_console",
+]

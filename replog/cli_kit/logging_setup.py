@@ -1,7 +1,8 @@
 """Where log lines go when a command runs. The library only speaks to structlog; what is heard is decided here.
 
 Lines go to stderr, so that data on stdout stays clean: pretty on a terminal, one JSON object a line otherwise,
-because whoever reads a file or a pipe is usually a program.
+because whoever reads a file or a pipe is usually a program. Tracebacks come without the values of local variables:
+these hold commands, which are nobody's who reads a log.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def _pretty() -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
-        structlog.dev.ConsoleRenderer(colors=has_colours, pad_event_to=28),
+        structlog.dev.ConsoleRenderer(
+            colors=has_colours, pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
+        ),
     ]
 
 
@@ -59,7 +62,7 @@ def _machine() -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
         structlog.processors.JSONRenderer(default=_as_text),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -43,6 +45,16 @@ def parse_range(text: str) -> range:
     return numbers
 
 
+def parse_whole(text: str) -> int:
+    """Read a whole number.
+
+    Raises ``ValueError`` for everything else: 1.5 is not 2.
+    """
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise ValueError(f"{text!r} is no whole number.")
+    return int(text)
+
+
 def _endpoints(_type: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
     return parse_endpoints(",".join(token.value for token in tokens))
 
@@ -54,6 +66,15 @@ def _whole(_type: Any, text: str, *, delimiter: str | None = None) -> list[str]:
 
 def _range(_type: Any, tokens: Sequence[Any]) -> range:
     return parse_range(tokens[0].value)
+
+
+def _whole_number(_type: Any, tokens: Sequence[Any]) -> int:
+    return parse_whole(tokens[0].value)
+
+
+def _check_timeout(_type: Any, seconds: float) -> None:
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{seconds} is no time to wait for; write seconds above 0, like 2.5.")
 
 
 Endpoints = Annotated[
@@ -71,6 +92,9 @@ Endpoints = Annotated[
     ),
 ]
 
+WholeNumber = Annotated[int, Parameter(converter=_whole_number, n_tokens=1, accepts_keys=False)]
+"""What an option that counts takes; left to itself, the command line's parser would round."""
+
 Range = Annotated[range, Parameter(converter=_range, n_tokens=1, accepts_keys=False, metavar="A:B")]
 
 AsJson = Annotated[
@@ -79,7 +103,7 @@ AsJson = Annotated[
 
 Timeout = Annotated[
     float,
-    Parameter(name="--timeout", metavar="SECONDS", help="Give up after this many seconds."),
+    Parameter(name="--timeout", validator=_check_timeout, metavar="SECONDS", help="Give up after this many seconds."),
 ]
 
 LogLevelOption = Annotated[

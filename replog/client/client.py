@@ -20,10 +20,12 @@ from typing import Literal, NamedTuple, TypeVar
 import anyio
 import anyio.abc
 
+from ..addresses import check_address
 from ..apply.outcomes import Refused as SubmissionRefused
 from ..apply.outcomes import Replies, SequenceGap, SessionExpired, SessionOpened
+from ..apply.submissions import ENVELOPE_BYTES
 from ..errors import CommandFailed, CommandTooLarge, OutcomeUnknown, Overloaded, Refused, ReplogError, Unavailable
-from ..paxos.ballot import NodeId
+from ..paxos.ballot import NodeId, parse_node
 from ..wire.client_messages import (
     ClientMessage,
     Entries,
@@ -42,7 +44,7 @@ from ..wire.client_messages import (
     TransferRequest,
 )
 from ..wire.codec import FrameError, Kind, Welcome, decode_payload, encode_frame
-from ..wire.dialing import Compacted, dial, follow_link, host_and_port
+from ..wire.dialing import Compacted, dial, follow_link
 from ..wire.link import Link, LinkClosed
 from ..wire.status import NodeStatus, decode_status
 from .session import Call, ClientSession
@@ -70,14 +72,19 @@ _TRANSFER_RETRY_S = 0.02
 _WAIT_FOR_LINK_S = 0.002
 _QUERY_BYTES = 2**16
 """Reads that wait together travel in messages of about this size."""
-_COMMAND_ENVELOPE_BYTES = 80
 
 _NO_MEMBERS: tuple[tuple[int, str], ...] = ()
 _Reply = TypeVar("_Reply", Status, TransferAnswer)
 
 
 class Answer(NamedTuple):
-    """What a read brought back, and the slot of the state it was read from."""
+    """What a read brought back.
+
+    Parameters
+    ----------
+    reply: the state machine's answer.
+    applied_through: the last slot that the state it was read from had run.
+    """
 
     reply: bytes
     applied_through: int
@@ -153,7 +160,7 @@ class Client:
             raise ValueError("no endpoint given; name at least one host:port of the cluster")
         self._addresses = list(dict.fromkeys(endpoints))
         for address in self._addresses:
-            host_and_port(address)
+            check_address(address)
         self._name = name
         self._parking = current_parking()
         self._session = ClientSession(self._parking.wake, lambda: os.urandom(16))
@@ -208,7 +215,14 @@ class Client:
     async def submit_many(self, payloads: Sequence[bytes], *, timeout: float = TIMEOUT_S) -> list[Receipt]:  # noqa: ASYNC109
         """Order commands one after the other, and wait for all of them. Other callers' may stand between them.
 
-        Raises what ``submit`` raises; with ``OutcomeUnknown`` some of them may be done.
+        Parameters
+        ----------
+        payloads: one a command; none is no command, and nothing is sent.
+        timeout: seconds, for all of them together.
+
+        Raises
+        ------
+        What ``submit`` raises; with ``OutcomeUnknown`` some of them may be done.
         """
         if not payloads:
             return []
@@ -250,7 +264,17 @@ class Client:
         consistency: Consistency = "linearizable",
         timeout: float = TIMEOUT_S,  # noqa: ASYNC109
     ) -> Answer:
-        """Like ``query``, and says which slot the answering node had applied through."""
+        """Like ``query``, and says which slot the answering node had applied through.
+
+        Parameters
+        ----------
+        request, consistency, timeout: as for ``query``.
+
+        Raises
+        ------
+        What ``query`` raises.
+        ValueError: ``consistency`` is neither of the two.
+        """
         if consistency not in ("linearizable", "stale"):
             raise ValueError(f"consistency is 'linearizable' or 'stale', not {consistency!r}")
         self._check_size(request, "query")
@@ -266,7 +290,14 @@ class Client:
     async def follow(self, from_slot: int = 1) -> AsyncGenerator[LogEntry, None]:
         """The log itself, slot by slot, for ever; over a connection of its own, made again when it is lost.
 
-        Raises ``Refused`` if ``from_slot`` is compacted away everywhere it was asked for.
+        Parameters
+        ----------
+        from_slot: where to begin; slots count from 1.
+
+        Raises
+        ------
+        Refused: ``from_slot`` is compacted away everywhere it was asked for.
+        Unavailable: no node could be reached in time.
         """
         next_slot = max(1, from_slot)
         compacted: set[str] = set()
@@ -293,15 +324,28 @@ class Client:
             await anyio.sleep(random.uniform(_REDIAL_FIRST_S, _REDIAL_MAX_S))
 
     async def status(self, *, timeout: float = 2.0) -> NodeStatus:  # noqa: ASYNC109
-        """What the connected node says of itself. Raises ``Unavailable``."""
+        """What the connected node says of itself.
+
+        Parameters
+        ----------
+        timeout: seconds.
+
+        Raises
+        ------
+        Unavailable: no node answered in time.
+        """
         answer = await self._ask(StatusRequest(self._take_id()), Status, timeout)
         return decode_status(answer.report)
 
     async def transfer_leadership(self, target: str = "", *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Ask the leader to hand over to ``target`` (``n2``; empty: to the most up to date).
+        """Ask the leader to hand over, and wait until it does.
 
-        Waits until there is a leader and it reaches the target, but no longer than ``timeout`` (seconds). The target
-        leads a moment later. If it leads already, that is a success.
+        The target leads a moment later. If it leads already, that is a success.
+
+        Parameters
+        ----------
+        target: a node's name, ``n2``; empty: whoever is most up to date.
+        timeout: seconds, for there to be a leader and for it to reach the target.
 
         Raises
         ------
@@ -309,10 +353,7 @@ class Client:
         Unavailable: no leader answered in time.
         ValueError: ``target`` is no node's name.
         """
-        digits = target.removeprefix("n")
-        if target and not digits.isdecimal():
-            raise ValueError(f"{target!r} is no node; write n1, n2, ...")
-        node = NodeId(int(digits or 0))
+        node = parse_node(target) if target else NodeId(0)
         deadline_s = anyio.current_time() + timeout
         while True:
             left_s = deadline_s - anyio.current_time()
@@ -327,7 +368,7 @@ class Client:
 
     def _begin(self, call: Call) -> None:
         together_bytes = sum(map(len, call.payloads))
-        if together_bytes > self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES:
+        if together_bytes > self._session.submission_bytes_max - ENVELOPE_BYTES:
             for payload in call.payloads:
                 self._check_size(payload, "command")
             if together_bytes > CALL_BYTES_MAX:
@@ -342,7 +383,7 @@ class Client:
             self._has_work.set()
 
     def _check_size(self, payload: bytes, what: str) -> None:
-        limit = self._session.submission_bytes_max - _COMMAND_ENVELOPE_BYTES
+        limit = self._session.submission_bytes_max - ENVELOPE_BYTES
         if len(payload) > limit:
             raise CommandTooLarge(
                 f"a {what} of {len(payload):,} bytes is above the limit of {limit:,}; split it, or raise "

@@ -24,7 +24,7 @@ from trio.lowlevel import Abort
 
 from .. import errors
 from ..apply.outcomes import Refused, Replies, SequenceGap
-from ..apply.submissions import CloseSession, Commands, OpenSession, Submission, session_key
+from ..apply.submissions import ENVELOPE_BYTES, CloseSession, Commands, OpenSession, Submission, session_key
 from ..errors import (
     CommandFailed,
     CommandTooLarge,
@@ -40,9 +40,9 @@ from .waiting import Parked
 IN_FLIGHT_COMMANDS_MAX = 16_384
 IN_FLIGHT_BYTES_MAX = 8 * 2**20
 WAITING_COMMANDS_MAX = 262_144
-SUBMISSION_COMMANDS_MAX = 4_096
+PIECE_COMMANDS_MAX = 4_096
+"""Larger calls travel as several submissions of this many commands."""
 _PAYLOAD_OVERHEAD_BYTES = 5
-_ENVELOPE_BYTES = 60
 
 _DEFECTS = frozenset({"malformed", "not_yours"})
 """What a sound client is never told."""
@@ -57,7 +57,13 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Receipt(NamedTuple):
-    """What came of a command: the state machine's reply, and where the command stands in the log."""
+    """What came of a command.
+
+    Parameters
+    ----------
+    reply: what the state machine's ``apply`` returned.
+    slot, offset: where the command stands in the log.
+    """
 
     reply: bytes
     slot: int
@@ -217,8 +223,8 @@ class ClientSession:
 
     def _submissions(self, first: int, payloads: list[bytes], acknowledged_below: int) -> Iterator[Submit]:
         """Cut into submissions that a leader takes."""
-        limit = self.submission_bytes_max - _ENVELOPE_BYTES
-        if len(payloads) <= SUBMISSION_COMMANDS_MAX and (
+        limit = self.submission_bytes_max - ENVELOPE_BYTES
+        if len(payloads) <= PIECE_COMMANDS_MAX and (
             sum(map(len, payloads)) + _PAYLOAD_OVERHEAD_BYTES * len(payloads) <= limit
         ):
             if payloads:
@@ -228,7 +234,7 @@ class ClientSession:
         size = 0
         for payload in payloads:
             weight = len(payload) + _PAYLOAD_OVERHEAD_BYTES
-            if piece and (size + weight > limit or len(piece) >= SUBMISSION_COMMANDS_MAX):
+            if piece and (size + weight > limit or len(piece) >= PIECE_COMMANDS_MAX):
                 yield self._submission(first, piece, acknowledged_below)
                 first += len(piece)
                 piece, size = [], 0

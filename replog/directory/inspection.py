@@ -2,6 +2,8 @@
 
 Both only read, and both may run beside the node that uses the directory. ``inspect`` needs a log whose structure is
 sound and raises otherwise; ``verify`` goes on after the first thing it finds and returns all of them.
+
+Never: write anything.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The answer must outlive this process, or a whole cluster's restart would let a wiped disk in. So the file is written,
 and synced, before the first message of a new peer is handled; that happens once in a peer's life.
+
+Never: let one in that has forgotten its promises.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ DIR/            0700
 
 Nothing here ever starts afresh where something was before: a directory that is empty, foreign, damaged or in use is
 refused with the next step in the message, because a node that forgot what it promised must not vote (P9).
+
+Never: start fresh on a damaged directory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""How an LMDB environment is opened, by its owner and by whoever only looks at it, and how its commits are finished."""
+"""How an LMDB environment is opened, by its owner and by whoever only looks at it, and how its commits are finished.
+
+Never: know what a record means.
+"""
 
 from __future__ import annotations
 

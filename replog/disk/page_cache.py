@@ -4,6 +4,8 @@ A process that is killed between a write and its sync leaves behind what a new p
 and a power cut then takes back. A sync that failed is worse: the kernel told the process that has ended, keeps the
 lost pages as if they were written, and calls the next sync a success. So whoever opens a file first settles it:
 everything written is synced, and the kernel's copy is let go of, so that what is read is what the disk holds.
+
+Never: decide what a file means.
 """
 
 from __future__ import annotations

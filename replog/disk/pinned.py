@@ -6,6 +6,8 @@ count; otherwise a live writer was faster, and it is tried again. Structure is c
 before LMDB follows any page number in it.
 
 What is pinned can't be used again by the owner, so its file grows by what it writes meanwhile: look, then let go.
+
+Never: know what a record means.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Takes blocks of a disk ahead of use, so that a full disk is noticed before a commit is tried and not within one."""
+"""Takes blocks of a disk ahead of use, so that a full disk is noticed before a commit is tried and not within one.
+
+Never: write into them.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ belongs, is told from one that is absent (P10).
 
 The layouts are fixed (``struct``, big-endian) where they are written in every transaction, msgpack where they are
 written once in a while. They know nothing of LMDB; ``docs/STORAGE.md`` draws them.
+
+Never: read a record that fails its checksum.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ newest (see ``disk.pages``).
 
 After one failed transaction nothing is written any more: its outcome is unknown, and the kernel has dropped the pages
 it could not write, so a second attempt would succeed and prove nothing.
+
+Never: retry a failed sync.
 """
 
 from __future__ import annotations

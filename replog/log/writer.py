@@ -11,6 +11,8 @@ disk is no failure: nothing was written, the group waits until there is space, a
 
 ``is_threaded=False`` does the same on the caller's thread, inside ``submit``: for measuring what the thread costs and
 gains.
+
+Never: begin a transaction after a failure.
 """
 
 from __future__ import annotations

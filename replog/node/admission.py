@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..apply.machine_terms import Terms, difference
+from ..apply.submissions import ENVELOPE_BYTES
 from ..log.contract import Identity
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.replica import Replica
 from ..wire.codec import Hello, Welcome
 from .settings import ReplicaConfig
-
-_ENVELOPE_BYTES = 80
-"""What a submission may add to its payloads: session, numbers, lengths and key."""
 
 
 class PeerMemory(Protocol):
@@ -68,6 +66,6 @@ class Admission:
             own.incarnation,
             refusal,
             tuple(config.members.items()),
-            min(config.node.command_bytes_max + _ENVELOPE_BYTES, config.paxos.batch_bytes_max),
+            min(config.node.command_bytes_max + ENVELOPE_BYTES, config.paxos.batch_bytes_max),
             self._terms,
         )

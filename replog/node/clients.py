@@ -43,7 +43,7 @@ FOLLOW_PIECE_SLOTS = 64
 FOLLOW_PIECE_BYTES = 512 * 1024
 ANSWERS_BYTES_MAX = 4 * 2**20
 """Answers to reads that wait on one link; the rest is asked for when they have been taken."""
-FRAME_BYTES = 4 * 2**20
+REPLY_FRAME_BYTES = 4 * 2**20
 """A frame to a client ends when it has grown to this."""
 _MESSAGE_BYTES = 64
 """About what a message weighs beside what it carries."""
@@ -127,11 +127,11 @@ class _Outbox:
     def take_frame(self) -> list[NodeMessage]:
         """Some of it, from the front; all of it, if it is not much."""
         frame = self.messages
-        if self.waiting_bytes <= FRAME_BYTES:
+        if self.waiting_bytes <= REPLY_FRAME_BYTES:
             self.messages, self.weights, self.waiting_bytes = [], [], 0
             return frame
         count = frame_bytes = 0
-        while frame_bytes < FRAME_BYTES:
+        while frame_bytes < REPLY_FRAME_BYTES:
             frame_bytes += self.weights[count]
             count += 1
         frame, self.messages = frame[:count], frame[count:]

@@ -12,7 +12,7 @@ from attrs.validators import ge, gt
 from ..addresses import check_address
 from ..apply.sessions import SessionOptions
 from ..log.space import LogLimits
-from ..paxos.ballot import NodeId
+from ..paxos.ballot import NodeId, parse_node
 from ..paxos.options import Options
 from .links import TransportOptions
 
@@ -70,12 +70,14 @@ class NodeOptions:
     """A client that said nothing for this long is disconnected."""
 
 
+def _by_node(members: Mapping[NodeId, str] | Mapping[str, str]) -> dict[NodeId, str]:
+    return {parse_node(str(name)): address for name, address in members.items()}
+
+
 def _check_members(_config: object, _attribute: object, members: Mapping[NodeId, str]) -> None:
     if not members:
         raise ValueError('members is empty; name every node, like n1 = "10.0.0.1:7101".')
     for node, address in members.items():
-        if node < 1:
-            raise ValueError(f"members: {node} is no node; nodes count from 1.")
         try:
             check_address(address)
         except ValueError as error:
@@ -108,7 +110,7 @@ class ReplicaConfig:
     Parameters
     ----------
     data_dir: a directory that ``replog init`` formatted.
-    members: where each node of the cluster is reached by the others and by clients, ``host:port``.
+    members: where each node of the cluster is reached by the others and by clients, ``{"n1": "host:port", ...}``.
     bind: ``host:port`` to listen on; empty: the node's own address in ``members``.
     state_machine: ``module:Class``; needed by ``replog serve`` only.
     paxos, sessions: the same on every member of a cluster.
@@ -119,8 +121,8 @@ class ReplicaConfig:
     ValueError: a setting is impossible, or two of them contradict each other.
     """
 
-    data_dir: Path
-    members: dict[NodeId, str] = attrs.field(validator=_check_members)
+    data_dir: Path = attrs.field(converter=Path)
+    members: dict[NodeId, str] = attrs.field(converter=_by_node, validator=_check_members)
     bind: str = attrs.field(default="", validator=_check_bind)
     state_machine: str = attrs.field(default="", validator=_check_state_machine)
     paxos: Options = attrs.field(factory=Options)

@@ -15,7 +15,9 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """Whatever is counted up: there is always a next one, and it fits the 8 bytes that every record has for it."""
 
-NodeId = NewType("NodeId", Annotated[int, Meta(ge=0, le=2**32 - 1)])
+NODE_MAX = 2**32 - 1
+
+NodeId = NewType("NodeId", Annotated[int, Meta(ge=0, le=NODE_MAX)])
 """A member of the cluster, from 1. Its name in text is ``n1``."""
 
 Slot = NewType("Slot", Count)
@@ -45,3 +47,12 @@ BALLOT_ZERO = Ballot(0, NodeId(0))
 def node_name(node: NodeId) -> str:
     """How a person reads and writes a node: ``n3``."""
     return f"n{node}"
+
+
+def parse_node(text: str) -> NodeId:
+    """Read ``n3``, or ``3``. Raises ``ValueError`` if it is no node's name."""
+    digits = text.strip().removeprefix("n")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= len(str(NODE_MAX))
+    if not is_number or not 0 < int(digits) <= NODE_MAX:
+        raise ValueError(f"{text!r} is no node; write n1, n2, ...")
+    return NodeId(int(digits))

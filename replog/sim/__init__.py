@@ -2,6 +2,8 @@
 
 It drives the real core, the real Applier and real sessions. Users run their own state machine in it: write a
 ``Workload`` and call ``run_seeds``.
+
+Never: touch anything real.
 """
 
 from .runner import SeedResult, SimulationReport, replay, run_seed, run_seeds

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ..apply.fixed_stack import FRAMES
-from ..errors import ConfigError
 from ..state_machine import Command, State, StateMachine, StateView
 
 
@@ -155,18 +154,14 @@ def load_workload(state_machine: str | None) -> Workload:
 
     Raises
     ------
-    ConfigError: the name is not of that form, or there is no such class.
+    ConfigError: the name is not of that form, or there is no state machine of that name.
     """
     if state_machine is None:
         return RegisterWorkload()
-    module_name, _, class_name = state_machine.partition(":")
-    if not module_name or not class_name:
-        raise ConfigError(f"--state-machine is {state_machine!r}; write it as module:Class, for example shop_sm:Shop")
-    try:
-        module = importlib.import_module(module_name)
-        machine: Callable[[], StateMachine] = getattr(module, class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"--state-machine {state_machine} can't be loaded: {error}") from error
+    from ..config import load_state_machine  # with what reads settings, which a run of our own machine does without
+
+    machine = type(load_state_machine(state_machine))
+    module = importlib.import_module(state_machine.partition(":")[0])
     if hasattr(module, "sim_workload"):
         workload: Workload = module.sim_workload()
         return workload

@@ -1,1 +1,4 @@
-"""The state machine's rows, the sessions and their position, on disk and in memory."""
+"""The state machine's rows, the sessions and their position, on disk and in memory.
+
+Never: let the three disagree.
+"""

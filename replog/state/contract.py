@@ -2,6 +2,8 @@
 
 It is synchronous; who waits for it, and how, is the node's matter. One set of contract tests runs against every
 implementation (``tests/storage``).
+
+Never: know LMDB.
 """
 
 from __future__ import annotations

@@ -19,24 +19,24 @@ from .overlay import Row
 
 DATA, RECORDS = 0, 1
 TREE_NAMES: Final = (b"data", b"records")
-KEY_BYTES_MAX: Final = 511
+ROW_KEY_BYTES_MAX: Final = 511
 SUM_BYTES: Final = 4
 SOUND: Final = 0x48674BC7
 """What ``crc32c(key + stored, SEEDS[tree][len(key)])`` is for every sound row."""
 SEEDS: Final = tuple(
-    tuple(crc32c(b"%d/%d/" % (tree, length)) for length in range(KEY_BYTES_MAX + 1)) for tree in (DATA, RECORDS)
+    tuple(crc32c(b"%d/%d/" % (tree, length)) for length in range(ROW_KEY_BYTES_MAX + 1)) for tree in (DATA, RECORDS)
 )
 """Where the sum of a row begins, by its tree and the length of its key."""
 
 
 def seal(tree: int, key: bytes, value: bytes) -> bytes:
-    """What is stored for ``value``. A key longer than ``KEY_BYTES_MAX`` is an ``IndexError``."""
+    """What is stored for ``value``. A key longer than ``ROW_KEY_BYTES_MAX`` is an ``IndexError``."""
     return value + crc32c(key + value, SEEDS[tree][len(key)]).to_bytes(SUM_BYTES, "little")
 
 
 def is_sound(tree: int, key: bytes, stored: bytes) -> bool:
     """Whether ``stored`` is what was once sealed for ``key``, which may be damaged itself."""
-    return len(key) <= KEY_BYTES_MAX and crc32c(key + stored, SEEDS[tree][len(key)]) == SOUND
+    return len(key) <= ROW_KEY_BYTES_MAX and crc32c(key + stored, SEEDS[tree][len(key)]) == SOUND
 
 
 def open_rows(tree: int, rows: Iterable[Row]) -> tuple[list[Row], bytes | None]:
@@ -44,7 +44,7 @@ def open_rows(tree: int, rows: Iterable[Row]) -> tuple[list[Row], bytes | None]:
     seeds = SEEDS[tree]
     opened: list[Row] = []
     for key, stored in rows:
-        if len(key) > KEY_BYTES_MAX or crc32c(key + stored, seeds[len(key)]) != SOUND:
+        if len(key) > ROW_KEY_BYTES_MAX or crc32c(key + stored, seeds[len(key)]) != SOUND:
             return opened, key
         opened.append((key, stored[:-SUM_BYTES]))
     return opened, None

@@ -14,6 +14,8 @@ Rows travel as they are stored, with the checksum that was made when they were f
 
 The same snapshot gives the same bytes and the same name, whoever asks and in whatever chunks. Nothing here knows of
 peers.
+
+Never: make anything one's own state that is not whole.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Commands that look after a cluster speak to nodes one by one, not through the client that looks for the leader: a node
 that hangs must cost its own row in a table and nothing else.
+
+Never: look for the leader.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from typing import Generic, TypeVar
 import attrs
 import trio
 
-from replog.addresses import split_address
 from replog.wire.client_messages import ClientMessage, NodeMessage
 from replog.wire.codec import FrameError, FrameSplitter, Hello, Kind, Welcome, decode_payload, encode_frame
+from replog.wire.dialing import told_address
 
-ANSWER_BYTES_MAX = 8 * 2**20
 _NAME = "replog command"
 
 Reply = TypeVar("Reply", bound=NodeMessage)
@@ -93,9 +94,9 @@ class _Line:
     """One connection: greets, asks, waits for the reply that belongs to the question."""
 
     def __init__(self, address: str) -> None:
-        self._host, self._port = split_address(address)
+        self._address = address
         self._stream: trio.SocketStream | None = None
-        self._splitter = FrameSplitter(frozenset({Kind.WELCOME, Kind.NODE}), ANSWER_BYTES_MAX)
+        self._splitter = FrameSplitter(frozenset({Kind.WELCOME, Kind.NODE}))
         self._frames: deque[tuple[Kind, bytes]] = deque()
         self.welcome: Welcome | None = None
 
@@ -106,7 +107,7 @@ class _Line:
 
     async def ask(self, question: ClientMessage, wanted: tuple[type[Reply], ...]) -> Reply | None:
         """The reply, or None if the node refused the connection."""
-        self._stream = await trio.open_tcp_stream(self._host, self._port)
+        self._stream = await trio.open_tcp_stream(*told_address(self._address))
         await self._stream.send_all(encode_frame(Kind.HELLO, Hello(b"", 0, b"", _NAME)))
         self.welcome = decode_payload(Kind.WELCOME, await self._next_payload(), Welcome)
         if self.welcome.refusal:

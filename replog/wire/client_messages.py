@@ -2,6 +2,8 @@
 
 Frames between client and node are one ``ClientMessage`` or ``NodeMessage`` each. A node tells a client's frame
 from a peer's by the hello that opened the link.
+
+Never: trust a length before checking it.
 """
 
 from __future__ import annotations
@@ -114,7 +116,13 @@ class QueryRefused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4
 
 
 class LogEntry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One chosen slot as a follower of the log sees it: encoded ``SlotValue`` (see ``paxos.values``)."""
+    """One chosen slot as a follower of the log sees it.
+
+    Parameters
+    ----------
+    slot: its number, from 1.
+    value: an encoded ``SlotValue`` (``paxos.values``).
+    """
 
     slot: Slot
     value: bytes

@@ -12,6 +12,8 @@ A frame is a header of 13 bytes and a payload, all integers big-endian:
 The length is checked against a limit before memory is taken for it. Payloads are msgpack of tagged, array-like
 Structs (``paxos.messages`` between nodes, ``client_messages`` with clients): an old reader ignores new trailing
 fields, a new one fills them in.
+
+Never: trust a length before checking it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ..errors import ReplogError
 from ..paxos.messages import Message
 from .client_messages import ClientMessage, NodeMessage
 
-FORMAT_VERSION = 2
+FRAME_VERSION = 2
 FRAME_BYTES_MAX = 64 * 2**20
 """Hard upper limit of a payload; a link may set a smaller one."""
 HELLO_BYTES_MAX = 4096
@@ -102,7 +104,7 @@ _T = TypeVar("_T")
 def encode_frame(kind: Kind, content: Hello | Welcome | Sequence[Message | ClientMessage | NodeMessage]) -> bytes:
     """One whole frame."""
     payload = _encoder.encode(content)
-    return _HEADER.pack(_MAGIC, FORMAT_VERSION, kind, 0, len(payload), crc32c.crc32c(payload)) + payload
+    return _HEADER.pack(_MAGIC, FRAME_VERSION, kind, 0, len(payload), crc32c.crc32c(payload)) + payload
 
 
 def decode_payload(kind: Kind, payload: bytes | memoryview, wanted: type[_T]) -> _T:
@@ -168,9 +170,9 @@ class FrameSplitter:
     def _check(self, magic: int, version: int, kind: int, reserved: int, length: int) -> None:
         if magic != _MAGIC or reserved != 0:
             raise FrameError("these bytes are no frame: is something else speaking to this port?")
-        if version != FORMAT_VERSION:
+        if version != FRAME_VERSION:
             raise FrameError(
-                f"frame format {version}; this program speaks {FORMAT_VERSION}: use the same release everywhere"
+                f"frame format {version}; this program speaks {FRAME_VERSION}: use the same release everywhere"
             )
         if kind not in self._kinds:
             raise FrameError(f"a frame of kind {kind} is not expected here")

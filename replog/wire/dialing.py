@@ -1,6 +1,8 @@
 """Connecting to a node as a client, and reading its log over that connection; under trio and asyncio alike.
 
 It knows the greeting and nothing of sessions: what goes over the link afterwards is its user's matter.
+
+Never: look for the leader.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ from contextlib import AsyncExitStack
 
 import anyio
 
+from ..addresses import split_address
 from ..errors import Refused
 from ..paxos.ballot import Slot
 from .client_messages import Entries, Follow, LogEntry
-from .codec import HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
+from .codec import FRAME_BYTES_MAX, HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
 from .link import Link
 
 DIAL_TIMEOUT_S = 0.5
-FRAME_BYTES_MAX = 64 * 2**20
-WRITE_BUFFER_BYTES_MAX = 64 * 2**20
+LINK_UNSENT_BYTES_MAX = 64 * 2**20
 FOLLOW_CREDIT = 256
 
 _WELCOME = frozenset({Kind.WELCOME})
@@ -39,10 +41,10 @@ async def dial(address: str, cluster: bytes, name: str) -> tuple[Link, Welcome]:
     async with AsyncExitStack() as stack:
         with anyio.fail_after(DIAL_TIMEOUT_S):
             link = Link(
-                await connected_socket(*host_and_port(address)),
+                await connected_socket(*told_address(address)),
                 _WELCOME,
                 payload_bytes_max=HELLO_BYTES_MAX,
-                write_buffer_bytes_max=WRITE_BUFFER_BYTES_MAX,
+                write_buffer_bytes_max=LINK_UNSENT_BYTES_MAX,
             )
             stack.callback(link.close)
             link.write(encode_frame(Kind.HELLO, Hello(cluster, 0, b"", name)))
@@ -53,6 +55,14 @@ async def dial(address: str, cluster: bytes, name: str) -> tuple[Link, Welcome]:
         link.expect(_NODE, FRAME_BYTES_MAX)
         stack.pop_all()
     return link, welcome
+
+
+def told_address(address: str) -> tuple[str, int]:
+    """Host and port of an address that a node may have told: one that can't be is nobody there, an ``OSError``."""
+    try:
+        return split_address(address)
+    except ValueError as error:
+        raise OSError(str(error)) from None
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:
@@ -74,13 +84,6 @@ async def connected_socket(host: str, port: int) -> socket.socket:
             raise
         sock.close()
     raise failure
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"{address!r} is no host:port, like 127.0.0.1:7101")
-    return host.strip("[]"), int(port)
 
 
 class Compacted(Exception):

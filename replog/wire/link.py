@@ -8,6 +8,8 @@ It runs under trio, as the node does, and under asyncio, where a client may live
 wait until a socket is readable or writable.
 
 This is the seam where TLS goes in: whoever makes links may make them over another socket-like object.
+
+Never: wait in a write.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The report is JSON, not the codec's arrays: a command of one release asks nodes of another, so keys that a reader does
 not know are ignored and keys that a node does not send take their defaults.
+
+Never: be needed by anything but people.
 """
 
 from __future__ import annotations

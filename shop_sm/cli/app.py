@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import cyclopts
 
-from replog.cli import add_command, new_app, run
+from replog.cli_kit import add_command, new_app, run
 
 GROUPS = {
     "product": ("The catalogue.", {"put": "Add or change a product.", "list": "List products.",
@@ -48,9 +48,9 @@ def build_app(tokens: Sequence[str] = ()) -> cyclopts.App:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from replog import __version__
 
-    return f"shop (replog {version('replog')})"
+    return f"shop (replog {__version__})"
 
 
 def main() -> NoReturn:

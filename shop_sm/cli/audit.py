@@ -7,11 +7,22 @@ from collections.abc import Sequence
 import anyio
 import attrs
 
-from replog.cli import AsJson, Endpoints, ExitCode, Timeout, new_table, note, print_json, print_table, print_text
+from replog.cli_kit import (
+    DEV_ENDPOINTS,
+    AsJson,
+    Endpoints,
+    ExitCode,
+    Timeout,
+    new_table,
+    note,
+    print_json,
+    print_table,
+    print_text,
+)
 from replog.errors import ReplogError, Unavailable
 
 from ..auditing import ReplicaAudit, audit_replica, disagreements
-from .connecting import DEV_ENDPOINTS, LogReplica, open_replica_reader
+from .connecting import LogReplica, open_replica_reader
 from .presenting import fields_of
 
 ROUNDS_MAX = 5

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from replog import Client
 
 Outcome = TypeVar("Outcome")
-DEV_ENDPOINTS = ("127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103")
-"""Where ``replog dev`` puts its replicas."""
 
 
 @asynccontextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from replog.cli import AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
 
 from ..answers import NotFound
 from ..results import Refusal
-from .connecting import DEV_ENDPOINTS, with_shop
+from .connecting import with_shop
 from .presenting import present, time_text
 
 

@@ -18,7 +18,7 @@ import attrs
 import trio
 from cyclopts import Parameter
 
-from replog.cli import AsJson, ExitCode, new_table, note, print_json, print_table, print_text, stderr_console
+from replog.cli_kit import AsJson, ExitCode, new_table, note, print_json, print_table, print_text, stderr_console
 from replog.errors import ConfigError, ReplogError, Unavailable
 
 from ..cdnow import Import, KnownTotals, totals_of
@@ -136,7 +136,7 @@ class Outcome:
         table = new_table("", *numbers, "DIGEST", right=numbers)
         table.add_row("known", *_cells(self.known), "", "")
         for one in self.shown:
-            table.add_row(one.node, *_cells(one.totals), f"{one.slot:,}", one.digest)
+            table.add_row(one.node, *_cells(one.totals), f"{one.slot:,}", f"{one.digest[:8]}..")
         print_table(table)
         rate = f"{self.orders_per_s:,.0f} orders/s, each placed and paid, durable on a quorum"
         if self.gaps_ms:

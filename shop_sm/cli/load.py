@@ -8,13 +8,23 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
-from replog.cli import AsJson, Endpoints, ExitCode, Timeout, note, print_json, print_text, stderr_console
+from replog.cli_kit import (
+    DEV_ENDPOINTS,
+    AsJson,
+    Endpoints,
+    ExitCode,
+    Timeout,
+    note,
+    print_json,
+    print_text,
+    stderr_console,
+)
 from replog.errors import ConfigError
 
 from ..cdnow import FileError, Import, KnownTotals, Purchase, read_purchases, sample_file, totals_of
 from ..loading import OUTSTANDING, WINDOW, Loader, Progress
 from ..money import format_money
-from .connecting import DEV_ENDPOINTS, open_shop
+from .connecting import open_shop
 
 
 def load(

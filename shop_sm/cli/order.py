@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from replog.cli import AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, WholeNumber
 from replog.errors import ConfigError
 
 from ..answers import NotFound, OrderAnswer
@@ -13,7 +13,7 @@ from ..life_cycle import Status
 from ..limits import PAY_WITHIN_MS_DEFAULT
 from ..money import format_money
 from ..results import OrderAdvanced, Refusal
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import (
     day_text,
     orders_table,
@@ -140,7 +140,7 @@ def advance(
 
 def expire_order(
     *,
-    orders_max: int = 100,
+    orders_max: WholeNumber = 100,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,
@@ -190,7 +190,7 @@ def list_order(
     *,
     customer: str = "",
     status: str = "",
-    limit: int = 50,
+    limit: WholeNumber = 50,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from replog.cli import ExitCode, new_table, note, print_json, print_table, print_text
+from replog.cli_kit import ExitCode, new_table, note, print_json, print_table, print_text
 
 from ..answers import DayTotals, OrderAnswer, ProductAnswer
 from ..life_cycle import Status

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from replog.cli import AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, WholeNumber
 from replog.errors import ConfigError
 
 from ..answers import NotFound
 from ..money import format_money, parse_money
 from ..results import Refusal
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import present, present_fields, present_list, products_table
 
 
@@ -81,7 +81,7 @@ def list_product(
     prefix: str = "",
     *,
     after: str = "",
-    limit: int = 100,
+    limit: WholeNumber = 100,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,

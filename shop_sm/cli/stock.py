@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from replog.cli import AsJson, Endpoints, Timeout
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, WholeNumber
 
 from ..results import Refusal
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import present, present_list, products_table
 
 
 def adjust_stock(
     sku: str,
-    delta: int,
+    delta: WholeNumber,
     *,
     reference: str,
     endpoints: Endpoints = DEV_ENDPOINTS,
@@ -35,9 +35,9 @@ def adjust_stock(
 
 
 def low_stock(
-    at_most: int = 5,
+    at_most: WholeNumber = 5,
     *,
-    limit: int = 100,
+    limit: WholeNumber = 100,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,

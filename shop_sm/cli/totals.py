@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from replog.cli import AsJson, Endpoints, Timeout, print_json, print_table, print_text
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, WholeNumber, print_json, print_table, print_text
 
-from .connecting import DEV_ENDPOINTS, collect, with_shop
+from .connecting import collect, with_shop
 from .presenting import fields_of, present_list, totals_table
 
 
 def totals(
     *,
     by_day: bool = False,
-    limit: int = 1_000,
+    limit: WholeNumber = 1_000,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,

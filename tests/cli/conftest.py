@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import pytest
 
-from replog.cli import run
 from replog.cli.app import build_app
+from replog.cli_kit import run
 
 
 @attrs.frozen

@@ -52,3 +52,19 @@ async def test_a_closed_port_refuses() -> None:
         address = node.address
     answer = await ask(address, StatusRequest(1), Status, timeout_s=5.0)
     assert answer.problem == "connection refused"
+
+
+async def test_an_answer_may_be_as_large_as_a_frame() -> None:
+    """What a node may say, a command can read: there is one bound for both ends."""
+    with fake_cluster(1) as (node,):
+        node.status = {"version": "x" * (9 * 2**20)}
+        answer = await ask(node.address, StatusRequest(1), Status, timeout_s=30.0)
+    assert answer.problem == ""
+
+
+@pytest.mark.parametrize("address", ["node:99999", "my\u2011host:7101", "a..b:7101"])
+async def test_an_address_that_a_node_told_may_be_none(address: str) -> None:
+    """Nobody is there, and the answer says why; the command goes on to the other nodes."""
+    answer = await ask(address, StatusRequest(1), Status, timeout_s=5.0)
+    assert answer.reply is None
+    assert answer.problem.startswith(repr(address))

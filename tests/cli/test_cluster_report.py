@@ -41,6 +41,7 @@ def test_nobody_answering_asks_for_the_endpoints_first() -> None:
     """With no answer at all the likeliest mistake is where one asked."""
     report = judged(down(1), down(2), down(3))
     assert report.verdict == "no_quorum"
+    assert report.summary.endswith("nothing answers")
     assert report.next_steps[0].startswith("nobody answered: check the endpoints")
 
 

@@ -33,6 +33,14 @@ def warnings(replog: Replog, file: Path) -> list[str]:
     return found
 
 
+def problems(replog: Replog, file: Path) -> list[str]:
+    """What would keep a node from starting; the exit code says that there is something."""
+    done = replog("config", "check", file, "--json")
+    found: list[str] = done.fields["problems"]
+    assert done.code == replog("config", "check", file).code == (2 if found else 0)
+    return found
+
+
 def test_a_good_file_has_no_warnings(replog: Replog, file: Path) -> None:
     """Formatted, all members named, a state machine that loads: nothing to say beside the settings."""
     write(file)
@@ -63,38 +71,46 @@ def test_a_wrong_setting_ends_with_two(replog: Replog, file: Path) -> None:
     assert "[paxos] hartbeat_interval_s is no setting; did you mean heartbeat_interval_s?" in done.err
 
 
-def test_an_unformatted_directory_is_a_warning(replog: Replog, file: Path) -> None:
-    """The file may be right before the directory is; the next step is named."""
+def test_an_unformatted_directory_is_a_problem(replog: Replog, file: Path) -> None:
+    """A script that starts the node after this check is told not to; the next step is named."""
     write(file)
-    assert warnings(replog, file) == [
+    assert problems(replog, file) == [
         f"{file.parent / 'data'} is not formatted; run `replog init {file.parent / 'data'}` once before the node is "
         "started."
     ]
 
 
-def test_other_members_than_at_formatting_are_warned_of(replog: Replog, file: Path) -> None:
+def test_other_members_than_at_formatting_are_a_problem(replog: Replog, file: Path) -> None:
     """Who was there when the directory was formatted must have an address; who was not, has none to give."""
     write(file, members={"n1": "a:1", "n4": "b:1", "n5": "c:1"})
     format_for(replog, file, "n1", "n2", "n3")
-    first, second = warnings(replog, file)
+    first, second = problems(replog, file)
     assert "formatted for a cluster with n2, n3, of which members gives no address" in first
     assert "members names n4, n5, which was not there" in second
 
 
-def test_a_damaged_identity_is_warned_of(replog: Replog, file: Path) -> None:
+def test_a_damaged_identity_is_a_problem(replog: Replog, file: Path) -> None:
     """The check reads what ``serve`` would."""
     write(file)
     format_for(replog, file, "n1", "n2", "n3")
     (file.parent / "data" / "identity").write_bytes(b"garbage")
-    assert "is damaged; run `replog verify" in warnings(replog, file)[0]
+    assert "is damaged; run `replog verify" in problems(replog, file)[0]
 
 
 def test_likely_mistakes_are_warned_of(replog: Replog, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An even number of members, a loopback address among others, a misspelt variable, a missing state machine."""
-    write(file, members={"n1": "127.0.0.1:7101", "n2": "10.0.0.2:7101"}, machine="no_such_module:Shop")
+    """An even number of members, a loopback address among others, a misspelt variable, no state machine."""
+    write(file, members={"n1": "127.0.0.1:7101", "n2": "10.0.0.2:7101"}, machine="")
     monkeypatch.setenv("REPLOG_PAXOS_WINDOW_SLOT", "3")
-    _, machine, even, local, variable = warnings(replog, file)
-    assert "No module named 'no_such_module'" in machine
+    machine, even, local, variable = warnings(replog, file)
+    assert machine.startswith("state_machine is not set; `replog serve` needs it")
     assert even == "2 members survive no more failures than 1 would; use an odd number."
     assert "n1 can be reached from its own machine only" in local
     assert variable == "the variable REPLOG_PAXOS_WINDOW_SLOT is no setting; did you mean REPLOG_PAXOS_WINDOW_SLOTS?"
+
+
+def test_a_state_machine_that_cant_be_loaded_is_a_problem(replog: Replog, file: Path) -> None:
+    """It is loaded as `serve` would load it."""
+    write(file, machine="no_such_module:Shop")
+    format_for(replog, file, "n1", "n2", "n3")
+    (problem,) = problems(replog, file)
+    assert "No module named 'no_such_module'" in problem

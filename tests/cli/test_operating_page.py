@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from replog.cli import ExitCode
 from replog.cli.app import build_app
+from replog.cli_kit import ExitCode
 from replog.config import TABLES, ReplicaConfig, environment_variables, load_config
 from replog.paxos.effects import NoticeKind
 

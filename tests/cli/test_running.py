@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 import replog.errors
-from replog.cli import ExitCode, new_app, run
+from replog.cli_kit import ExitCode, new_app, run
 from replog.errors import Damaged, OutcomeUnknown, ReplogError, Unavailable
 
 from .conftest import Replog
@@ -117,6 +117,10 @@ def test_a_command_decides_its_code(capsys: pytest.CaptureFixture[str]) -> None:
         (["stauts"], 'Unknown command "stauts". Did you mean "status"?'),
         (["status", "--endpionts", "a:1"], "--endpionts"),
         (["status", "--endpoints", "nonsense"], "'nonsense' is no host:port"),
+        (["status", "--timeout", "-1"], "-1.0 is no time to wait for"),
+        (["status", "--timeout", "nan"], "nan is no time to wait for"),
+        (["dev", "--replicas", "0.6"], "'0.6' is no whole number"),
+        (["sim", "--seeds", "1", "--jobs", "1e3"], "'1e3' is no whole number"),
         (["sim", "--seeds", "9:3"], "'9:3' is empty"),
         (["init", "d", "--node", "n1"], "--member"),
         (["init", "d", "--node", "n4", "--member", "n1=h:1"], "--member n4=host:port"),
@@ -142,7 +146,8 @@ def test_help_lists_every_command_without_importing_it() -> None:
     """``replog --help`` loads neither the event loop nor the store: it answers at once."""
     heavy = "{'trio', 'lmdb', 'msgspec', 'cattrs', 'structlog'}"
     script = (
-        "import sys; from replog.cli.app import build_app; from replog.cli import run; run(build_app(), ['--help']);"
+        "import sys; from replog.cli.app import build_app; from replog.cli_kit import run;"
+        "run(build_app(), ['--help']);"
         f"loaded = {heavy} & set(sys.modules); assert not loaded, loaded"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -169,7 +174,7 @@ def test_a_command_explains_itself_in_full(replog: Replog, words: list[str], sen
 def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
     """``replog log tail | head`` leaves no complaint behind."""
     script = (
-        "import sys; from replog.cli import new_app, run\n"
+        "import sys; from replog.cli_kit import new_app, run\n"
         "app = new_app('flood', 'Prints a lot.')\n"
         "@app.command\n"
         "def lines():\n"

@@ -9,7 +9,7 @@ from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import OpenSession
 from replog.client.session import (
     IN_FLIGHT_COMMANDS_MAX,
-    SUBMISSION_COMMANDS_MAX,
+    PIECE_COMMANDS_MAX,
     WAITING_COMMANDS_MAX,
     Call,
     ClientSession,
@@ -134,8 +134,8 @@ def test_a_command_of_the_largest_size_fits(opened: Bench) -> None:
 
 def test_submissions_are_cut_by_count(opened: Bench) -> None:
     """One submission never makes a turn of a replica long."""
-    opened.call(*[b""] * (SUBMISSION_COMMANDS_MAX + 1))
-    assert [len(commands(message).payloads) for message in opened.take()] == [SUBMISSION_COMMANDS_MAX, 1]
+    opened.call(*[b""] * (PIECE_COMMANDS_MAX + 1))
+    assert [len(commands(message).payloads) for message in opened.take()] == [PIECE_COMMANDS_MAX, 1]
 
 
 def test_the_window_bounds_what_is_under_way(opened: Bench) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from replog.wire.client_messages import Ping
 from replog.wire.codec import (
-    FORMAT_VERSION,
+    FRAME_VERSION,
     HEADER_BYTES,
     FrameError,
     FrameSplitter,
@@ -156,7 +156,7 @@ def test_a_frame_at_the_limit_is_taken() -> None:
     ("position", "value", "message"),
     [
         (0, 0xA6, "no frame"),
-        (1, FORMAT_VERSION + 1, "use the same release everywhere"),
+        (1, FRAME_VERSION + 1, "use the same release everywhere"),
         (2, 0, "kind 0 is not expected"),
         (2, 6, "kind 6 is not expected"),
         (3, 1, "no frame"),

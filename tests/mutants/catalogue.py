@@ -434,9 +434,7 @@ MUTANTS = (
     Mutant(
         "the log is compacted before the state is durable",
         20,
-        (
-            Change("node/driver.py", "min(self.applier.durable_through,", "min(self.applier.applied_through,"),
-        ),
+        (Change("node/driver.py", "min(self.applier.durable_through,", "min(self.applier.applied_through,"),),
     ),
     Mutant(
         "a diverged state is never told",

@@ -98,3 +98,19 @@ def test_a_line_that_is_no_order_stops_the_import(tmp_path: Path, line: str) -> 
     path.write_text(f"00001 19970101 1 1.00\n{line}\n")
     with pytest.raises(cdnow.FileError, match="line 2"):
         cdnow.read_purchases(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xef\xbb\xbf00001 19970101  1   11.77\r\n", "begins with a byte order mark"),
+        ("00001 19970101  1   11.77".encode("utf-16"), "begins with a byte order mark"),
+        (b"00001 19970101  1   11.77\n00001 19970101\xa01 11.77\n", "line 2 has a byte that is no ASCII text: 0xa0"),
+    ],
+)
+def test_a_file_that_is_no_plain_text_is_named_by_what_it_is(tmp_path: Path, data: bytes, words: str) -> None:
+    """What an editor puts in unseen is said, with where it stands."""
+    path = tmp_path / "orders.txt"
+    path.write_bytes(data)
+    with pytest.raises(cdnow.FileError, match=words):
+        cdnow.read_purchases(path)

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from replog.cli import ExitCode, run
+from replog.cli_kit import ExitCode, run
 from shop_sm.cli.app import GROUPS, WORDS, build_app
 from shop_sm.client import ShopClient
 
@@ -134,6 +134,7 @@ def test_a_list_that_is_cut_says_so_and_how_to_go_on(shop: Shop) -> None:
         ("order", "place", "o-1", "--customer", "c-1", "tea"),
         ("order", "list"),
         ("order", "list", "--status", "lost"),
+        ("stock", "adjust", "tea-250", "1.5", "--reference", "d-1"),
         ("product", "put", "tea", "--name", "Tea", "--price", "2.505"),
         ("load", "no-such-file.txt"),
         ("load", "--outstanding", "0"),

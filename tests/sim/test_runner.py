@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from replog.cli import run
 from replog.cli.app import build_app
+from replog.cli_kit import run
 from replog.sim import run_seed, run_seeds
 from replog.sim.checkers import ViolationFound
 from replog.sim.runner import Simulation

@@ -34,7 +34,7 @@ from shop_sm.commands import (
     encode_command,
 )
 
-from .put_machine import PutMachine, encode_put
+from ..load.put_machine import PutMachine, encode_put
 
 _PAYLOAD = encode_put(b"key-000001", b"v" * 175)
 _APPLY_BATCHES = 8

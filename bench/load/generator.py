@@ -1,8 +1,8 @@
 """Load generator for replog: a process of its own, callers as trio tasks.
 
-    python -m bench.load --endpoints HOST:PORT,... --outstanding 256 --connections 16 --seconds 6 ...
+    python -m bench.load.generator --endpoints HOST:PORT,... --outstanding 256 --connections 16 --seconds 6 ...
 
-Speaks the protocol of all load generators (``load_window``).
+Speaks the protocol of all load generators (``window``).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ async def _call_when_due(call: Call, pacer: Pacer, log: AnswerLog) -> None:
 
 
 def _read_command_line() -> tuple[list[str], LoadPlan]:
-    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.load.generator", description=__doc__)
     parser.add_argument("--endpoints", required=True)
     for name in ("outstanding", "connections", "value-bytes", "keys", "batch"):
         parser.add_argument(f"--{name}", type=int, default=1)

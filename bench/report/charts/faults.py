@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..gaps import FAULT_KINDS, STEP_S
+from ...gaps import FAULT_KINDS, STEP_S
 from .captions import Result, machine_line
 from .style import SYSTEM_TITLES, Chart, Theme, new_figure
 

@@ -30,7 +30,7 @@ from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.state.store import LmdbStateStore
 
-from .latencies import Latencies
+from ..load.latencies import Latencies
 
 RECORD_BYTES = 200
 BALLOT = Ballot(1, NodeId(1))

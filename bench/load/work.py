@@ -29,7 +29,7 @@ _ONE_READ_IN = 10
 
 def state_machine_for(work: str) -> str:
     """Which state machine the replicas must run for this work."""
-    return "shop_sm:Shop" if work == "order" else "bench.put_machine:PutMachine"
+    return "shop_sm:Shop" if work == "order" else "bench.load.put_machine:PutMachine"
 
 
 async def prepare(client: replog.Client, plan: LoadPlan) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import trio
 
-from .child_process import Child, cpu_s
-from .errors import ChildFailed
+from ..child_process import Child, cpu_s
+from ..errors import ChildFailed
 from .latencies import Latencies
 from .measurement import Measurement
 from .plan import LoadPlan

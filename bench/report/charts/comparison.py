@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from ..latencies import Latencies
+from ...load.latencies import Latencies
 from .captions import Result, machine_line, rounds_line
 from .style import SYSTEM_TITLES, Chart, Theme, label_ends, new_figure, plain_log_ticks
 

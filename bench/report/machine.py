@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # psutil ships no types
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent.parent
 _PACKAGES = ("replog", "trio", "lmdb", "msgspec", "anyio", "crc32c")
 
 

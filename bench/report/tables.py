@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from replog.cli import new_table, note, print_json, print_table
+from replog.cli_kit import new_table, note, print_json, print_table
 
-from .measurement import Series
+from ..load.measurement import Series
 from .result_file import finite
 
 if TYPE_CHECKING:

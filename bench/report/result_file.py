@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import BenchError
+from ..errors import BenchError
+from ..load.measurement import Series
 from .machine import describe_machine, describe_versions
-from .measurement import Series
 
 SCHEMA = 1
 

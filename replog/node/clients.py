@@ -165,10 +165,6 @@ class ClientDesk:
     def links(self) -> Iterable[ClientLink]:
         return self._keys
 
-    @property
-    def has_one_client(self) -> bool:
-        return len(self._keys) == 1
-
     def open(self, link: ClientLink) -> None:
         self._keys[link] = set()
         self._outboxes[link] = _Outbox(link)

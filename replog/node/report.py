@@ -101,8 +101,8 @@ def _counters(node: Node) -> dict[str, int]:
     applier, commits, replica = driver.applier, node.log_port.statistics(), driver.replica.statistics()
     return {
         "turns": driver.turns,
-        "submissions": driver.submissions,
-        "submissions_refused": driver.submissions_refused,
+        "submissions": driver.serving.submissions,
+        "submissions_refused": driver.serving.submissions_refused,
         "submissions_malformed": applier.submissions_malformed,
         "slots_malformed": applier.slots_malformed,
         "commands_applied": applier.commands_applied,

@@ -51,6 +51,7 @@ from .events import (
 from .links import Transport
 from .log_port import DurableLog, LogPort
 from .message_checks import check_peer_messages, check_query
+from .ports import Ports
 from .reconcile import reconcile
 from .report import report
 from .settings import ReplicaConfig
@@ -137,10 +138,7 @@ class Node:
             ),
             make_applier=make_applier,
             state_store=state_store,
-            log_port=self.log_port,
-            state_port=self.state_port,
-            peers=self.transport,
-            clients=self,
+            ports=Ports(log=self.log_port, state=self.state_port, peers=self.transport, clients=self),
             clock=trio.current_time,
             log=log,
             status=lambda: encode_status(self.status()),
@@ -272,7 +270,7 @@ class Node:
         if driver.is_due:
             self._wake()
         self._set_alarm(driver.deadline_s)
-        if self._space is not None and not driver.is_crowded:
+        if self._space is not None and not driver.serving.is_crowded:
             self._space.set()
             self._space = None
 
@@ -360,7 +358,7 @@ class Node:
 
     async def wait_for_room(self, link: Link) -> None:
         """The client hears now and then that this node lives: it must not take one that is busy for one that hangs."""
-        while self.driver.is_crowded:
+        while self.driver.serving.is_crowded:
             if self._space is None:
                 self._space = trio.Event()
             with trio.move_on_after(_BUSY_WORD_INTERVAL_S) as waiting:

@@ -104,7 +104,8 @@ Job = Flush | Scrub | OpenSnapshot | ReadChunk | BeginInstall | StoreChunk | Pre
 class Owner(Protocol):
     """What the jobs lead to; the driver."""
 
-    applier: Applier
+    @property
+    def applier(self) -> Applier: ...
 
     def send_chunk(self, target: NodeId, chunk: StatePiece) -> None: ...
 

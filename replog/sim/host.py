@@ -22,6 +22,7 @@ from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
 from ..node.driver import Driver
 from ..node.events import Event, LogFull, PeerClosed, PeerOpened
+from ..node.ports import Ports
 from ..node.reconcile import reconcile
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
@@ -278,10 +279,7 @@ class Host:
             replica=replica,
             make_applier=lambda: _WatchedApplier(self),
             state_store=self.store,
-            log_port=self._log_port,
-            state_port=SimStatePort(self),
-            peers=self._peer_port,
-            clients=self._links,
+            ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
             clock=lambda: self._local_s() + self.spent_s,
             log=self,
             status=lambda: b"{}",

@@ -324,7 +324,7 @@ class SimClients:
         if client not in self._links:
             self._links[client] = SimLink(host, client)
             host.put(ClientOpened(client))
-        if host.driver.is_crowded:
+        if host.driver.serving.is_crowded:
             host.count["client_held_up"] += 1
             host.later(CROWDED_RETRY_S, self.receive, client, message)
             return

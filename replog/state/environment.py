@@ -38,7 +38,7 @@ from .overlay import Row
 from .rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
 from .space import StateSpace
 
-LOCK_FILE: Final = "lock.mdb"
+LMDB_LOCK_FILE: Final = "lock.mdb"
 INCOMING_FOLDER: Final = "incoming"
 FRESH_FOLDER: Final = "fresh"
 POSITION_KEY: Final = b"position"

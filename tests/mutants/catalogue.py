@@ -548,7 +548,8 @@ MUTANTS = (
             Change(
                 "node/clients.py",
                 "                self._routes[submission.key] = link\n",
-                '                self._routes[submission.key] = self._routes[getattr(submission, "session", 0)] = link\n',
+                "                self._routes[submission.key] = link\n"
+                '                self._routes[getattr(submission, "session", 0)] = link\n',
             ),
             Change(
                 "node/clients.py",

@@ -32,7 +32,9 @@ from .test_failures import Broken, broken, within
 from .test_links import is_dropped, is_serving, say_hello
 
 QUIET: dict[str, tuple[str, ...]] = {
-    "driver": ("turn", "_step", "_obey", "_send", "_apply", "send_chunk", "_send_held"),
+    "driver": ("turn", "_step", "_obey", "send_chunk"),
+    "applying": ("apply",),
+    "sending": ("send", "let_go"),
     "transport": ("send",),
     "desk": ("send", "answer_reads", "feed_followers"),
     "applier": ("apply", "begin_flush", "end_flush", "query"),
@@ -47,7 +49,12 @@ QUIET: dict[str, tuple[str, ...]] = {
 def watched(member: Member, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Everything of ``QUIET`` that this member begins after its failure."""
     node, begun = member.node, list[str]()
-    owners: dict[str, Any] = {"node": node, "log": member.log, "state": member.state}
+    owners: dict[str, Any] = {
+        "sending": node.driver.sending,
+        "applying": node.driver.applying,
+        "log": member.log,
+        "state": member.state,
+    }
 
     def watch(owner: Any, name: str) -> None:
         whole = getattr(owner, name)
@@ -91,7 +98,7 @@ PARTS: dict[str, Callable[[Member], tuple[Any, str]]] = {
     "the end of a slot": lambda member: (member.node.applier._digest, "close"),
     "the answers": lambda member: (member.node.desk, "send"),
     "the outcomes": lambda member: (member.node.desk, "on_outcomes"),
-    "what is kept for a peer": lambda member: (member.node.driver.thrifty, "with_kept"),
+    "what is kept for a peer": lambda member: (member.node.driver.sending.thrifty, "with_kept"),
     "the alarm": lambda member: (member.node, "_set_alarm"),
     "sending": lambda member: (member.node.transport, "send"),
     "a flush": lambda member: (member.state, "flush"),
@@ -178,7 +185,7 @@ async def test_nothing_is_sent_when_a_write_ends_after_the_failure(
             monkeypatch.setattr(victim.log, "write", slow)
             await client.submit(b"b", timeout=DEADLINE_S)
             await eventually(is_writing.is_set)
-            assert victim.node.driver._held
+            assert victim.node.driver.sending._held
             victim.node.fail(Broken("on purpose"))
             gate.set()
             assert any(isinstance(inner, Broken) for inner in within(await victim.ended()))

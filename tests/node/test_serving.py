@@ -50,10 +50,10 @@ async def test_many_callers_share_frames_and_slots(tmp_path: Path) -> None:
     """Commands that wait together are one submission, so the cost between the ends is not per command."""
     async with stage(tmp_path) as cluster, cluster.client() as client:
         await client.submit(b"first")
-        before = (await cluster.leader()).node.driver.submissions
+        before = (await cluster.leader()).node.driver.serving.submissions
         replies = await submit_all(client, [b"%d" % number for number in range(500)])
         assert set(replies.values()) == {b"1"}
-        assert (await cluster.leader()).node.driver.submissions - before < 50
+        assert (await cluster.leader()).node.driver.serving.submissions - before < 50
         await cluster.settled()
 
 

@@ -1,0 +1,44 @@
+"""What a node does about the core's notices, beside logging them.
+
+Never: be needed for safety.
+"""
+
+from __future__ import annotations
+
+from ..errors import StateDiverged
+from ..paxos.effects import Notice, NoticeKind
+from .clients import ClientDesk
+from .event_log import EventLog
+
+_WARNINGS = frozenset(
+    {
+        NoticeKind.STEPPED_DOWN,
+        NoticeKind.ABSTAINED,
+        NoticeKind.DISK_STALLED,
+        NoticeKind.APPLYING_STALLED,
+        NoticeKind.STATE_DIVERGED,
+        NoticeKind.STATE_CONTRADICTED,
+        NoticeKind.CLOCK_ASTRAY,
+        NoticeKind.LOG_TIME_AHEAD,
+    }
+)
+
+
+def on_notice(notice: Notice, log: EventLog, desk: ClientDesk) -> None:
+    """Log it; clients are told what concerns them.
+
+    Raises ``StateDiverged``: this node must not go on.
+    """
+    (log.warning if notice.kind in _WARNINGS else log.info)(notice.kind.value, **notice.facts)
+    match notice.kind:
+        case NoticeKind.STEPPED_DOWN:
+            desk.on_stepped_down()
+        case NoticeKind.BECAME_LEADER | NoticeKind.LEADER_CHANGED:
+            desk.on_leader_changed()
+        case NoticeKind.STATE_DIVERGED:
+            raise StateDiverged(
+                f"this replica's state differs from the others' at slot {notice.facts['slot']} (digest "
+                f"{notice.facts['digest']}, theirs {notice.facts['other']}): the state machine is not "
+                "deterministic; or its code, a library of it, Python or a setting of [sessions] differs between "
+                "the nodes; or this node's stored state is damaged."
+            )

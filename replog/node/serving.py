@@ -1,0 +1,160 @@
+"""Takes what clients ask to whoever does it: submissions and reads to the core, the rest to the desk.
+
+A frame may hold more than a turn has time for; what is left of it comes first in the next one.
+
+Never: let what goes wrong for one client reach another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..apply.outcomes import Refused
+from ..paxos.ballot import NodeId
+from ..paxos.replica import Replica
+from ..wire.client_messages import (
+    ClientMessage,
+    Follow,
+    Ping,
+    Pong,
+    Query,
+    Status,
+    StatusRequest,
+    Submit,
+    TransferAnswer,
+    TransferRequest,
+    admit,
+)
+from .clients import ClientDesk, ClientLink
+from .event_log import EventLog
+from .events import ClientClosed, ClientMessages, ClientOpened
+from .ports import ClientPort
+from .settings import NodeOptions
+
+_LOOKS_AT_THE_CLOCK_EVERY = 16
+"""Messages; each costs some microseconds."""
+
+
+class Serving:
+    """All clients' messages.
+
+    Parameters
+    ----------
+    status: what the node says of itself, as JSON.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        desk: ClientDesk,
+        clients: ClientPort,
+        options: NodeOptions,
+        status: Callable[[], bytes],
+        log: EventLog,
+    ) -> None:
+        self._replica = replica
+        self._desk = desk
+        self._clients = clients
+        self._options = options
+        self._status = status
+        self._log = log
+        self._links: dict[int, ClientLink] = {}
+        self._waiting_submissions = 0
+        self._waiting_bytes = 0
+        self.submissions = 0
+        self.submissions_refused = 0
+
+    @property
+    def is_crowded(self) -> bool:
+        """More submissions wait than the next batches will take: let clients wait instead of refusing them."""
+        return (
+            self._waiting_submissions > self._options.inbox_submissions_max
+            or self._waiting_bytes > self._options.inbox_bytes_max
+            or self._replica.submissions_waiting > self._replica.options.queue_submissions_max // 2
+        )
+
+    # --- events ---
+
+    def on_opened(self, event: ClientOpened) -> None:
+        link = self._clients.find(event.client)
+        if link is not None:
+            self._links[event.client] = link
+            self._desk.open(link)
+
+    def on_closed(self, event: ClientClosed) -> None:
+        link = self._links.pop(event.client, None)
+        if link is not None:
+            self._desk.close(link)
+
+    def expect(self, messages: Iterable[ClientMessage], sign: int = 1) -> None:
+        """They wait for a turn."""
+        for message in messages:
+            if type(message) is Submit:
+                self._waiting_submissions += sign
+                self._waiting_bytes += sign * len(message.submission)
+
+    def on_messages(self, event: ClientMessages, is_over: Callable[[], bool]) -> ClientMessages | None:
+        """As many of them as the turn has time for; returns the rest."""
+        self.expect(event.messages, -1)
+        link = self._links.get(event.client)
+        if link is None:
+            return None
+        for position, message in enumerate(event.messages, 1):
+            match message:
+                case Submit():
+                    self._submit(link, message)
+                case Query():
+                    self._query(link, message)
+                case Follow():
+                    self._desk.attempt(link, self._desk.follow, link, message, self._options.follow_credit_max)
+                case StatusRequest():
+                    self._desk.attempt(link, self._say_status, link, message)
+                case TransferRequest():
+                    self._transfer(link, message)
+                case Ping():
+                    self._desk.say(link, Pong(message.nonce))
+            if position % _LOOKS_AT_THE_CLOCK_EVERY == 0 and is_over() and position < len(event.messages):
+                rest = ClientMessages(event.client, event.messages[position:])
+                self.expect(rest.messages)
+                return rest
+        return None
+
+    def let_go_of_idle(self, now_s: float) -> None:
+        """A client that says nothing for long may be gone without a word; it connects again when it has something."""
+        for link in self._desk.idle_links(now_s - self._options.idle_timeout_s, now_s):
+            self._log.info("client_idle", other=link.peer_address)
+            link.close()
+
+    # --- messages ---
+
+    def _submit(self, link: ClientLink, message: Submit) -> None:
+        self.submissions += 1
+        submission = admit(message)
+        if isinstance(submission, Refused):
+            self.submissions_refused += 1
+            self._desk.say(link, submission)
+            return
+        refusal = self._replica.submit(message.submission)
+        self.submissions_refused += refusal is not None
+        self._desk.attempt(link, self._desk.on_submit, link, message, submission, refusal)
+
+    def _query(self, link: ClientLink, message: Query) -> None:
+        if message.is_stale:
+            self._desk.answer_soon(link, message)
+            return
+        read_id = self._desk.begin_read(link, message)
+        refusal = self._replica.read(read_id)
+        if refusal is not None:
+            self._desk.refuse_read(read_id, refusal)
+
+    def _say_status(self, link: ClientLink, message: StatusRequest) -> None:
+        self._desk.say(link, Status(message.request, self._status()))
+
+    def _transfer(self, link: ClientLink, message: TransferRequest) -> None:
+        if not self._replica.is_leading:
+            self._desk.say_not_leader(link)
+            return
+        target = NodeId(message.target) if message.target else None
+        refusal = None if target == self._replica.node else self._replica.transfer_leadership(target)
+        reason, may_pass = (refusal.reason, refusal.may_pass) if refusal else ("", False)
+        self._desk.say(link, TransferAnswer(message.request, refusal is None, reason, may_pass))

@@ -42,7 +42,7 @@ def cost_us(what: str, count: int, work: Callable[[], object]) -> None:
 
 def reads_and_scans(store: LmdbStateStore, keys: list[bytes]) -> None:
     """Rows that are in the file only, then rows that are in memory only."""
-    get, put = store.get, store.put
+    get, write = store.get, store.write
 
     def get_all() -> None:
         for key in keys:
@@ -50,7 +50,7 @@ def reads_and_scans(store: LmdbStateStore, keys: list[bytes]) -> None:
 
     def put_all() -> None:
         for key in keys:
-            put(key, b"changed" * 10)
+            write({key: b"changed" * 10})
 
     def scan_all(rows: int) -> None:
         for key in keys[:SCANS]:
@@ -62,17 +62,17 @@ def reads_and_scans(store: LmdbStateStore, keys: list[bytes]) -> None:
     cost_us("scan of 8 rows, from the file", SCANS, lambda: scan_all(8))
     cost_us("scan of 100 rows, from the file", SCANS, lambda: scan_all(100))
     cost_us("whole scan, a row", ROWS_IN_STORE[0], lambda: sum(1 for _row in store.scan(b"", None)))
-    cost_us("put", len(keys), put_all)
+    cost_us("write of one row", len(keys), put_all)
     cost_us("get from memory", len(keys), get_all)
     scan_all(1)
     cost_us(f"scan of 8 rows over {len(keys)} changed keys", SCANS, lambda: scan_all(8))
 
     def put_and_scan() -> None:
         for number, key in enumerate(keys[:SCANS]):
-            put(b"%b/%d" % (key, number), b"new")
+            write({b"%b/%d" % (key, number): b"new"})
             list(islice(store.scan(key, None), 8))
 
-    cost_us(f"put of a new key and scan of 8 rows over {len(keys)} changed keys", SCANS, put_and_scan)
+    cost_us(f"write of a new row and scan of 8 rows over {len(keys)} changed keys", SCANS, put_and_scan)
     flush(store, 2)
 
 

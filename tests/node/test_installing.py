@@ -22,8 +22,20 @@ from .stage import DEADLINE_S, Crashed, Member, Stage, eventually, stage
 
 
 async def fill(client: Client, count: int, name: bytes = b"line") -> None:
+    """A leader whose disk is full refuses until it has handed over."""
     for number in range(count):
-        await client.submit(b"%s %d" % (name, number), timeout=DEADLINE_S)
+        await submit_somehow(client, b"%s %d" % (name, number))
+
+
+async def submit_somehow(client: Client, payload: bytes) -> None:
+    with trio.fail_after(DEADLINE_S):
+        while True:
+            try:
+                await client.submit(payload, timeout=DEADLINE_S)
+            except StorageFull:
+                await trio.sleep(0.02)
+            else:
+                return
 
 
 async def leave_behind(cluster: Stage, client: Client) -> Member:

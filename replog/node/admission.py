@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..apply.machine_terms import Terms, difference
+from ..apply.machine_terms import difference, machine_terms
 from ..apply.submissions import ENVELOPE_BYTES
 from ..log.contract import Identity
 from ..paxos.ballot import NodeId, node_name
@@ -25,12 +25,10 @@ class PeerMemory(Protocol):
 class Admission:
     """The door of one node."""
 
-    def __init__(
-        self, identity: Identity, config: ReplicaConfig, terms: Terms, memory: PeerMemory, replica: Replica
-    ) -> None:
+    def __init__(self, identity: Identity, config: ReplicaConfig, memory: PeerMemory, replica: Replica) -> None:
         self._identity = identity
         self._config = config
-        self._terms = terms
+        self._terms = machine_terms(config.sessions)
         self._memory = memory
         self._replica = replica
 

@@ -24,33 +24,22 @@ from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
-from ..paxos.ballot import NodeId, node_name
 from ..paxos.replica import Replica
 from ..state.contract import StateStore
 from ..state_machine import StateMachine
-from ..wire.client_messages import ClientMessage, Pong, Query
-from ..wire.codec import Hello, Kind, Welcome, encode_frame
-from ..wire.link import Link
+from ..wire.codec import Hello
 from ..wire.status import NodeStatus, encode_status
 from .admission import Admission, PeerMemory
 from .clients import ClientDesk
+from .doors import Doors
 from .driver import Driver
 from .events import (
-    ClientClosed,
-    ClientMessages,
-    ClientOpened,
-    ClientsLookedAt,
     Event,
     HandOver,
-    LinkDrained,
-    PeerClosed,
-    PeerMessages,
-    PeerOpened,
     StopApplying,
 )
 from .links import Transport
 from .log_port import DurableLog, LogPort
-from .message_checks import check_peer_messages, check_query
 from .ports import Ports
 from .reconcile import reconcile
 from .report import report
@@ -100,51 +89,52 @@ class Node:
         self.options = config.node
         self.log_store = log_store
         self.state_store = state_store
-        self._clients: dict[int, Link] = {}
-        self._clients_met = 0
         self._parked: trio.lowlevel.Task | None = None
         self._alarm = trio.CancelScope()
         self._alarm_at_s = 0.0
-        self._space: trio.Event | None = None
         self._failure: BaseException | None = None
         self._is_inside = False
         self._life = trio.CancelScope(shield=True)
         self._began_s = trio.current_time()
-        terms = machine_terms(config.sessions)
-        self.transport = Transport(
-            Hello(identity.cluster, self.node, identity.incarnation, terms=terms),
-            {peer: split_address(address) for peer, address in config.members.items() if peer != self.node},
-            self,
-            config.transport,
-        )
         self.log_port = LogPort(log_store, config.node, self, is_threaded=is_write_threaded)
         self.state_port = StatePort(state_store, self.put)
+        self._doors = Doors(self)
+        self.transport = Transport(
+            Hello(identity.cluster, self.node, identity.incarnation, terms=machine_terms(config.sessions)),
+            {peer: split_address(address) for peer, address in config.members.items() if peer != self.node},
+            self._doors,
+            config.transport,
+        )
+        self.driver = self._new_driver(machine)
+        self._doors.open(Admission(identity, config, memory, self.driver.replica))
+
+    def _new_driver(self, machine: StateMachine) -> Driver:
+        config, log_store, state_store = self.config, self.log_store, self.state_store
 
         def make_applier() -> Applier:
             return Applier(machine, state_store, config.sessions)
 
-        applied_through = make_applier().applied_through
-        self.driver = Driver(
+        replica = Replica(
+            node=self.node,
+            options=config.paxos,
+            recovered=reconcile(log_store, make_applier().applied_through, state_store.installed_through),
+            random=random.Random(),
+            checksum=crc32c.crc32c,
+            now_s=self._began_s,
+            time_ms=_wall_ms(),
+        )
+        return Driver(
             members=config.members,
             options=config.node,
-            replica=Replica(
-                node=self.node,
-                options=config.paxos,
-                recovered=reconcile(log_store, applied_through, state_store.installed_through),
-                random=random.Random(),
-                checksum=crc32c.crc32c,
-                now_s=self._began_s,
-                time_ms=_wall_ms(),
-            ),
+            replica=replica,
             make_applier=make_applier,
             state_store=state_store,
-            ports=Ports(log=self.log_port, state=self.state_port, peers=self.transport, clients=self),
+            ports=Ports(log=self.log_port, state=self.state_port, peers=self.transport, clients=self._doors),
             clock=trio.current_time,
             log=log,
             status=lambda: encode_status(self.status()),
             now_s=self._began_s,
         )
-        self._admission = Admission(identity, config, terms, memory, self.driver.replica)
 
     # --- life ---
 
@@ -181,7 +171,7 @@ class Node:
                 for task in (
                     self._take_turns,
                     self._ring_forever,
-                    self._look_at_clients_forever,
+                    self._doors.look_at_clients_forever,
                     self.log_port.run,
                     self.state_port.run,
                 ):
@@ -270,9 +260,7 @@ class Node:
         if driver.is_due:
             self._wake()
         self._set_alarm(driver.deadline_s)
-        if self._space is not None and not driver.serving.is_crowded:
-            self._space.set()
-            self._space = None
+        self._doors.on_turn_taken()
 
     def _wake(self) -> None:
         if self._parked is not None:
@@ -311,70 +299,7 @@ class Node:
             self._wake()
             await trio.lowlevel.checkpoint()
 
-    # --- links: ``links.Handler`` ---
-
-    def admit(self, hello: Hello) -> str:
-        return self._admission.refusal_of(hello)
-
-    def welcome(self, refusal: str) -> Welcome:
-        return self._admission.welcome(refusal)
-
-    def on_peer_opened(self, peer: NodeId) -> None:
-        log.info("peer_connected", peer=node_name(peer))
-        self.put(PeerOpened(peer))
-
-    def on_peer_messages(self, peer: NodeId, messages: list[Any]) -> None:
-        """A peer waits for what comes of this, so the turn is taken at once; what clients send gathers.
-
-        Raises ``FrameError`` at a message that can't be meant; nothing of its frame is taken.
-        """
-        check_peer_messages(peer, messages, self.driver.replica.promise)
-        self.put_at_once(PeerMessages(peer, messages))
-
-    def on_peer_closed(self, peer: NodeId) -> None:
-        log.info("peer_disconnected", peer=node_name(peer))
-        self.put(PeerClosed(peer))
-
-    def on_client_opened(self, link: Link) -> None:
-        self._clients_met += 1
-        link.number = self._clients_met
-        self._clients[link.number] = link
-        link.on_drained = lambda: self.put(LinkDrained(link.number))
-        self.put(ClientOpened(link.number))
-
-    def on_client_closed(self, link: Link) -> None:
-        del self._clients[link.number]
-        self.put(ClientClosed(link.number))
-
-    def on_client_messages(self, link: Link, messages: list[ClientMessage]) -> None:
-        """Raises ``FrameError`` at a message that can't be answered; nothing of its frame is taken."""
-        for message in messages:
-            if type(message) is Query:
-                check_query(message)
-        if len(self._clients) == 1:
-            self.put_at_once(ClientMessages(link.number, messages))  # there is nobody to wait for
-        else:
-            self.put(ClientMessages(link.number, messages))
-
-    async def wait_for_room(self, link: Link) -> None:
-        """The client hears now and then that this node lives: it must not take one that is busy for one that hangs."""
-        while self.driver.serving.is_crowded:
-            if self._space is None:
-                self._space = trio.Event()
-            with trio.move_on_after(_BUSY_WORD_INTERVAL_S) as waiting:
-                await self._space.wait()
-            if waiting.cancelled_caught:
-                link.write(encode_frame(Kind.NODE, [Pong(0)]))
-
-    async def _look_at_clients_forever(self) -> None:
-        while True:
-            await trio.sleep(self.options.idle_timeout_s / 4)
-            self.put(ClientsLookedAt())
-
-    # --- ``driver.ClientPort`` and ``log_port.Turns`` ---
-
-    def find(self, client: int) -> Link | None:
-        return self._clients.get(client)
+    # --- ``log_port.Turns`` ---
 
     def is_full(self) -> bool:
         return self.driver.jobs.is_full

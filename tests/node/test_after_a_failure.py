@@ -304,7 +304,7 @@ async def test_ids_that_can_not_be_answered_end_their_link(tmp_path: Path) -> No
 
 
 SERVING: dict[str, tuple[Callable[[Node], Any], str]] = {
-    "its frames": (lambda node: node, "on_client_messages"),
+    "its frames": (lambda node: node._doors, "on_client_messages"),
     "a submission": (lambda node: node.desk, "on_submit"),
     "a report": (lambda node: node, "status"),
     "a read": (lambda node: node.desk, "_answer"),
@@ -338,7 +338,7 @@ async def test_what_fails_on_a_peers_link_ends_that_link_alone(tmp_path: Path, m
     """It is made again, and the cluster goes on meanwhile."""
     async with stage(tmp_path) as cluster, cluster.client() as client:
         victim = (await cluster.followers())[0]
-        monkeypatch.setattr(victim.node, "on_peer_messages", broken)
+        monkeypatch.setattr(victim.node._doors, "on_peer_messages", broken)
         assert (await client.submit(b"a", timeout=DEADLINE_S)).reply == b"1"
         await eventually(lambda: victim.node.transport.counts["failed"] > 2)
         monkeypatch.undo()

@@ -57,7 +57,7 @@ def _patiently(store: LmdbLogStore, write: LogWrite) -> None:
 
 def write_state(state: LmdbStateStore, said: Said, slot: int) -> None:
     """Apply one slot; every few slots a flush."""
-    state.put(*row_of(slot))
+    state.write(dict([row_of(slot)]))
     state.put_record(b"through", b"%d" % slot)
     if slot % FLUSH_SLOTS == 0:
         state.begin_flush(Slot(slot))

@@ -23,7 +23,7 @@ import trio
 
 from .client import Client, connect
 from .config import environment_variables
-from .directory.layout import IDENTITY_FILE, format_directory
+from .directory.layout import IDENTITY_FILE, format_directory, take_lock
 from .errors import ReplogError, Unavailable
 from .paxos.ballot import NodeId, node_name, parse_node
 from .paxos.membership import Membership
@@ -59,12 +59,15 @@ async def local_cluster(
 
     Raises
     ------
+    Refused: another cluster runs in ``data_dir``.
     Unavailable: they did not come up in time, or one of them ended; the message ends with what it said.
     """
     async with AsyncExitStack() as stack:
         if data_dir is None:
             folder = tempfile.TemporaryDirectory(prefix="replog-", dir=_disk_folder(), ignore_cleanup_errors=True)
             data_dir = Path(stack.enter_context(folder))
+        data_dir.mkdir(parents=True, exist_ok=True)
+        stack.callback(os.close, take_lock(data_dir))  # first: nothing of a cluster that runs here is written over
         ports = free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
         members = {NodeId(number): f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
         cluster = LocalCluster(data_dir.resolve(), members, state_machine, settings)
@@ -254,7 +257,6 @@ class LocalCluster:
 
     def _format(self) -> None:
         """Format what is not formatted yet, under one cluster id, and write every node's configuration."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         id_path = self.folder / "cluster-id"
         if not id_path.exists():
             id_path.write_text(os.urandom(16).hex())

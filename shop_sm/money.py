@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 
-DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
-"""Currencies whose minor unit is not a hundredth (ISO 4217)."""
+_DECIMALS_OF = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+DECIMALS = {currency: decimals for decimals, names in _DECIMALS_OF.items() for currency in names.split()}
+"""Every currency of ISO 4217 whose minor unit is not a hundredth."""
 
-AMOUNT = re.compile(r"(\d{1,18})(?:\.(\d{1,3}))?")
+AMOUNT = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,4}))?")
 
 
 def format_money(minor: int, currency: str) -> str:
@@ -27,6 +32,6 @@ def parse_money(text: str, currency: str) -> int:
     match = AMOUNT.fullmatch(text.strip())
     whole, fraction = (match.group(1), match.group(2) or "") if match else ("", "")
     if match is None or len(fraction) > decimals:
-        example = "24.99" if decimals == 2 else "2499" if decimals == 0 else "24.999"
+        example = f"24.{'9' * decimals}".rstrip(".")
         raise ValueError(f"{text!r} is no amount of {currency}; write it like {example}")
     return int(whole + fraction.ljust(decimals, "0"))

@@ -5,17 +5,22 @@ A check answers a refusal or None. Nothing here depends on locale, on Unicode ta
 
 from __future__ import annotations
 
+import re
+
 from .limits import IDENTIFIER_CHARS_MAX, NAME_BYTES_MAX
 from .results import InvalidField
 
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@+-]*")
+IDENTIFIER_WORDS = "A-Z a-z 0-9 . _ ~ : @ + - and begin with a letter or a digit"
+
 
 def is_identifier(text: str) -> bool:
-    """1 to 64 printable ASCII characters without a blank: safe in keys, on a command line and in a URL's path."""
-    return 0 < len(text) <= IDENTIFIER_CHARS_MAX and text.isascii() and text.isprintable() and " " not in text
+    """Safe in keys, as a word of a command line and as a part of a URL's path: no option, no folder, no escapes."""
+    return len(text) <= IDENTIFIER_CHARS_MAX and IDENTIFIER.fullmatch(text) is not None
 
 
 def identifier_refusal(field: str) -> InvalidField:
-    return InvalidField(field, f"must be 1 to {IDENTIFIER_CHARS_MAX} printable ASCII characters without blanks")
+    return InvalidField(field, f"must be 1 to {IDENTIFIER_CHARS_MAX} of {IDENTIFIER_WORDS}")
 
 
 def check_name(text: str) -> InvalidField | None:

@@ -51,3 +51,11 @@ def test_settings_made_in_a_program_take_text_for_paths_and_nodes(tmp_path: Path
     assert (config.data_dir, config.members) == (tmp_path, {replog.NodeId(1): "127.0.0.1:7101"})
     with pytest.raises(ValueError, match="is no node; write n1"):
         replog.ReplicaConfig(data_dir=tmp_path, members={"one": "127.0.0.1:7101"})
+
+
+def test_an_interrupted_formatting_is_told_from_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    """What to do differs, and depends on whether the node ever ran."""
+    replog.format_directory(tmp_path / "one", node="n1", members=MEMBERS, cluster="counters")
+    (tmp_path / "one" / "identity").unlink()
+    with pytest.raises(replog.Refused, match="has a log and no identity: formatting was interrupted"):
+        replog.format_directory(tmp_path / "one", node="n1", members=MEMBERS, cluster="counters")

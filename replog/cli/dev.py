@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import attrs
 from cyclopts import Parameter
 
+from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, WholeNumber
 from replog.cli_kit.printing import note, print_json, stdout_console
 from replog.errors import ConfigError, ReplogError
@@ -153,13 +154,18 @@ class _Keeper:
     def remarks(self, now_s: float) -> list[str]:
         """What a person should know about processes that are not running."""
         lines = [
-            f"{name} has ended; it is started again in {max(0, RESTART_AFTER_S - (now_s - ended_at_s)):.0f} s"
+            f"{name} has ended ({self._how(name)}); started again in "
+            f"{max(0, RESTART_AFTER_S - (now_s - ended_at_s)):.0f} s; its log: {self._cluster.log_path(name)}"
             for name, ended_at_s in self._ended_at_s.items()
         ]
         lines += [
-            f"{name} ends as soon as it is started; see {self._cluster.log_path(name)}" for name in self._given_up
+            f"{name} ends as soon as it is started ({self._how(name)}); its log: {self._cluster.log_path(name)}"
+            for name in self._given_up
         ]
         return sorted(lines)
+
+    def _how(self, name: str) -> str:
+        return how_it_ended(self._cluster.exit_code(name) or 0)
 
     async def run(self) -> None:
         import trio
@@ -182,6 +188,14 @@ class _Keeper:
             if name not in self._cluster.pids:
                 self._given_up.add(name)
         self._ended_at_s.pop(name, None)
+
+
+def how_it_ended(code: int) -> str:
+    """What a process ended with: a signal, or a row of "Exit codes" in docs/OPERATING.md."""
+    if code < 0:
+        return signal.Signals(-code).name
+    meaning = ExitCode(code).name.lower().replace("_", " ") if code in set(ExitCode) else "of its own"
+    return f"exit code {code}: {meaning}"
 
 
 class _Rate:
@@ -211,7 +225,7 @@ class _Screen:
     @property
     def data_text(self) -> str:
         if self.plan.data_dir is None:
-            return "in a temporary folder (deleted on exit)"
+            return f"in {self.cluster.folder} (deleted on exit)"
         return f"in {self.plan.data_dir}"
 
     def hints(self) -> list[str]:

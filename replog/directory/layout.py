@@ -209,6 +209,12 @@ def _refuse_contents(path: Path) -> None:
             "If that node is to be replaced, give the new one an empty directory."
         )
     names = sorted(os.listdir(path))
+    if LOG_FOLDER in names:
+        raise Refused(
+            f"{path} has a log and no {IDENTITY_FILE}: formatting was interrupted, or that file is lost. If the node "
+            "never ran, remove the directory and format it again; otherwise "
+            'see "replace a dead node" in docs/OPERATING.md.'
+        )
     if names:
         raise Refused(f"{path} is not empty (it has {', '.join(names[:3])}); name an empty or absent directory.")
 

@@ -23,7 +23,7 @@ def add_customer(
     Parameters
     ----------
     customer
-        an id, 1 to 64 printable ASCII characters without blanks.
+        an id, 1 to 64 letters, digits and . _ ~ : @ + -, a letter or a digit first.
     name
         unique in the shop.
     """

@@ -28,7 +28,7 @@ def put_product(
     Parameters
     ----------
     sku
-        1 to 64 printable ASCII characters without blanks.
+        1 to 64 letters, digits and . _ ~ : @ + -, a letter or a digit first.
     name
         what customers see.
     price

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from replog.cli.dev import how_it_ended
+
 from .conftest import Replog
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
@@ -120,6 +122,17 @@ def test_a_named_directory_stays_and_is_used_again(replog: Replog, tmp_path: Pat
     assert second["members"][0]["chosen_through"] > first["members"][0]["chosen_through"]
 
 
+def test_a_second_cluster_in_one_directory_changes_nothing(replog: Replog, tmp_path: Path) -> None:
+    """It is refused before it writes, so that the first one's nodes come back on their own files."""
+    with dev("--replicas", 1, "--base-port", free_ports(1), "--data-dir", tmp_path) as cluster:
+        cluster.wait_until(healthy)
+        before = (tmp_path / "n1.toml").read_text()
+        second = replog("dev", "--replicas", 1, "--base-port", free_ports(1), "--data-dir", tmp_path)
+        assert (second.code, (tmp_path / "n1.toml").read_text()) == (4, before), second.err
+        assert f"is held by another process (id {cluster.process.pid})" in second.err
+        assert cluster.stop() == 0
+
+
 def test_a_person_at_a_pipe_reads_lines(tmp_path: Path) -> None:
     """Endpoints, where the data is, what to try, and the verdict; no escape codes."""
     base = free_ports(1)
@@ -137,7 +150,8 @@ def test_a_person_at_a_pipe_reads_lines(tmp_path: Path) -> None:
         finally:
             process.kill()
     assert lines[0] == f"endpoints  127.0.0.1:{base}"
-    assert lines[1] == "data       in a temporary folder (deleted on exit)"
+    assert lines[1].startswith("data       in /")
+    assert lines[1].endswith(" (deleted on exit)")
     assert f"try it     export REPLOG_ENDPOINTS=127.0.0.1:{base}" in lines
     assert "\x1b" not in "".join(lines)
 
@@ -164,3 +178,12 @@ def test_what_can_not_be_started_is_refused_at_once(replog: Replog, words: tuple
     done = replog("dev", *words)
     assert done.code == 2
     assert mentions in done.err
+
+
+def test_how_a_replica_ended_is_said_in_words() -> None:
+    """A signal by its name, an exit code with its meaning, another program's code as it is."""
+    assert [how_it_ended(code) for code in (-9, 5, 77)] == [
+        "SIGKILL",
+        "exit code 5: damaged",
+        "exit code 77: of its own",
+    ]

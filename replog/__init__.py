@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .client import Answer as Answer
     from .client import Client as Client
+    from .client import ClientOptions as ClientOptions
+    from .client import DecodedEntry as DecodedEntry
+    from .client import LoggedCommand as LoggedCommand
     from .client import Receipt as Receipt
+    from .client import ask_query as ask_query
+    from .client import ask_status as ask_status
+    from .client import ask_transfer as ask_transfer
     from .client import connect as connect
+    from .client import decode_entry as decode_entry
     from .config import load_config as load_config
     from .embedding import EmbeddedReplica as EmbeddedReplica
     from .embedding import open_replica as open_replica
@@ -42,7 +49,10 @@ if TYPE_CHECKING:
     from .wire.status import NodeStatus as NodeStatus
 
 _ROOMS = {
-    "client": ("Answer", "Client", "Receipt", "connect"),
+    "client": (
+        "Answer", "Client", "ClientOptions", "DecodedEntry", "LoggedCommand", "Receipt", "ask_query", "ask_status",
+        "ask_transfer", "connect", "decode_entry",
+    ),
     "config": ("NodeOptions", "ReplicaConfig", "load_config"),
     "embedding": ("EmbeddedReplica", "open_replica", "run_replica"),
     "errors": (

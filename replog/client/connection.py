@@ -196,27 +196,30 @@ class Connection:
 
 
 class Silence:
-    """How long a node that owes an answer has said nothing. One that is only slow answers a Ping."""
+    """How long a node that owes an answer has said nothing. One that is only slow answers a Ping.
+
+    The time to answer counts from the Ping: this program may have been busy elsewhere before.
+    """
 
     def __init__(self, options: ClientOptions) -> None:
-        self._options = options
+        self._ping_after_s = options.ping_after_s
+        self._answer_s = options.hung_after_s - options.ping_after_s
         self._bytes_seen = -1
         self._since_s = -math.inf
-        self._has_pinged = False
+        self._pinged_at_s: float | None = None
 
     def on_heard(self, bytes_received: int, now_s: float) -> None:
         """It has said something, or owes nothing."""
         self._bytes_seen = bytes_received
         self._since_s = now_s
-        self._has_pinged = False
+        self._pinged_at_s = None
 
     def judge(self, bytes_received: int, now_s: float) -> Verdict:
         if bytes_received != self._bytes_seen:
             self.on_heard(bytes_received, now_s)
-        silent_s = now_s - self._since_s
-        if silent_s >= self._options.hung_after_s and self._has_pinged:
-            return Verdict.LEAVE
-        if silent_s < self._options.ping_after_s or self._has_pinged:
+        if self._pinged_at_s is not None:
+            return Verdict.LEAVE if now_s - self._pinged_at_s >= self._answer_s else Verdict.WAIT
+        if now_s - self._since_s < self._ping_after_s:
             return Verdict.WAIT
-        self._has_pinged = True
+        self._pinged_at_s = now_s
         return Verdict.PING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from ..addresses import check_address
 from .options import ClientOptions
@@ -47,7 +48,10 @@ class Endpoints:
 
     def learn(self, addresses: Iterable[str]) -> None:
         """Of members, as one of them named them."""
-        self.addresses = list(dict.fromkeys([*self.addresses, *filter(None, addresses)]))
+        for address in addresses:
+            with suppress(ValueError):
+                self.addresses.append(check_address(address))
+        self.addresses = list(dict.fromkeys(self.addresses))
 
     def note_answer(self, address: str) -> None:
         """It was reached."""

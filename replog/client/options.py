@@ -51,7 +51,7 @@ class ClientOptions:
     ping_after_s: float = attrs.field(default=0.15, validator=_seconds)
     """A node that owes an answer and is silent for this long is asked whether it lives."""
     hung_after_s: float = attrs.field(default=0.3, validator=[_seconds, _rising("ping_after_s")])  # type: ignore[list-item]
-    """A node that is silent for this long although it was asked is left for another one."""
+    """One that has not answered that within the rest of this time is left for another one."""
     leader_patience_s: float = attrs.field(default=0.5, validator=_seconds)
     """A node that knows no leader is left for another one after this long."""
     avoid_failed_s: float = attrs.field(default=0.5, validator=_seconds)

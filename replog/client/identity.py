@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ..apply.outcomes import SessionOpened
 from ..apply.submissions import CloseSession, Commands, OpenSession, Submission, session_key
 from ..wire.client_messages import Submit
 
@@ -31,6 +32,14 @@ class Identity:
         self.key = session_key(secret)
         self.is_opening = False
         """Asked for, and not answered."""
+
+    def on_opened(self, message: SessionOpened) -> bool:
+        """The log has opened a session; returns whether it is this one, and news."""
+        if self.number or message.key != self.key:
+            return False
+        self.number = message.session
+        self.is_opening = False
+        return True
 
     def opening(self) -> Submit:
         """Asks for the session; harmless when it is repeated."""

@@ -35,6 +35,7 @@ from __future__ import annotations
 import math
 import random as random_module
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from .. import errors
 from ..apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
@@ -87,9 +88,8 @@ class ClientSession:
         self._resend_from = 0
         self._is_held_back = False
         """Something is pending that the connected node has not been sent, or has refused."""
-        self._resent_from = 0
-        self._resent_at = 0
-        """What was acknowledged below when something was last sent again."""
+        self._resent_from = self._resent_at = 0
+        """Where what was last sent again began, and what was acknowledged below then."""
         self._retry = Retry(Backoff(options.retry_first_s, options.retry_max_s, random or random_module.Random()))
         self._last_refusal = ""
         self._identity = Identity(new_secret())
@@ -131,11 +131,6 @@ class ClientSession:
         """When there will be something to send although nothing happens before; infinite if never."""
         return self._retry.at_s if self.is_accepting and self.has_work else math.inf
 
-    def calls(self) -> Iterator[Call]:
-        """Everybody who waits, sent or not; a call of several commands may come several times."""
-        yield from self._pending.calls.values()
-        yield from self._backlog.calls
-
     def add(self, call: Call) -> None:
         """Take a call in. Raises ``Overloaded`` if too many wait already."""
         backlog = self._backlog
@@ -173,10 +168,8 @@ class ClientSession:
         return submissions + pieces
 
     def _resend(self) -> list[Submit]:
-        """What a node asked for, or all that a new one has not seen, under its old numbers.
-
-        Where what a node asked for has been answered by now, what came behind it was as well, or is asked for again.
-        """
+        """What a node asked for, or has not been sent, under its old numbers. What it asked for and has answered by now
+        needs nothing: what came behind it was answered as well, or is asked for again."""
         pending, retry = self._pending, self._retry
         again = pending.from_number(self._resend_from)
         is_needless = not again or (again[0] != self._resend_from and not self._is_held_back)
@@ -238,7 +231,7 @@ class ClientSession:
             case Replies():
                 self.on_replies(message)
             case SessionOpened():
-                self._on_opened(message)
+                self.sessions_opened += self._identity.on_opened(message)
             case SessionExpired():
                 self._on_expired(message.session, now_s)
             case SequenceGap():
@@ -264,12 +257,6 @@ class ClientSession:
         if self._is_held_back and self._pending.calls:
             self._resend_from = self._pending.first
 
-    def _on_opened(self, message: SessionOpened) -> None:
-        if message.key == self._identity.key and not self.number:
-            self._identity.number = message.session
-            self._identity.is_opening = False
-            self.sessions_opened += 1
-
     def _on_not_leader(self, message: NotLeader, now_s: float) -> None:
         """The connected node does not lead: what it was sent is doubtful. If it says that it leads, it is asked anew;
         one that says so and takes nothing all the same is asked less and less."""
@@ -286,13 +273,11 @@ class ClientSession:
         same was sent again before, there is still no room for it, and a pause comes first.
         """
         expected = message.expected
-        if message.session != self.number or expected not in self._pending.calls:
-            return
-        if message.acknowledged_below < self._resent_at:
-            return
-        self._resend_from = min(self._resend_from or expected, expected)
-        if expected == self._resent_from:
-            self._retry.pause(now_s)
+        is_news = message.session == self.number and message.acknowledged_below >= self._resent_at
+        if is_news and expected in self._pending.calls:
+            self._resend_from = min(self._resend_from or expected, expected)
+            if expected == self._resent_from:
+                self._retry.pause(now_s)
 
     def _on_expired(self, number: int, now_s: float) -> None:
         """The log has forgotten the session. See "Expiry" above."""
@@ -317,9 +302,8 @@ class ClientSession:
                 for call in self._backlog.clear():
                     self._end(call, final(message.reason))
         elif message.code in _DEFECTS:
-            told = f"a node did not take the session's commands: {message.reason}"
             for call in self._pending.calls_of(self._pending.calls):
-                self._end(call, OutcomeUnknown(told))
+                self._end(call, OutcomeUnknown(f"a node did not take the session's commands: {message.reason}"))
             self._forget_session()
         elif refused := self._pending.from_number(message.first_sequence):
             if self._pending.doubtful.isdisjoint(refused):
@@ -339,9 +323,8 @@ class ClientSession:
         self._pending.take_back(refused)
         self._is_rolling_over = True
         for call in reversed(calls):
-            if call.first_sequence < refused[0]:
-                told = f"the first of these commands were taken, the others were not: {message.reason}"
-                self._end(call, OutcomeUnknown(told))
+            if call.first_sequence < refused[0] or call.left < len(call.payloads):
+                self._end(call, OutcomeUnknown(f"some of these commands were taken, the others not: {message.reason}"))
             elif final is not None:
                 self._end(call, final(message.reason))
             else:
@@ -359,13 +342,16 @@ class ClientSession:
 
     def end_overdue(self, now_s: float, situation: Callable[[], str] = str) -> None:
         """End the calls whose deadline has passed; ``situation`` says why nothing came, for a person."""
-        overdue = [call for call in self.calls() if call.deadline_s <= now_s and call.is_waited_for]
+        overdue = [call for call in self._calls() if call.deadline_s <= now_s and call.is_waited_for]
         if overdue:
             self._give_up(overdue, f"in time. {situation()}")
 
     def end_all(self, why: str) -> None:
         """End every call: nobody drives this session any more."""
-        self._give_up(list(self.calls()), f"because {why}.")
+        self._give_up(list(self._calls()), f"because {why}.")
+
+    def _calls(self) -> Iterator[Call]:
+        return chain(self._pending.calls.values(), self._backlog.calls)
 
     def _give_up(self, calls: Iterable[Call], why: str) -> None:
         for call in calls:

@@ -101,7 +101,7 @@ async def test_what_came_of_asking_for_a_hand_over(script: Script, error: type[E
     [
         (lambda address: replog.ask_status(address, timeout=0.3), Unavailable),
         (lambda address: replog.ask_query(address, b"a", timeout=0.3), Unavailable),
-        (lambda address: replog.ask_query(address, "a"), TypeError),
+        (lambda address: replog.ask_query(address, "a"), TypeError),  # type: ignore[arg-type]
         (lambda address: replog.ask_status(address, timeout=-1.0), ValueError),
         (lambda address: replog.ask_transfer(address, "me"), ValueError),
         (lambda _: replog.ask_status("nonsense"), ValueError),

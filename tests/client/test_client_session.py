@@ -127,7 +127,9 @@ def test_submissions_are_cut_by_bytes(opened: Bench) -> None:
     assert [commands(message).first_sequence for message in messages] == [2, 5, 8, 11]
     opened.order(*messages)
     opened.answer()
-    assert [receipt.reply.split(b"=")[0] for receipt in call.results if receipt] == list(call.payloads)
+    assert [receipt.reply.split(b"=")[0] for receipt in call.results if isinstance(receipt, Receipt)] == list(
+        call.payloads
+    )
 
 
 def test_a_command_of_the_largest_size_fits(opened: Bench) -> None:

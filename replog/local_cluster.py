@@ -19,7 +19,7 @@ from pathlib import Path
 
 import trio
 
-from .client import Client, connect
+from .client import Client, ClientOptions, connect
 from .config import environment_variables
 from .directory.layout import IDENTITY_FILE, format_directory
 from .errors import ReplogError, Unavailable
@@ -166,9 +166,9 @@ class LocalCluster:
             said.append("\n".join([f"--- {name} said last:", *lines]))
         return "\n".join(said)
 
-    def client(self, *, name: str = "") -> AbstractAsyncContextManager[Client]:
+    def client(self, *, name: str = "", options: ClientOptions | None = None) -> AbstractAsyncContextManager[Client]:
         """``connect`` to all nodes."""
-        return connect(self.endpoints, name=name)
+        return connect(self.endpoints, name=name, options=options)
 
     # --- life and death ---
 

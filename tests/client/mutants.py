@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.mutants.__main__ import ROOT, plant
+from tests.mutants.__main__ import plant
 from tests.mutants.catalogue import Change, Mutant
 
 TESTS = (
@@ -97,9 +97,6 @@ MUTANTS = (
 
 def what_catches(mutant: Mutant) -> str:
     """The first test that fails with the mutant, or nothing."""
-    for change in mutant.changes:
-        count = (ROOT / "replog" / change.path).read_text().count(change.old)
-        assert count == 1, f"{mutant.name}: its text stands {count} times in {change.path}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plant(mutant, folder)

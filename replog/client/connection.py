@@ -56,9 +56,10 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.LEFT: State.CLOSED,
     },
     State.RESTING: {Event.RESTED: State.IDLE, Event.LEFT: State.CLOSED},
-    State.CLOSED: {Event.LOST: State.CLOSED, Event.LEFT: State.CLOSED},
+    State.CLOSED: {event: State.CLOSED for event in Event if event is not Event.WANTED},
 }
-"""What follows on what; anything else is a mistake of ours."""
+"""What follows on what; anything else is a mistake of ours. Whatever was under way may still end after the program has
+left."""
 
 
 class Verdict(enum.Enum):
@@ -162,8 +163,7 @@ class Connection:
         return self._backoff.next_s()
 
     def on_rested(self) -> None:
-        if self.state is State.RESTING:
-            self._move(Event.RESTED)
+        self._move(Event.RESTED)
 
     def on_left(self) -> None:
         """For good."""

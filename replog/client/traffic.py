@@ -119,10 +119,12 @@ class Traffic:
 
     async def _stay_connected(self) -> None:
         connection = self.connection
-        while not connection.is_closed:
+        while True:
             while not self._is_waited_for:
                 await self._has_work.wait()
                 await anyio.lowlevel.checkpoint()
+            if connection.is_closed:
+                return
             address = connection.dial(anyio.current_time())
             try:
                 link, welcome = await dial(address, self.cluster, self._name, timeout_s=self._options.dial_timeout_s)

@@ -49,6 +49,24 @@ def test_every_state_can_be_left_for_good() -> None:
     assert all(moves[Event.LEFT] is State.CLOSED for moves in TRANSITIONS.values())
 
 
+@pytest.mark.parametrize("is_reached", [True, False])
+def test_what_was_under_way_may_end_after_the_client_was_left(connection: Connection, is_reached: bool) -> None:
+    """A dial, a link and a pause end when they do; nothing new is begun."""
+    connection.dial(0.0)
+    connection.on_left()
+    if is_reached:
+        connection.on_greeted(1, 0.0)
+        connection.on_not_leader(NotLeader(NodeId(2), B), 0.0)
+        connection.on_lost(None, 0.0)
+    else:
+        connection.on_unreached(OSError("gone"), 0.0)
+    connection.rest()
+    connection.on_rested()
+    assert connection.is_closed
+    with pytest.raises(AssertionError, match="WANTED"):
+        connection.dial(0.0)
+
+
 def test_what_the_table_does_not_know_is_a_mistake(connection: Connection) -> None:
     """A link that was never made can't be lost."""
     with pytest.raises(AssertionError, match="LOST in state IDLE"):

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "Answer": "client",
     "Client": "client",
+    "ClientOptions": "client",
     "Command": "state_machine",
     "CommandFailed": "errors",
     "CommandTooLarge": "errors",
     "ConfigError": "errors",
     "Damaged": "errors",
+    "DecodedEntry": "client",
     "EmbeddedReplica": "embedding",
     "LocalCluster": "local_cluster",
     "LogEntry": "wire.client_messages",
+    "LoggedCommand": "client",
     "NodeId": "paxos.ballot",
     "NodeOptions": "config",
     "NodeStatus": "wire.status",
@@ -36,7 +39,11 @@ _HOMES = {
     "StorageError": "errors",
     "StorageFull": "errors",
     "Unavailable": "errors",
+    "ask_query": "client",
+    "ask_status": "client",
+    "ask_transfer": "client",
     "connect": "client",
+    "decode_entry": "client",
     "format_directory": "directory.formatting",
     "load_config": "config",
     "local_cluster": "local_cluster",
@@ -48,8 +55,15 @@ _HOMES = {
 if TYPE_CHECKING:
     from .client import Answer as Answer
     from .client import Client as Client
+    from .client import ClientOptions as ClientOptions
+    from .client import DecodedEntry as DecodedEntry
+    from .client import LoggedCommand as LoggedCommand
     from .client import Receipt as Receipt
+    from .client import ask_query as ask_query
+    from .client import ask_status as ask_status
+    from .client import ask_transfer as ask_transfer
     from .client import connect as connect
+    from .client import decode_entry as decode_entry
     from .config import NodeOptions as NodeOptions
     from .config import ReplicaConfig as ReplicaConfig
     from .config import load_config as load_config

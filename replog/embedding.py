@@ -17,15 +17,16 @@ import structlog
 import trio
 
 from .addresses import split_address
-from .client import TIMEOUT_S, Client, Consistency, Receipt, connect
+from .client import Answer, Client, ClientOptions, Consistency, Receipt, connect
+from .client.door import payload_checked
+from .client.reads import query_failed
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
-from .errors import CommandFailed, ConfigError
+from .errors import ConfigError
 from .log.contract import Identity
 from .node.server import Node, unwrapped
 from .node.settings import ReplicaConfig
 from .paxos.ballot import NodeId, node_name
-from .paxos.values import SlotValue, decode_value
 from .state.store import LmdbStateStore
 from .state_machine import StateMachine
 from .wire.client_messages import LogEntry
@@ -124,11 +125,11 @@ class EmbeddedReplica:
         self._node = node
         self._client = client
 
-    async def submit(self, payload: bytes, *, timeout: float = TIMEOUT_S) -> Receipt:  # noqa: ASYNC109
+    async def submit(self, payload: bytes, *, timeout: float | None = None) -> Receipt:  # noqa: ASYNC109
         """See ``Client.submit``."""
         return await self._client.submit(payload, timeout=timeout)
 
-    async def submit_many(self, payloads: Sequence[bytes], *, timeout: float = TIMEOUT_S) -> list[Receipt]:  # noqa: ASYNC109
+    async def submit_many(self, payloads: Sequence[bytes], *, timeout: float | None = None) -> list[Receipt]:  # noqa: ASYNC109
         """See ``Client.submit_many``."""
         return await self._client.submit_many(payloads, timeout=timeout)
 
@@ -137,16 +138,26 @@ class EmbeddedReplica:
         request: bytes,
         *,
         consistency: Consistency = "linearizable",
-        timeout: float = TIMEOUT_S,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> bytes:
         """See ``Client.query``; a stale one is answered by this very replica."""
+        return (await self.read(request, consistency=consistency, timeout=timeout)).reply
+
+    async def read(
+        self,
+        request: bytes,
+        *,
+        consistency: Consistency = "linearizable",
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> Answer:
+        """See ``Client.read``; a stale one is answered by this very replica."""
         if consistency != "stale":
-            return await self._client.query(request, consistency=consistency, timeout=timeout)
+            return await self._client.read(request, consistency=consistency, timeout=timeout)
         await trio.lowlevel.checkpoint()
-        answer, is_failed = self._node.answer_stale(request)
+        answer, is_failed = self._node.answer_stale(payload_checked(request, "a query"))
         if is_failed:
-            raise CommandFailed(f"the query failed in the state machine: {answer.decode()}")
-        return answer
+            raise query_failed(answer)
+        return Answer(answer, self._node.applied_through)
 
     def follow(self, from_slot: int = 1) -> AsyncGenerator[LogEntry, None]:
         """See ``Client.follow``."""
@@ -162,13 +173,10 @@ class EmbeddedReplica:
 
 
 @asynccontextmanager
-async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIterator[EmbeddedReplica]:
-    """A replica that lives as long as the block, in the caller's trio program; a failure of it cancels the block.
-
-    Parameters
-    ----------
-    config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.
-    machine: an instance of the state machine; the same class on every member.
+async def open_replica(
+    config: ReplicaConfig, machine: StateMachine, *, options: ClientOptions | None = None
+) -> AsyncIterator[EmbeddedReplica]:
+    """A replica that lives as long as the block, in the caller's trio program; ``options`` are those of its client.
 
     Raises
     ------
@@ -180,7 +188,7 @@ async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIte
             node: Node = await nursery.start(lambda task_status: run_replica(config, machine, task_status=task_status))
             own = config.bind or config.members[node.node]
             others = [address for member, address in config.members.items() if member != node.node]
-            async with connect([own, *others], name=f"embedded in {node_name(node.node)}") as client:
+            async with connect([own, *others], name=f"embedded in {node_name(node.node)}", options=options) as client:
                 try:
                     yield EmbeddedReplica(node, client)
                 except Exception as error:
@@ -190,12 +198,3 @@ async def open_replica(config: ReplicaConfig, machine: StateMachine) -> AsyncIte
         raise unwrapped(group) from failure
     if failure is not None:
         raise failure
-
-
-def value_of(entry: LogEntry) -> SlotValue:
-    """What a slot of the log holds, decoded.
-
-    Raises ``MalformedValue`` (``replog.paxos.values``) for bytes that are no value of this version; every replica skips
-    such a slot.
-    """
-    return decode_value(entry.value)

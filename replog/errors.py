@@ -8,13 +8,18 @@ Never: hide a key or a cause.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class ReplogError(Exception):
-    """Base of every error this library raises on purpose."""
+    """Base of every error this library raises on purpose.
+
+    ``results``: what came of each command of a ``submit_many`` that raised this, in order: its ``Receipt`` if it ran,
+    its ``CommandFailed`` if it failed; of one that is None this error says whether it may have run.
+    """
 
     exit_code = 1
+    results: Sequence[object] = ()
 
 
 class ConfigError(ReplogError):
@@ -54,9 +59,21 @@ class Refused(ReplogError):
 
 
 class CommandFailed(ReplogError):
-    """The state machine's ``apply`` raised for this command; its writes were undone on every replica."""
+    """The state machine's ``apply`` raised for this command, its writes undone on every replica; or its ``query`` did.
+
+    Parameters
+    ----------
+    slot, offset: where the command stands in the log; 0 for a query.
+    text: what was raised, as the replica that answered tells it: ``ValueError: out of range``.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, *, slot: int = 0, offset: int = 0, text: str = "") -> None:
+        super().__init__(message)
+        self.slot = slot
+        self.offset = offset
+        self.text = text
 
 
 class SessionExpired(ReplogError):

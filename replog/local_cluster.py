@@ -21,7 +21,7 @@ from pathlib import Path
 
 import trio
 
-from .client import Client, connect
+from .client import Client, ClientOptions, connect
 from .config import environment_variables
 from .directory.layout import IDENTITY_FILE, format_directory, take_lock
 from .errors import ReplogError, Unavailable
@@ -191,14 +191,9 @@ class LocalCluster:
             said.append("\n".join([f"--- {name} said last:", *lines]))
         return "\n".join(said)
 
-    def client(self, *, name: str = "") -> AbstractAsyncContextManager[Client]:
-        """``connect`` to all nodes.
-
-        Parameters
-        ----------
-        name: the client's, for the nodes' logs.
-        """
-        return connect(self.endpoints, name=name)
+    def client(self, *, name: str = "", options: ClientOptions | None = None) -> AbstractAsyncContextManager[Client]:
+        """``connect`` to all nodes."""
+        return connect(self.endpoints, name=name, options=options)
 
     # --- life and death ---
 

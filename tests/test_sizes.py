@@ -15,7 +15,6 @@ CLASS_LINES_MAX = 300
 FUNCTION_LINES_MAX = 60
 
 STILL_TOO_LARGE = {
-    "replog.client.client", "replog.client.client.Client",
     
     "replog.paxos.learner.Learner",
     "replog.paxos.proposer.Proposer",

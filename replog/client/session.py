@@ -1,48 +1,53 @@
-"""A client's place in the log, without I/O: numbers for commands, what is under way, and what to send again.
+"""A client's place in the log, without I/O, clock or event loop: numbers for commands, what is under way, what to send
+again and when.
+
+Whoever drives it, says what happens and when (``on_connected``, ``on_message``, ``on_disconnected``, each with the
+time), asks what may be sent after everything that happened and again at ``deadline_s`` (``take_submissions``), and now
+and then ends the calls whose time is over (``end_overdue``).
 
 Rules protected. A command gets its sequence number when it is first sent and keeps it for ever: sent again after a
 change of leader it can't run twice. Numbers have no gaps, so a command whose caller gave up is still sent until it is
 answered; one that was never sent is simply dropped. A number is given to another command only in a new session.
 
+Doubt. A command is *doubtful* when somebody else than the leader that was asked last may have it: it was sent on an
+earlier connection, or the leader has stepped down since. All the others were sent once, to one leader that has led ever
+since; its answers come in the order of the log, so what it says is the whole truth about them.
+
 Refusals. A leader that refuses a submission has not put it into the log, and since numbers have no gaps nothing behind
-it can run either. If it had never been sent anywhere else, it and everything behind it was definitely not done: the
-session is closed as soon as what came before it is answered, and the rest moves to a new one. A call of which a part
-was taken does not move, since that part would run twice. What had been sent elsewhere keeps its numbers and is sent
-again after a pause. A refusal that is a defect of this client ends the session, since nothing of it can be trusted.
+it can run either. If none of it is doubtful, it and everything behind it was definitely not done: the session is closed
+as soon as what came before it is answered, and the rest moves to a new one. A call of which a part was taken does not
+move, since that part would run twice. What is doubtful keeps its numbers and is sent again, unless nobody waits for any
+of it: then it is left to itself, and the session ends with what came before it. A refusal that is a defect of this
+client ends the session, since nothing of it can be trusted. Either way the next attempt waits, and goes alone
+(``retry``).
+
+Expiry. A session that is gone never comes back, so what was sent in it, is not doubtful and has no answer was
+definitely not done: it moves to a new session too. Whether the doubtful was done can't be told; nor can it be where
+answers may have gone astray: a node sends them to the link on which it last read the session's secret, and what it has
+not read of an earlier link of this client turns them there. So a node is *stray* if an earlier link to it ended before
+everything that was sent there had been read for sure; what a stray node says of an expired session proves nothing.
 
 The session is whose secret it is (``apply.submissions``); each session has a new one.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
-
-import msgspec
-from trio.lowlevel import Abort
+import math
+import random as random_module
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from .. import errors
-from ..apply.outcomes import Refused, Replies, SequenceGap
-from ..apply.submissions import ENVELOPE_BYTES, CloseSession, Commands, OpenSession, Submission, session_key
-from ..errors import (
-    CommandFailed,
-    CommandTooLarge,
-    OutcomeUnknown,
-    Overloaded,
-    ReplogError,
-    SessionExpired,
-    StorageFull,
-)
-from ..wire.client_messages import Submit
-from .waiting import Parked
-
-IN_FLIGHT_COMMANDS_MAX = 16_384
-IN_FLIGHT_BYTES_MAX = 8 * 2**20
-WAITING_COMMANDS_MAX = 262_144
-PIECE_COMMANDS_MAX = 4_096
-"""Larger calls travel as several submissions of this many commands."""
-_PAYLOAD_OVERHEAD_BYTES = 5
+from ..apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from ..errors import CommandTooLarge, OutcomeUnknown, Overloaded, ReplogError, StorageFull, Unavailable
+from ..paxos.ballot import NodeId
+from ..wire.client_messages import NodeMessage, NotLeader, Submit
+from .backoff import Backoff
+from .call import Call
+from .identity import Identity
+from .options import ClientOptions
+from .pending import Backlog, Pending
+from .retry import Retry
 
 _DEFECTS = frozenset({"malformed", "not_yours"})
 """What a sound client is never told."""
@@ -52,48 +57,10 @@ _FINAL_REFUSALS: dict[str, type[ReplogError]] = {
     **dict.fromkeys(_DEFECTS, errors.Refused),
 }
 """Waiting does not help against these."""
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-class Receipt(NamedTuple):
-    """What came of a command.
-
-    Parameters
-    ----------
-    reply: what the state machine's ``apply`` returned.
-    slot, offset: where the command stands in the log.
-    """
-
-    reply: bytes
-    slot: int
-    offset: int
-
-
-class Call(Parked):
-    """Commands of one caller, who waits for all of their receipts."""
-
-    __slots__ = ("deadline_s", "error", "first_sequence", "is_over", "left", "payloads", "receipts")
-
-    def __init__(self, payloads: Sequence[bytes], deadline_s: float) -> None:
-        self.waiter = None
-        self.payloads = payloads
-        self.deadline_s = deadline_s
-        self.first_sequence = 0
-        self.receipts: list[Receipt | None] = [None] * len(payloads)
-        self.left = len(payloads)
-        self.error: ReplogError | None = None
-        self.is_over = False
-
-    def leave(self, raise_cancel: object = None) -> Abort:
-        """Nobody waits for this call any more. What was sent of it is still brought to its end."""
-        self.is_over = True
-        return super().leave(raise_cancel)
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether any of it may have reached a leader."""
-        return self.first_sequence > 0
+_EXPIRED = (
+    "session {} is gone: it was idle for too long, or too many others were opened. Whether its unanswered commands "
+    "were done can't be told"
+)
 
 
 class ClientSession:
@@ -101,30 +68,40 @@ class ClientSession:
 
     Parameters
     ----------
-    wake: called with each call that is over.
+    wake: called with each call that is over, once.
     new_secret: makes 16 random bytes.
+    random: of the pauses between attempts.
     """
 
-    def __init__(self, wake: Callable[[Call], None], new_secret: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[Call], None],
+        new_secret: Callable[[], bytes],
+        options: ClientOptions | None = None,
+        random: random_module.Random | None = None,
+    ) -> None:
         self._wake = wake
         self._new_secret = new_secret
-        self._waiting: deque[Call] = deque()
-        self._waiting_commands = 0
-        self._pending: dict[int, Call] = {}
-        self._pending_bytes = 0
-        self._sent_before: set[int] = set()
+        self._options = options = options or ClientOptions()
+        self._backlog = Backlog()
+        self._pending = Pending()
         self._resend_from = 0
-        self._resent_from = 0
-        self._resent_at = 0
-        """What was acknowledged below when something was last sent again."""
-        self._secret = b""
-        self._key = b""
-        self._is_opening = False
+        self._is_held_back = False
+        """Something is pending that the connected node has not been sent, or has refused."""
+        self._resent_from = self._resent_at = 0
+        """Where what was last sent again began, and what was acknowledged below then."""
+        self._retry = Retry(Backoff(options.retry_first_s, options.retry_max_s, random or random_module.Random()))
+        self._last_refusal = ""
+        self._identity = Identity(new_secret())
         self._is_rolling_over = False
-        self.number = 0
-        """The session's id; 0 while there is none."""
-        self.next_sequence = 1
+        self._node = NodeId(0)
+        self._stray_nodes: set[NodeId] = set()
+        self._is_link_tidy = True
+        """Everything that was sent on this link is sure to have been read there once it is answered."""
+        self.is_accepting = False
+        """Whether the connected node is believed to take commands."""
         self.submission_bytes_max = 2**20
+        """What a leader takes as one submission."""
         self.sessions_opened = 0
         self.commands_repeated = 0
 
@@ -133,265 +110,265 @@ class ClientSession:
     @property
     def has_work(self) -> bool:
         """Whether an answer or a chance to send is waited for."""
-        return bool(self._pending) or bool(self._waiting)
+        return bool(self._pending.calls) or bool(self._backlog.calls)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a command that comes now leaves at once, with nothing else under way."""
+        return self.is_accepting and self.number > 0 and not self._pending.calls and not self._retry.is_troubled
+
+    @property
+    def number(self) -> int:
+        """The session's id; 0 while there is none."""
+        return self._identity.number
 
     @property
     def commands_in_flight(self) -> int:
-        return len(self._pending)
+        return len(self._pending.calls)
+
+    @property
+    def deadline_s(self) -> float:
+        """When there will be something to send although nothing happens before; infinite if never."""
+        return self._retry.at_s if self.is_accepting and self.has_work else math.inf
 
     def add(self, call: Call) -> None:
         """Take a call in. Raises ``Overloaded`` if too many wait already."""
-        if self._waiting_commands >= WAITING_COMMANDS_MAX:
-            raise Overloaded(f"{self._waiting_commands} commands wait in this client; the newest was not taken")
-        self._waiting.append(call)
-        self._waiting_commands += len(call.payloads)
+        backlog = self._backlog
+        if backlog.commands >= self._options.waiting_commands_max:
+            backlog.drop_unwanted()
+            if backlog.commands >= self._options.waiting_commands_max:
+                raise Overloaded(f"{backlog.commands} commands wait in this client; the newest was not taken")
+        backlog.calls.append(call)
+        backlog.commands += len(call.payloads)
 
     # --- what to send ---
 
-    def take_submissions(self) -> Iterator[Submit]:
-        """What may be sent now: an opening, or commands that wait, as far as the window allows."""
-        if self._resend_from:
-            yield from self._resend_gap()
-        if self._is_rolling_over and not self._pending:
-            yield self.closing()
+    def take_submissions(self, now_s: float) -> list[Submit]:
+        """What may be sent now: what is sent again, an opening, or commands that wait, as far as the window allows."""
+        retry, pending = self._retry, self._pending
+        if not self.is_accepting or (retry.is_troubled and not retry.may_send(now_s)):
+            return []
+        submissions = self._resend() if self._resend_from else []
+        if self._is_rolling_over and not pending.calls:
+            submissions.append(self._identity.closing())
             self._forget_session()
-        if not self._waiting or self._is_rolling_over:
-            return
-        if not self.number:
-            if not self._is_opening:
-                yield self._opening()
-            return
-        acknowledged_below = next(iter(self._pending), self.next_sequence)
-        first = self.next_sequence
-        payloads: list[bytes] = []
-        waiting, pending = self._waiting, self._pending
-        while waiting and len(pending) < IN_FLIGHT_COMMANDS_MAX and self._pending_bytes < IN_FLIGHT_BYTES_MAX:
-            call = waiting.popleft()
-            self._waiting_commands -= len(call.payloads)
-            if call.is_over:
-                continue
-            sequence = call.first_sequence = self.next_sequence
-            for payload in call.payloads:
-                pending[sequence] = call
-                self._pending_bytes += len(payload)
-                sequence += 1
-            self.next_sequence = sequence
-            payloads += call.payloads
-        yield from self._submissions(first, payloads, acknowledged_below)
+        if not self._backlog.calls or self._is_rolling_over or (retry.is_probing and pending.calls):
+            return submissions
+        identity = self._identity
+        if not identity.number:
+            return submissions if identity.is_opening else [*submissions, identity.opening()]
+        first, acknowledged_below = pending.next_sequence, pending.first
+        commands_max = 1 if retry.is_probing else self._options.in_flight_commands_max
+        payloads = self._backlog.number(pending, commands_max, self._options.in_flight_bytes_max)
+        pieces = identity.submissions(first, payloads, acknowledged_below, self.submission_bytes_max)
+        if retry.is_probing:
+            retry.probe = first
+            self._is_held_back = len(pieces) > 1
+            return submissions + pieces[:1]
+        return submissions + pieces
 
-    def _resend_gap(self) -> Iterator[Submit]:
-        """What a node asked for, unless it has been answered by now: then what came behind it was as well, or is asked
-        for again."""
-        gap, self._resend_from = self._resend_from, 0
-        if gap in self._pending:
-            self._resent_from = gap
-            yield from self.resend(gap)
+    def _resend(self) -> list[Submit]:
+        """What a node asked for, or has not been sent, under its old numbers. What it asked for and has answered by now
+        needs nothing: what came behind it was answered as well, or is asked for again."""
+        pending, retry = self._pending, self._retry
+        again = pending.from_number(self._resend_from)
+        is_needless = not again or (again[0] != self._resend_from and not self._is_held_back)
+        self._resend_from, self._is_held_back = 0, retry.is_probing
+        if is_needless:
+            return []
+        first = again[0]
+        if retry.is_probing and not any(pending.calls[sequence].is_waited_for for sequence in again):
+            pending.take_back(again)  # nobody waits for it: see "Refusals" above
+            self._is_rolling_over = True
+            return []
+        self._resent_from = first
+        self._resent_at = pending.first
+        self._is_link_tidy = False
+        pending.doubtful.update(again)
+        pieces: list[Submit] = []
+        for start, payloads in pending.runs(again):
+            pieces += self._identity.submissions(start, payloads, pending.first, self.submission_bytes_max)
+        if retry.is_probing:
+            retry.probe = first
+            return pieces[:1]
+        self.commands_repeated += len(again)
+        return pieces
 
-    def resend(self, from_sequence: int = 0) -> Iterator[Submit]:
-        """Everything unanswered (from a number on), under its old numbers; or the opening once more."""
-        self._is_opening = False
-        self._resend_from = 0
-        if not self._pending:
-            return
-        first = self._resent_at = next(iter(self._pending))
-        run_first, run, expected = 0, list[bytes](), 0
-        for sequence, call in self._pending.items():
-            if sequence < from_sequence:
-                continue
-            if sequence != expected and run:
-                yield from self._submissions(run_first, run, first)
-                run = []
-            if not run:
-                run_first = sequence
-            run.append(call.payloads[sequence - call.first_sequence])
-            expected = sequence + 1
-            self._sent_before.add(sequence)
-        self.commands_repeated += len(run)
-        if run:
-            yield from self._submissions(run_first, run, first)
+    def closing(self) -> Submit | None:
+        """Ends the session, so that the log need not remember it; None if there is none, or something is under way."""
+        return self._identity.closing() if self.number and not self._pending.calls else None
 
-    def closing(self) -> Submit:
-        """Ends the session, so that the log need not remember it."""
-        return Submit(0, _encoder.encode(CloseSession(self.number, self._key)), self._secret)
+    # --- the connection ---
 
-    def _opening(self) -> Submit:
-        self._is_opening = True
-        if not self._secret:
-            self._secret = self._new_secret()
-            self._key = session_key(self._secret)
-        return Submit(0, _encoder.encode(OpenSession(self._key)), self._secret)
+    def on_connected(self, node: int) -> None:
+        """A link to this node: what has no answer is sent again, since it knows of nothing before it."""
+        self.on_disconnected()
+        self._node = NodeId(node)
+        self._is_link_tidy = True
+        self.is_accepting = True
+        self._retry.at_s = math.inf  # the pause was another node's, or the link's
+        self._send_again()
 
-    def _submissions(self, first: int, payloads: list[bytes], acknowledged_below: int) -> Iterator[Submit]:
-        """Cut into submissions that a leader takes."""
-        limit = self.submission_bytes_max - ENVELOPE_BYTES
-        if len(payloads) <= PIECE_COMMANDS_MAX and (
-            sum(map(len, payloads)) + _PAYLOAD_OVERHEAD_BYTES * len(payloads) <= limit
-        ):
-            if payloads:
-                yield self._submission(first, payloads, acknowledged_below)
-            return
-        piece: list[bytes] = []
-        size = 0
-        for payload in payloads:
-            weight = len(payload) + _PAYLOAD_OVERHEAD_BYTES
-            if piece and (size + weight > limit or len(piece) >= PIECE_COMMANDS_MAX):
-                yield self._submission(first, piece, acknowledged_below)
-                first += len(piece)
-                piece, size = [], 0
-            piece.append(payload)
-            size += weight
-        yield self._submission(first, piece, acknowledged_below)
+    def on_disconnected(self) -> None:
+        """The link has ended: nothing can be sent."""
+        if self._identity.is_opening or self._pending.calls or not self._is_link_tidy:
+            self._stray_nodes.add(self._node)
+        self.is_accepting = False
 
-    def _submission(self, first: int, payloads: list[bytes], acknowledged_below: int) -> Submit:
-        submission: Submission = Commands(self.number, first, acknowledged_below, payloads, self._key)
-        return Submit(self.number, _encoder.encode(submission), self._secret)
+    def _send_again(self) -> None:
+        """Everything unanswered, which is doubtful from here on."""
+        self._identity.is_opening = False
+        self._retry.probe = 0
+        self._pending.doubt_all()
+        self._is_held_back = True
+        self._resend_from = self._pending.first if self._pending.calls else 0
 
     # --- what comes back ---
 
-    def on_opened(self, key: bytes, number: int) -> None:
-        if key == self._key and not self.number:
-            self.number = number
-            self.next_sequence = 1
-            self.sessions_opened += 1
-            self._is_opening = False
+    def on_message(self, message: NodeMessage, now_s: float) -> None:
+        """What a node said. What is no session's matter is left to others."""
+        match message:
+            case Replies():
+                self.on_replies(message)
+            case SessionOpened():
+                self.sessions_opened += self._identity.on_opened(message)
+            case SessionExpired():
+                self._on_expired(message.session, now_s)
+            case SequenceGap():
+                self._on_gap(message, now_s)
+            case Refused():
+                self._on_refused(message, now_s)
+            case NotLeader():
+                self._on_not_leader(message, now_s)
 
     def on_replies(self, message: Replies) -> None:
-        """The hot loop of a client: everything that is done per reply is done here."""
-        if message.session != self.number:
-            return
-        pending, wake = self._pending, self._wake
-        sequence, slot, offset = message.first_sequence, message.slot, message.first_offset
-        failed = frozenset(message.failed)
-        for position, reply in enumerate(message.replies):
-            call = pending.pop(sequence, None)
-            if call is not None:
-                index = sequence - call.first_sequence
-                self._pending_bytes -= len(call.payloads[index])
-                call.receipts[index] = Receipt(reply, slot, offset)
-                if position in failed and call.error is None:
-                    call.error = CommandFailed(_failure(reply, index, len(call.payloads), slot))
-                call.left -= 1
-                if not call.left:
-                    wake(call)
-            sequence += 1
-            offset += 1
-        if self._sent_before:
-            self._sent_before = {number for number in self._sent_before if number in pending}
+        """Replies to consecutive commands; those of an earlier session are nobody's."""
+        if message.session == self._identity.number:
+            self._pending.settle(message, self._wake)
+            if self._retry.is_troubled:
+                self._on_taken(message.first_sequence, message.first_sequence + len(message.replies))
 
-    def on_gap(self, message: SequenceGap) -> bool:
+    def _on_taken(self, first: int, end: int) -> None:
+        """A leader has taken these numbers: it has room, at last for the probe if one is out."""
+        if self._retry.is_probing and not first <= self._retry.probe < end:
+            return
+        self._last_refusal = ""
+        self._retry.succeed()
+        if self._is_held_back and self._pending.calls:
+            self._resend_from = self._pending.first
+
+    def _on_not_leader(self, message: NotLeader, now_s: float) -> None:
+        """The connected node does not lead: what it was sent is doubtful. If it says that it leads, it is asked anew;
+        one that says so and takes nothing all the same is asked less and less."""
+        self._is_link_tidy = False
+        self._send_again()
+        self.is_accepting = message.leader > 0 and message.leader == self._node
+        if self.is_accepting:
+            self._retry.hurry(now_s)
+
+    def _on_gap(self, message: SequenceGap, now_s: float) -> None:
         """Something sent was not run, for want of what came before it or of room: it is sent again.
 
-        Once for all that is told about what left before; each copy answered by another one would never end. True: the
-        same was sent again before, so there is still no room for it, and a pause comes first.
+        Once for all that is told about what left before; each copy answered by another one would never end. Where the
+        same was sent again before, there is still no room for it, and a pause comes first.
         """
         expected = message.expected
-        if message.session != self.number or expected not in self._pending:
-            return False
-        if message.acknowledged_below < self._resent_at:
-            return False
-        self._resend_from = min(self._resend_from or expected, expected)
-        return expected == self._resent_from
+        is_news = message.session == self.number and message.acknowledged_below >= self._resent_at
+        if is_news and expected in self._pending.calls:
+            self._resend_from = min(self._resend_from or expected, expected)
+            if expected == self._resent_from:
+                self._retry.pause(now_s)
 
-    def on_expired(self, number: int) -> None:
-        """The log has forgotten the session: what was sent in it has an unknown outcome, the rest is sent anew."""
+    def _on_expired(self, number: int, now_s: float) -> None:
+        """The log has forgotten the session. See "Expiry" above."""
         if number != self.number:
             return
-        error = (
-            f"session {number} is gone: it was idle for too long, or too many others were opened. Whether its "
-            "unanswered commands were done can't be told"
-        )
-        self._end_pending(lambda: SessionExpired(error))
+        for call in reversed(self._pending.calls_of(self._pending.calls)):
+            if self._node not in self._stray_nodes and self._pending.is_whole_and_certain(call):
+                self._backlog.put_back(call)
+            else:
+                self._end(call, errors.SessionExpired(_EXPIRED.format(number)))
         self._forget_session()
+        self._retry.hurry(now_s)
 
-    def on_refused(self, message: Refused) -> bool:
-        """A submission was not taken. True: it has to be sent again, after a pause, from its first number on."""
+    def _on_refused(self, message: Refused, now_s: float) -> None:
+        """A submission was not taken: what was in it waits, moves or ends. See "Refusals" above."""
+        if message.session not in (0, self.number):
+            return
+        self._last_refusal = message.reason
         if not message.session:
-            self._is_opening = False
-            self._end_waiting(message)
-            return True
-        if message.session != self.number:
-            return False
-        if message.code in _DEFECTS:
-            self._end_pending(lambda: OutcomeUnknown(f"a node did not take the session's commands: {message.reason}"))
+            self._identity.is_opening = False
+            if final := _FINAL_REFUSALS.get(message.code):  # nobody is helped by waiting until a session can be opened
+                for call in self._backlog.clear():
+                    self._end(call, final(message.reason))
+        elif message.code in _DEFECTS:
+            for call in self._pending.calls_of(self._pending.calls):
+                self._end(call, OutcomeUnknown(f"a node did not take the session's commands: {message.reason}"))
             self._forget_session()
-            return True
-        refused = [sequence for sequence in self._pending if sequence >= message.first_sequence]
-        if any(sequence in self._sent_before for sequence in refused):
-            self._resend_from = min(self._resend_from or refused[0], refused[0])
-        elif refused:
-            self._move_to_new_session(refused, message)
-        return bool(refused)
+        elif refused := self._pending.from_number(message.first_sequence):
+            if self._pending.doubtful.isdisjoint(refused):
+                self._move_to_new_session(refused, message)
+            else:
+                self._resend_from = min(self._resend_from or refused[0], refused[0])
+                self._is_held_back = True
+            self._retry.begin_probing()
+        else:
+            return
+        self._retry.pause(now_s)
 
     def _move_to_new_session(self, refused: list[int], message: Refused) -> None:
-        """See "Refusals" above. Whoever can't be helped by waiting is told at once."""
-        calls: dict[int, Call] = {}
-        for sequence in refused:
-            call = self._pending.pop(sequence)
-            self._pending_bytes -= len(call.payloads[sequence - call.first_sequence])
-            calls.setdefault(call.first_sequence, call)
+        """Whoever can't be helped by waiting is told at once."""
+        final = _FINAL_REFUSALS.get(message.code)
+        calls = self._pending.calls_of(refused)
+        self._pending.take_back(refused)
         self._is_rolling_over = True
-        for call in reversed(calls.values()):
-            if call.first_sequence >= refused[0]:
-                self._return(call, message)
+        for call in reversed(calls):
+            if call.first_sequence < refused[0] or call.left < len(call.payloads):
+                self._end(call, OutcomeUnknown(f"some of these commands were taken, the others not: {message.reason}"))
+            elif final is not None:
+                self._end(call, final(message.reason))
             else:
-                call.error = call.error or OutcomeUnknown(
-                    f"the first of these commands were taken, the others were not: {message.reason}"
-                )
-                self._finish(call)
+                self._backlog.put_back(call)
 
-    def _return(self, call: Call, message: Refused) -> None:
-        if call.is_over:
-            return
-        final = _FINAL_REFUSALS.get(message.code)
-        if final is not None:
-            call.error = final(message.reason)
-            self._finish(call)
-            return
-        call.first_sequence = 0
-        self._waiting.appendleft(call)
-        self._waiting_commands += len(call.payloads)
-
-    def _end_waiting(self, message: Refused) -> None:
-        """No session can be opened: tell everybody, if waiting does not help."""
-        final = _FINAL_REFUSALS.get(message.code)
-        while final is not None and self._waiting:
-            call = self._waiting.popleft()
-            self._waiting_commands -= len(call.payloads)
-            if not call.is_over:
-                call.error = final(message.reason)
-                self._finish(call)
+    def _forget_session(self) -> None:
+        self._identity = Identity(self._new_secret())
+        self._is_rolling_over = self._is_held_back = False
+        self._resend_from = self._resent_from = self._resent_at = 0
+        self._retry.probe = 0
+        self._stray_nodes.clear()
+        self._pending.restart()
 
     # --- ends ---
 
-    def _forget_session(self) -> None:
-        self.number = 0
-        self.next_sequence = 1
-        self._secret = b""
-        self._key = b""
-        self._is_opening = False
-        self._is_rolling_over = False
-        self._resend_from = 0
-        self._resent_from = self._resent_at = 0
-        self._sent_before.clear()
+    def end_overdue(self, now_s: float, situation: Callable[[], str] = str) -> None:
+        """End the calls whose deadline has passed; ``situation`` says why nothing came, for a person."""
+        overdue = [call for call in self._calls() if call.deadline_s <= now_s and call.is_waited_for]
+        if overdue:
+            self._give_up(overdue, f"in time. {situation()}")
 
-    def _end_pending(self, error: Callable[[], ReplogError]) -> None:
-        calls = {call.first_sequence: call for call in self._pending.values()}
-        self._pending.clear()
-        self._pending_bytes = 0
-        for call in calls.values():
-            call.error = call.error or error()
-            self._finish(call)
+    def end_all(self, why: str) -> None:
+        """End every call: nobody drives this session any more."""
+        self._give_up(list(self._calls()), f"because {why}.")
 
-    def _finish(self, call: Call) -> None:
-        call.left = 0
-        self._wake(call)
+    def _calls(self) -> Iterator[Call]:
+        return chain(self._pending.calls.values(), self._backlog.calls)
 
-    def calls(self) -> Iterator[Call]:
-        """Everybody who waits, sent or not."""
-        yield from self._pending.values()
-        yield from self._waiting
+    def _give_up(self, calls: Iterable[Call], why: str) -> None:
+        for call in calls:
+            self._end(call, _gave_up(call, self._last_refusal, why))
+        self._backlog.drop_unwanted()
+
+    def _end(self, call: Call, error: ReplogError) -> None:
+        if call.is_waited_for:
+            call.error = error
+            call.left = 0
+            self._wake(call)
 
 
-def _failure(reply: bytes, index: int, count: int, slot: int) -> str:
-    which = f"command {index + 1} of {count}" if count > 1 else "the command"
-    return f"{which} failed in the state machine, its writes undone (slot {slot}): {reply.decode(errors='replace')}"
+def _gave_up(call: Call, last_refusal: str, why: str) -> ReplogError:
+    """Whether any of it was sent decides what may be said. What was sent is still brought to its end."""
+    if call.is_sent:
+        return OutcomeUnknown(f"sent, so it may be done, now or later, and not answered {why}")
+    if last_refusal:
+        return Overloaded(f"definitely not done: {last_refusal}; not sent {why}")
+    return Unavailable(f"definitely not done, since it was not sent {why}")

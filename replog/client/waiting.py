@@ -1,4 +1,4 @@
-"""Parks a task until its answer is there, as cheaply as the event loop allows.
+"""What a client asks of the event loop that it lives in: to park a caller cheaply, and to run beside the program.
 
 A client's callers are woken hundreds at a time by one frame of replies, so waking one must cost next to nothing: on
 trio a parked task is rescheduled, on asyncio a future is set. An ``anyio.Event`` a caller would cost twice as much.
@@ -7,11 +7,20 @@ trio a parked task is rescheduled, on asyncio a future is set. An ``anyio.Event`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
+import anyio
 import sniffio
 import trio
+
+from .call import Call
+
+_ELSEWHERE = (
+    "this client lives in another event loop or thread, and can be used only there: make one where it is used, or take "
+    "replog.blocking, whose client serves any thread"
+)
 
 
 class Parked:
@@ -28,37 +37,113 @@ class Parked:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class Parking(Protocol):
-    """One event loop's way of waiting."""
+class ParkedCall(Call):
+    """A call that a task waits for: ``Parked``, of a class that knows of no event loop."""
 
-    def park(self, parked: Parked) -> Awaitable[None]:
+    __slots__ = ("waiter",)
+
+    def leave(self, _raise_cancel: object = None) -> trio.lowlevel.Abort:
+        self.waiter = None
+        self.is_abandoned = True
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class Loop(Protocol):
+    """One event loop."""
+
+    def check(self) -> None:
+        """Raises ``RuntimeError`` in any other event loop or thread."""
+
+    def park(self, parked: Parked | ParkedCall) -> Awaitable[None]:
         """Wait until ``wake(parked)``. A cancelled task stops waiting; a later wake finds nobody.
 
         To be awaited at once, by the task that called it.
         """
 
-    def wake(self, parked: Parked) -> None:
-        """Let the waiting task go on, if one waits."""
+    def wake(self, parked: Any) -> None:
+        """Let the task that waits for what was parked go on, if one waits."""
+
+    def beside(
+        self, run: Callable[[], Awaitable[None]], leave: Callable[[], Awaitable[None]]
+    ) -> AbstractAsyncContextManager[None]:
+        """Run beside the program's block; after it ``leave``, then cancel ``run``, which raises nothing of its own.
+
+        What the block raises comes out as it is.
+        """
 
 
-class TrioParking:
-    """See ``Parking``."""
+class TrioLoop:
+    """See ``Loop``."""
 
-    def park(self, parked: Parked) -> Awaitable[None]:
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+
+    def check(self) -> None:
+        try:
+            token = trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            token = None
+        if token is not self._token:
+            raise RuntimeError(_ELSEWHERE)
+
+    def park(self, parked: Parked | ParkedCall) -> Awaitable[None]:
         parked.waiter = trio.lowlevel.current_task()
         return trio.lowlevel.wait_task_rescheduled(parked.leave)  # noqa: ASYNC105 - the caller awaits it at once
 
-    def wake(self, parked: Parked) -> None:
+    def wake(self, parked: Any) -> None:
         task, parked.waiter = parked.waiter, None
         if task is not None:
             trio.lowlevel.reschedule(task)
 
+    @asynccontextmanager
+    async def beside(
+        self, run: Callable[[], Awaitable[None]], leave: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        failure: BaseException | None = None
+        interruption: BaseException | None = None
 
-class AsyncioParking:
-    """See ``Parking``."""
+        async def run_interruptibly() -> None:
+            """Ctrl-C may strike any task, and is the program's matter."""
+            nonlocal interruption
+            try:
+                await run()
+            except* (KeyboardInterrupt, SystemExit) as group:
+                interruption = next(leaves(group))
+                nursery.cancel_scope.cancel()
 
-    async def park(self, parked: Parked) -> None:
-        future = asyncio.get_running_loop().create_future()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run_interruptibly)
+                try:
+                    yield
+                except BaseException as error:
+                    failure = error  # raised below: a nursery would wrap it in a group
+                await leave()
+                nursery.cancel_scope.cancel()
+        except BaseException:  # only a cancellation, which the block has heard of if it raised
+            if failure is None:
+                raise
+        failure = interruption or failure
+        if failure is not None:
+            raise failure
+
+
+class AsyncioLoop:
+    """See ``Loop``."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def check(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not self._loop:
+            raise RuntimeError(_ELSEWHERE)
+
+    async def park(self, parked: Parked | ParkedCall) -> None:
+        future = self._loop.create_future()
         parked.waiter = future
         try:
             await future
@@ -66,12 +151,34 @@ class AsyncioParking:
             parked.leave()
             raise
 
-    def wake(self, parked: Parked) -> None:
+    def wake(self, parked: Any) -> None:
         future, parked.waiter = parked.waiter, None
         if future is not None and not future.done():
             future.set_result(None)
 
+    @asynccontextmanager
+    async def beside(
+        self, run: Callable[[], Awaitable[None]], leave: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[None]:
+        task = asyncio.ensure_future(run())  # of its own, so that the block is in no scope but the program's
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await leave()
+                task.cancel()
+                await asyncio.wait([task])
 
-def current_parking() -> Parking:
-    """The parking of the running event loop."""
-    return TrioParking() if sniffio.current_async_library() == "trio" else AsyncioParking()
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group of groups, or the one that is none."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+def current_loop() -> Loop:
+    """The running event loop."""
+    return TrioLoop() if sniffio.current_async_library() == "trio" else AsyncioLoop()

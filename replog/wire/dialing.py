@@ -1,4 +1,4 @@
-"""Connecting to a node as a client, and reading its log over that connection; under trio and asyncio alike.
+"""Connecting to a node as a client; under trio and asyncio alike.
 
 It knows the greeting and nothing of sessions: what goes over the link afterwards is its user's matter.
 
@@ -10,50 +10,54 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
 
 import anyio
 
 from ..addresses import split_address
 from ..errors import Refused
-from ..paxos.ballot import Slot
-from .client_messages import Entries, Follow, LogEntry
-from .codec import FRAME_BYTES_MAX, HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
+from .codec import HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
 from .link import Link
 
 DIAL_TIMEOUT_S = 0.5
+FRAME_BYTES_MAX = 64 * 2**20
 LINK_UNSENT_BYTES_MAX = 64 * 2**20
-FOLLOW_CREDIT = 256
 
 _WELCOME = frozenset({Kind.WELCOME})
 _NODE = frozenset({Kind.NODE})
 
 
-async def dial(address: str, cluster: bytes, name: str) -> tuple[Link, Welcome]:
+async def dial(address: str, cluster: bytes, name: str, *, timeout_s: float = DIAL_TIMEOUT_S) -> tuple[Link, Welcome]:
     """Connect and greet.
 
     Raises
     ------
+    ValueError: the address is none.
     OSError, TimeoutError, LinkClosed, FrameError: nobody is there, or nobody who speaks this protocol.
     Refused: the node does not let this client in.
     """
-    async with AsyncExitStack() as stack:
-        with anyio.fail_after(DIAL_TIMEOUT_S):
-            link = Link(
-                await connected_socket(*told_address(address)),
-                _WELCOME,
-                payload_bytes_max=HELLO_BYTES_MAX,
-                write_buffer_bytes_max=LINK_UNSENT_BYTES_MAX,
-            )
-            stack.callback(link.close)
-            link.write(encode_frame(Kind.HELLO, Hello(cluster, 0, b"", name)))
-            frames = await link.receive()
+    with anyio.fail_after(timeout_s):
+        sock = await connected_socket(*split_address(address))
+        link, welcome = await greet(sock, cluster, name)
+    if welcome.refusal:
+        link.close()
+        raise Refused(welcome.refusal)
+    return link, welcome
+
+
+async def greet(sock: socket.socket, cluster: bytes, name: str) -> tuple[Link, Welcome]:
+    """Greet over a connected socket, which is the link's from here on; the welcome may hold a refusal.
+
+    Raises ``LinkClosed`` and ``FrameError``.
+    """
+    link = Link(sock, _WELCOME, payload_bytes_max=HELLO_BYTES_MAX, write_buffer_bytes_max=LINK_UNSENT_BYTES_MAX)
+    try:
+        link.write(encode_frame(Kind.HELLO, Hello(cluster, 0, b"", name)))
+        frames = await link.receive()
         welcome = decode_payload(Kind.WELCOME, frames[0][1], Welcome)
-        if welcome.refusal:
-            raise Refused(welcome.refusal)
-        link.expect(_NODE, FRAME_BYTES_MAX)
-        stack.pop_all()
+    except BaseException:
+        link.close()
+        raise
+    link.expect(_NODE, FRAME_BYTES_MAX)
     return link, welcome
 
 
@@ -68,7 +72,11 @@ def told_address(address: str) -> tuple[str, int]:
 async def connected_socket(host: str, port: int) -> socket.socket:
     """A plain socket, connected; raises ``OSError`` of the last address tried."""
     failure: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    try:
+        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # no name at all, like "a..b"
+        raise socket.gaierror(socket.EAI_NONAME, "unknown host") from error
+    for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
@@ -84,26 +92,3 @@ async def connected_socket(host: str, port: int) -> socket.socket:
             raise
         sock.close()
     raise failure
-
-
-class Compacted(Exception):
-    """The node asked has dropped the slots asked for."""
-
-    def __init__(self, compacted_through: Slot) -> None:
-        super().__init__(compacted_through)
-        self.compacted_through = compacted_through
-
-
-async def follow_link(link: Link, from_slot: int) -> AsyncGenerator[LogEntry, None]:
-    """Entries as they come over one link, asking for more before they run out."""
-    link.write(encode_frame(Kind.CLIENT, [Follow(Slot(from_slot), FOLLOW_CREDIT)]))
-    while True:
-        for _, payload in await link.receive():
-            for message in decode_payload(Kind.NODE, payload, list):
-                if not isinstance(message, Entries):
-                    continue
-                if not message.entries and message.compacted_through:
-                    raise Compacted(message.compacted_through)
-                for entry in message.entries:
-                    yield entry
-                link.write(encode_frame(Kind.CLIENT, [Follow(Slot(from_slot), len(message.entries))]))

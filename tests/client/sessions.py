@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 from replog.apply.applier import Applier
-from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from replog.apply.outcomes import Refused
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
-from replog.client.session import Call, ClientSession
+from replog.client.call import Call
+from replog.client.session import ClientSession
 from replog.paxos.ballot import Slot
 from replog.paxos.values import Batch, encode_value
 from replog.state.memory import MemoryStateStore
 from replog.state_machine import Command, State, StateMachine, StateView
 from replog.wire.client_messages import NodeMessage, Submit, admit
+
+NODE = 1
+"""Who leads, unless a test says otherwise."""
 
 
 def decoded(message: Submit) -> Submission:
@@ -47,7 +52,9 @@ class Bench:
     def __init__(self, options: SessionOptions | None = None) -> None:
         self.woken: list[Call] = []
         self._secrets = 0
+        self.now_s = 0.0
         self.session = ClientSession(self.woken.append, self._new_secret)
+        self.session.on_connected(NODE)
         self.applier = Applier(Recorder(), MemoryStateStore(), options)
         self.slot = 0
         self.time_ms = 1_000
@@ -61,7 +68,7 @@ class Bench:
     # --- callers ---
 
     def call(self, *payloads: bytes) -> Call:
-        call = Call(payloads, 0.0)
+        call = Call(payloads, inf)
         self.session.add(call)
         return call
 
@@ -69,14 +76,21 @@ class Bench:
 
     def take(self) -> list[Submit]:
         """What the session wants to send now."""
-        messages = list(self.session.take_submissions())
+        messages = self.session.take_submissions(self.now_s)
         self.sent += messages
         return messages
 
-    def reconnect(self, from_sequence: int = 0) -> list[Submit]:
+    def reconnect(self, node: int = NODE) -> list[Submit]:
         """What it sends first on a new connection, and what was under way on the old one is lost."""
         self.answers.clear()
-        return list(self.session.resend(from_sequence))
+        self.session.on_disconnected()
+        self.session.on_connected(node)
+        return self.take()
+
+    def rest(self) -> None:
+        """Until any pause is over."""
+        if self.session.deadline_s < inf:
+            self.now_s = self.session.deadline_s
 
     def order(self, *messages: Submit) -> None:
         """A leader puts these into one slot; the answers are on their way."""
@@ -96,17 +110,7 @@ class Bench:
             self.answer_one()
 
     def answer_one(self) -> None:
-        match self.answers.popleft():
-            case Replies() as message:
-                self.session.on_replies(message)
-            case SessionOpened() as message:
-                self.session.on_opened(message.key, message.session)
-            case SessionExpired() as message:
-                self.session.on_expired(message.session)
-            case SequenceGap() as message:
-                self.session.on_gap(message)
-            case Refused() as message:
-                self.session.on_refused(message)
+        self.session.on_message(self.answers.popleft(), self.now_s)
 
     def open(self) -> int:
         """Get the session opened; something must wait."""
@@ -120,6 +124,7 @@ class Bench:
         """A healthy leader from here on: everything that is sent is ordered and answered."""
         for _ in range(turns_max):
             self.answer()
+            self.rest()
             messages = self.take()
             if messages:
                 self.order(*messages)

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from replog.apply.outcomes import Refused, Replies
+from replog.apply.outcomes import Refused, Replies, SessionOpened
+from replog.apply.outcomes import SessionExpired as SessionGone
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import OpenSession
-from replog.client.session import (
-    IN_FLIGHT_COMMANDS_MAX,
-    PIECE_COMMANDS_MAX,
-    WAITING_COMMANDS_MAX,
-    Call,
-    ClientSession,
-    Receipt,
+from replog.client.call import Call, Receipt
+from replog.client.identity import PIECE_COMMANDS_MAX
+from replog.client.options import ClientOptions
+from replog.client.session import ClientSession
+from replog.errors import (
+    CommandFailed,
+    CommandTooLarge,
+    OutcomeUnknown,
+    Overloaded,
+    SessionExpired,
+    StorageFull,
+    Unavailable,
 )
-from replog.errors import CommandFailed, CommandTooLarge, OutcomeUnknown, Overloaded, SessionExpired, StorageFull
+from replog.paxos.ballot import NodeId
+from replog.wire.client_messages import NotLeader
 
-from .sessions import Bench, commands, decoded, is_closing
+from .sessions import NODE, Bench, commands, decoded, is_closing
+
+OPTIONS = ClientOptions()
 
 
 @pytest.fixture
@@ -57,8 +66,7 @@ def test_a_lost_opening_is_repeated_with_its_key(bench: Bench) -> None:
     """A new connection asks for the same session again, so that it is opened once."""
     bench.call(b"a")
     (first,) = bench.take()
-    assert bench.reconnect() == []
-    (second,) = bench.take()
+    (second,) = bench.reconnect()
     assert first == second
     bench.order(first, second)
     bench.answer()
@@ -69,7 +77,7 @@ def test_another_clients_opening_is_ignored(bench: Bench) -> None:
     """Only the answer to the own key opens the session."""
     bench.call(b"a")
     bench.take()
-    bench.session.on_opened(b"another", 99)
+    bench.session.on_message(SessionOpened(b"another", 99), 0.0)
     assert bench.session.number == 0
 
 
@@ -87,7 +95,7 @@ def test_receipts_name_the_place_in_the_log(opened: Bench) -> None:
     """Each command gets its own reply, slot and offset."""
     call = opened.call(b"a", b"b")
     opened.run()
-    assert call.receipts == [Receipt(b"a=1", opened.slot, 0), Receipt(b"b=1", opened.slot, 1)]
+    assert call.results == [Receipt(b"a=1", opened.slot, 0), Receipt(b"b=1", opened.slot, 1)]
     assert call.left == 0
     assert opened.woken[-1] is call
 
@@ -119,14 +127,16 @@ def test_submissions_are_cut_by_bytes(opened: Bench) -> None:
     assert [commands(message).first_sequence for message in messages] == [2, 5, 8, 11]
     opened.order(*messages)
     opened.answer()
-    assert [receipt.reply.split(b"=")[0] for receipt in call.receipts if receipt] == list(call.payloads)
+    assert [receipt.reply.split(b"=")[0] for receipt in call.results if isinstance(receipt, Receipt)] == list(
+        call.payloads
+    )
 
 
 def test_a_command_of_the_largest_size_fits(opened: Bench) -> None:
     """The envelope that is allowed for is enough for the largest numbers."""
     opened.session.submission_bytes_max = 70_000
-    opened.session.number = 2**63
-    opened.session.next_sequence = 2**50
+    opened.session._identity.number = 2**63
+    opened.session._pending.next_sequence = 2**50
     opened.call(b"x" * (70_000 - 64))
     (message,) = opened.take()
     assert len(message.submission) <= 70_000
@@ -141,20 +151,20 @@ def test_submissions_are_cut_by_count(opened: Bench) -> None:
 def test_the_window_bounds_what_is_under_way(opened: Bench) -> None:
     """What is beyond it waits until answers come."""
     for _ in range(3):
-        opened.call(*[b""] * IN_FLIGHT_COMMANDS_MAX)
+        opened.call(*[b""] * OPTIONS.in_flight_commands_max)
     messages = opened.take()
-    assert opened.session.commands_in_flight == IN_FLIGHT_COMMANDS_MAX
+    assert opened.session.commands_in_flight == OPTIONS.in_flight_commands_max
     assert opened.take() == []
     opened.order(*messages)
     opened.answer()
     opened.take()
-    assert opened.session.commands_in_flight == IN_FLIGHT_COMMANDS_MAX
+    assert opened.session.commands_in_flight == OPTIONS.in_flight_commands_max
 
 
 def test_too_many_waiting_are_refused_at_once() -> None:
     """A program that produces faster than the cluster takes hears of it."""
     session = ClientSession(lambda _call: None, lambda: b"")
-    session.add(Call([b""] * WAITING_COMMANDS_MAX, 0.0))
+    session.add(Call([b""] * OPTIONS.waiting_commands_max, 0.0))
     with pytest.raises(Overloaded):
         session.add(Call([b""], 0.0))
 
@@ -171,7 +181,7 @@ def test_a_new_connection_repeats_the_same_numbers(opened: Bench) -> None:
     assert commands(again).first_sequence == commands(message).first_sequence
     opened.order(again)
     opened.answer()
-    assert call.receipts == [Receipt(b"a=1", opened.slot - 1, 0)]
+    assert call.results == [Receipt(b"a=1", opened.slot - 1, 0)]
     assert opened.count(b"a") == 1
 
 
@@ -201,7 +211,7 @@ def test_a_gap_is_closed_by_sending_from_there(opened: Bench) -> None:
     assert commands(again).payloads == [b"a", b"b"]
     opened.order(again)
     opened.answer()
-    assert call.receipts[0] is not None
+    assert call.results[0] is not None
     assert (opened.count(b"a"), opened.count(b"b")) == (1, 1)
 
 
@@ -227,9 +237,10 @@ def test_a_session_that_a_node_calls_malformed_is_given_up(opened: Bench) -> Non
     """What waits for an answer is unknown, since it may be in the log; what comes next has another secret."""
     call, secret = opened.call(b"a"), opened.sent[0].secret
     (message,) = opened.take()
-    opened.session.on_refused(Refused(message.session, 0, "malformed", "because"))
+    opened.session.on_message(Refused(message.session, 0, "malformed", "because"), 0.0)
     assert isinstance(call.error, OutcomeUnknown)
     opened.call(b"b")
+    opened.rest()
     (opening,) = opened.take()
     assert isinstance(decoded(opening), OpenSession)
     assert opening.secret != secret
@@ -258,7 +269,7 @@ def test_replies_of_another_session_are_nobodys(opened: Bench) -> None:
 
 def test_an_abandoned_call_that_was_never_sent_is_dropped(opened: Bench) -> None:
     """It takes no number, so it can't leave a gap."""
-    opened.call(b"a").leave()
+    opened.call(b"a").abandon()
     opened.call(b"b")
     (message,) = opened.take()
     assert (commands(message).first_sequence, commands(message).payloads) == (2, [b"b"])
@@ -267,12 +278,12 @@ def test_an_abandoned_call_that_was_never_sent_is_dropped(opened: Bench) -> None
 
 def test_an_abandoned_call_that_was_sent_keeps_its_number(opened: Bench) -> None:
     """The log has no gaps: it is repeated like any other until it is answered."""
-    opened.call(b"a").leave()
+    opened.call(b"a").abandon()
     call = opened.call(b"b")
-    call.leave()
-    call.is_over = False
+    call.abandon()
+    call.is_abandoned = False
     (message,) = opened.take()
-    call.leave()
+    call.abandon()
     (again,) = opened.reconnect()
     assert commands(again).payloads == commands(message).payloads == [b"b"]
     opened.run()
@@ -303,30 +314,111 @@ def test_the_one_of_many_that_raised_is_named(opened: Bench) -> None:
     assert opened.count(b"b") == 1
 
 
-def test_an_expired_session_ends_what_was_sent_and_opens_anew() -> None:
-    """Whether sent commands ran can't be told; those that waited run in a new session."""
+def idle_too_long() -> Bench:
+    """A session that the log forgets with whatever comes next."""
     bench = Bench(SessionOptions(session_idle_max_s=1))
     bench.call(b"first")
     bench.open()
     bench.run()
+    return bench
+
+
+def test_what_was_sent_once_runs_in_a_new_session_when_the_old_one_is_gone() -> None:
+    """The first command after a long pause was surely not done, so nobody need hear of the expired session."""
+    bench = idle_too_long()
+    old = bench.session.number
+    sent = bench.call(b"a", b"b")
+    (message,) = bench.take()
+    waiting = bench.call(b"c")
+    bench.time_ms += 5_000
+    bench.order(message)
+    bench.answer()
+    bench.run()
+    assert (sent.error, waiting.error) == (None, None)
+    assert [bench.count(payload) for payload in (b"a", b"b", b"c")] == [1, 1, 1]
+    assert bench.session.number != old
+
+
+def test_what_was_sent_twice_has_an_unknown_outcome_when_the_session_is_gone() -> None:
+    """An earlier leader may have run it before the session went; what was not sent with it runs in a new session."""
+    bench = idle_too_long()
+    sent = bench.call(b"a")
+    bench.take()
+    (again,) = bench.reconnect()
+    waiting = bench.call(b"b")
+    bench.time_ms += 5_000
+    bench.order(again)
+    bench.answer()
+    assert isinstance(sent.error, SessionExpired)
+    bench.run()
+    assert (bench.count(b"a"), bench.count(b"b")) == (0, 1)
+    assert waiting.results[0] is not None
+
+
+def test_what_a_deposed_leader_was_sent_has_an_unknown_outcome_when_the_session_is_gone() -> None:
+    """It may have come into the log elsewhere since, and its answer went to nobody."""
+    bench = idle_too_long()
     sent = bench.call(b"a")
     (message,) = bench.take()
-    waiting = bench.call(b"b")
+    bench.session.on_message(NotLeader(NodeId(0), ""), 0.0)
     bench.time_ms += 5_000
     bench.order(message)
     bench.answer()
     assert isinstance(sent.error, SessionExpired)
-    assert waiting.error is None
+
+
+def test_answers_that_an_earlier_link_may_have_taken_prove_nothing() -> None:
+    """The node may read the rest of an earlier link late and send it the reply; then the session is gone, and what was
+    sent once, on this link, has run."""
+    bench = idle_too_long()
+    bench.call(b"a")
+    stray = bench.take()
+    (again,) = bench.reconnect()
+    bench.order(*stray, again)
+    bench.answer()
+    sent = bench.call(b"b")
+    (message,) = bench.take()
+    bench.order(message)
+    bench.answers.clear()  # told to the link that showed the secret last: the old one
+    bench.session.on_message(SessionGone(bench.session.number), 0.0)
     bench.run()
-    assert waiting.receipts[0] is not None
-    assert (bench.count(b"a"), bench.count(b"b")) == (0, 1)
+    assert bench.count(b"b") == 1
+    assert isinstance(sent.error, SessionExpired)
+
+
+def test_an_earlier_link_on_which_all_was_answered_does_no_harm() -> None:
+    """An idle client whose link was closed meanwhile comes back, and its command runs in a new session."""
+    bench = idle_too_long()
+    assert bench.reconnect() == []
+    sent = bench.call(b"a")
+    (message,) = bench.take()
+    bench.time_ms += 5_000
+    bench.order(message)
+    bench.run()
+    assert sent.error is None
+    assert bench.count(b"a") == 1
+
+
+def test_a_session_that_is_gone_again_and_again_is_not_a_hot_loop() -> None:
+    """The first time the commands move at once; where that is in vain, they pause."""
+    bench = idle_too_long()
+    call = bench.call(b"a")
+    bench.take()
+    bench.session.on_message(SessionGone(bench.session.number), 0.0)
+    bench.open()
+    bench.take()
+    bench.session.on_message(SessionGone(bench.session.number), 0.0)
+    assert bench.take() == []
+    assert bench.session.deadline_s > 0.0
+    bench.run()
+    assert call.results[0] is not None
 
 
 def test_anothers_expiry_is_ignored(opened: Bench) -> None:
     """Only the own session's end matters."""
     call = opened.call(b"a")
     opened.take()
-    opened.session.on_expired(opened.session.number + 1)
+    opened.session.on_message(SessionGone(opened.session.number + 1), 0.0)
     assert call.error is None
 
 
@@ -343,7 +435,7 @@ def test_a_refused_command_moves_to_a_new_session(opened: Bench) -> None:
     assert call.error is None
     opened.run()
     assert opened.session.number != old
-    assert call.receipts[0] is not None
+    assert call.results[0] is not None
     assert opened.count(b"a") == 1
     assert any(is_closing(sent) for sent in opened.sent)
     assert opened.applier.sessions_open == 1
@@ -360,9 +452,9 @@ def test_what_was_taken_before_a_refusal_is_waited_for(opened: Bench) -> None:
     assert opened.take() == []
     opened.order(first)
     opened.answer()
-    assert taken.receipts[0] is not None
+    assert taken.results[0] is not None
     opened.run()
-    assert refused.receipts[0] is not None
+    assert refused.results[0] is not None
     assert (opened.count(b"a"), opened.count(b"b")) == (1, 1)
 
 
@@ -403,7 +495,7 @@ def test_a_refusal_that_waiting_does_not_help_ends_the_call(opened: Bench, code:
     assert isinstance(call.error, error)
     after = opened.call(b"b")
     opened.run()
-    assert after.receipts[0] is not None
+    assert after.results[0] is not None
     assert opened.count(b"a") == 0
 
 
@@ -414,7 +506,7 @@ def test_a_refused_opening_is_sent_again(bench: Bench) -> None:
     bench.refuse(opening)
     bench.answer()
     bench.run()
-    assert call.receipts[0] is not None
+    assert call.results[0] is not None
 
 
 def test_an_opening_that_a_full_disk_refuses_ends_those_who_wait(bench: Bench) -> None:
@@ -435,7 +527,7 @@ def test_a_refused_repetition_is_repeated_later(opened: Bench) -> None:
     opened.refuse(again)
     opened.answer()
     opened.run()
-    assert call.receipts == [Receipt(b"a=1", opened.slot - 1, 0)]
+    assert call.results == [Receipt(b"a=1", opened.slot - 1, 0)]
     assert opened.count(b"a") == 1
 
 
@@ -450,8 +542,8 @@ def test_a_repetition_is_repeated_though_something_behind_it_moves(opened: Bench
     opened.refuse(again)
     opened.answer()
     opened.run()
-    assert old.receipts[0] is not None
-    assert new.receipts[0] is not None
+    assert old.results[0] is not None
+    assert new.results[0] is not None
     assert (opened.count(b"a"), opened.count(b"b")) == (1, 1)
 
 
@@ -465,15 +557,185 @@ def test_a_refusal_for_a_session_that_is_gone_is_ignored(opened: Bench) -> None:
     opened.run()
     opened.refuse(message)
     opened.answer()
-    assert call.receipts[0] is not None
+    assert call.results[0] is not None
 
 
 def test_a_call_that_nobody_waits_for_is_not_moved(opened: Bench) -> None:
     """Refused and abandoned: it was definitely not done, and nobody wants it done."""
     call = opened.call(b"a")
     (message,) = opened.take()
-    call.leave()
+    call.abandon()
     opened.refuse(message)
     opened.answer()
     opened.run()
     assert opened.count(b"a") == 0
+
+
+# --- asking less and less ---
+
+
+def refused_for_long(bench: Bench, *, times: int) -> list[int]:
+    """How many commands were sent with each attempt while a leader refuses everything."""
+    counts = []
+    for _ in range(times):
+        bench.rest()
+        messages = bench.take()
+        counts.append(sum(len(commands(message).payloads) for message in messages))
+        for message in messages:
+            bench.refuse(message)
+        bench.answer()
+    return counts
+
+
+def test_what_is_refused_again_goes_alone_and_less_and_less_often(opened: Bench) -> None:
+    """A leader that has no room is not sent the whole window each time."""
+    opened.session.submission_bytes_max = 1_000
+    for number in range(100):
+        opened.call(b"%03d" % number * 100)
+    opened.take()
+    for message in opened.reconnect():
+        opened.refuse(message)
+    opened.answer()
+    began_s = opened.now_s
+    assert refused_for_long(opened, times=10) == [3] * 10
+    assert opened.now_s - began_s > 3.0
+    opened.run()
+    assert all(opened.count(b"%03d" % number * 100) == 1 for number in range(100))
+
+
+def test_what_was_never_taken_goes_alone_into_its_new_session(opened: Bench) -> None:
+    """The new session begins with one call, and the others follow when it is answered."""
+    calls = [opened.call(b"%03d" % number) for number in range(100)]
+    (message,) = opened.take()
+    opened.refuse(message)
+    opened.answer()
+    opened.rest()
+    closing, opening = opened.take()
+    assert is_closing(closing)
+    opened.order(closing, opening)
+    opened.answer()
+    (probe,) = opened.take()
+    assert commands(probe).payloads == [b"000"]
+    assert opened.take() == []
+    opened.order(probe)
+    opened.answer()
+    (rest,) = opened.take()
+    assert len(commands(rest).payloads) == 99
+    opened.order(rest)
+    opened.answer()
+    assert all(call.results[0] is not None for call in calls)
+
+
+def test_what_is_refused_and_wanted_by_nobody_is_forgotten(opened: Bench) -> None:
+    """Its callers have given up, so the session ends instead of sending it for ever; what comes next has another."""
+    old = opened.session.number
+    for number in range(10):
+        opened.call(b"%03d" % number).deadline_s = 1.0
+    opened.take()
+    for message in opened.reconnect():
+        opened.refuse(message)
+    opened.answer()
+    opened.session.end_overdue(2.0)
+    opened.rest()
+    (closing,) = opened.take()
+    assert is_closing(closing)
+    assert opened.session.commands_in_flight == 0
+    call = opened.call(b"next")
+    opened.run()
+    assert call.results[0] is not None
+    assert opened.session.number != old
+
+
+def test_a_node_that_names_itself_and_takes_nothing_is_asked_less_and_less(opened: Bench) -> None:
+    """A leader that stepped down may name itself for a while: everything is sent again once, then a probe."""
+    for number in range(100):
+        opened.call(b"%03d" % number)
+    opened.take()
+    counts = []
+    while opened.now_s < 5.0:
+        opened.session.on_message(NotLeader(NodeId(NODE), "here"), opened.now_s)
+        opened.rest()
+        counts.append(sum(len(commands(message).payloads) for message in opened.take()))
+    assert counts[0] == 100
+    assert len(counts) < 20
+    opened.session.on_connected(NODE)
+    opened.run()
+    assert opened.session.commands_in_flight == 0
+    assert [opened.count(b"%03d" % number) for number in (0, 50, 99)] == [1, 1, 1]
+
+
+def test_a_node_that_leads_after_all_is_sent_everything_at_once(opened: Bench) -> None:
+    """It did not know who leads, and now does: nobody waits longer than for that."""
+    opened.call(b"a")
+    opened.take()
+    opened.session.on_message(NotLeader(NodeId(0), ""), 0.0)
+    assert opened.take() == []
+    opened.session.on_message(NotLeader(NodeId(NODE), "here"), 0.0)
+    (again,) = opened.take()
+    assert commands(again).payloads == [b"a"]
+
+
+# --- deadlines ---
+
+
+def test_whether_a_call_was_sent_decides_what_it_is_told(opened: Bench) -> None:
+    """Maybe done, or definitely not; and each caller is woken once, though its command is answered later."""
+    sent, late = opened.call(b"a"), opened.call(b"b")
+    sent.deadline_s = late.deadline_s = 1.0
+    (message,) = opened.take()
+    opened.session.on_disconnected()
+    waiting = opened.call(b"c")
+    waiting.deadline_s = 1.0
+    opened.session.end_overdue(1.5, lambda: "Nobody is there.")
+    assert isinstance(sent.error, OutcomeUnknown)
+    assert isinstance(waiting.error, Unavailable)
+    assert "Nobody is there." in str(waiting.error)
+    opened.session.on_connected(NODE)
+    opened.order(message)
+    opened.answer()
+    assert opened.woken.count(late) == 1
+    opened.run()
+    assert (opened.count(b"a"), opened.count(b"c")) == (1, 0)
+
+
+def test_a_call_that_waited_behind_a_refusal_is_told_of_it(opened: Bench) -> None:
+    """It was not sent because the leader has no room: slow down, then retry."""
+    opened.call(b"a")
+    (message,) = opened.take()
+    opened.refuse(message)
+    opened.answer()
+    call = opened.call(b"b")
+    call.deadline_s = 1.0
+    opened.session.end_overdue(2.0)
+    assert isinstance(call.error, Overloaded)
+
+
+def test_whoever_drives_it_no_longer_ends_every_call(opened: Bench) -> None:
+    """Sent or not, nobody waits for ever."""
+    sent = opened.call(b"a")
+    opened.take()
+    waiting = opened.call(b"b")
+    opened.session.end_all("it was left")
+    assert isinstance(sent.error, OutcomeUnknown)
+    assert isinstance(waiting.error, Unavailable)
+
+
+def test_what_nobody_waits_for_takes_no_place(opened: Bench) -> None:
+    """Callers that gave up without being sent do not fill the queue."""
+    opened.session.on_disconnected()
+    for _ in range(4):
+        opened.call(*[b""] * (OPTIONS.waiting_commands_max // 4)).abandon()
+    opened.call(b"a")
+
+
+# --- what came of each command ---
+
+
+def test_a_command_that_fails_leaves_the_results_of_the_others(opened: Bench) -> None:
+    """Each has its own: a receipt, or an error that says where it stands and what was raised."""
+    call = opened.call(b"a", b"!no", b"b")
+    opened.run()
+    first, failed, last = call.results
+    assert (first, last) == (Receipt(b"a=1", opened.slot, 0), Receipt(b"b=1", opened.slot, 2))
+    assert isinstance(failed, CommandFailed)
+    assert (failed.slot, failed.offset, failed.text) == (opened.slot, 1, "ValueError: !no")

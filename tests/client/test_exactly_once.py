@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replog.apply.sessions import SessionOptions
-from replog.client.session import Call
+from replog.client.call import Call, Receipt
 from replog.errors import CommandTooLarge, OutcomeUnknown, Overloaded, SessionExpired, StorageFull
-from replog.wire.client_messages import Submit
+from replog.paxos.ballot import NodeId
+from replog.wire.client_messages import NotLeader, Submit
 
-from .sessions import Bench
+from .sessions import NODE, Bench
 
 NOT_DONE = (Overloaded, StorageFull, CommandTooLarge)
 
@@ -34,6 +35,9 @@ ACTIONS = st.one_of(
     st.tuples(st.just("refuse"), st.sampled_from(["overloaded", "storage_full", "too_large"])),
     st.tuples(st.just("reconnect"), st.just(0)),
     st.tuples(st.just("late"), st.integers(0, 9)),
+    st.tuples(st.just("rest"), st.just(0)),
+    st.tuples(st.just("not_leader"), st.integers(0, 1)),
+    st.tuples(st.just("reconnect"), st.just(1)),
     st.tuples(st.just("abandon"), st.integers(0, 9)),
 )
 JUMPS = st.tuples(st.just("idle"), st.integers(500, 3_000))
@@ -73,13 +77,20 @@ class Story:
                 bench.refuse(self.wire.pop(0), argument)
             case "reconnect":
                 self.limbo += self.wire
-                self.wire = bench.reconnect()
+                self.wire = bench.reconnect(NODE + argument)
+            case "not_leader":
+                self.limbo += self.wire
+                self.wire = []
+                bench.answers += [NotLeader(NodeId(0), "")] * argument
+                bench.answers.append(NotLeader(bench.session._node, "it leads after all"))
+            case "rest":
+                bench.rest()
             case "late" if self.limbo:
                 answers = list(bench.answers)
                 bench.order(self.limbo.pop(argument % len(self.limbo)))
                 bench.answers = type(bench.answers)(answers)  # nobody is connected where it was sent
             case "abandon" if self.calls:
-                self.calls[argument % len(self.calls)].leave()
+                self.calls[argument % len(self.calls)].abandon()
             case "idle":
                 bench.time_ms += argument
 
@@ -101,7 +112,7 @@ class Story:
         for call in self.calls:
             counts = [self.bench.count(payload) for payload in call.payloads]
             assert max(counts) <= 1, (call.payloads, counts)
-            if call.is_over:
+            if call.is_abandoned:
                 continue
             assert call.left <= 0, call.payloads
             if call.error is None:
@@ -114,8 +125,8 @@ class Story:
 
     def _check_receipts(self, call: Call) -> None:
         places = []
-        for payload, receipt in zip(call.payloads, call.receipts, strict=True):
-            assert receipt is not None
+        for payload, receipt in zip(call.payloads, call.results, strict=True):
+            assert isinstance(receipt, Receipt)
             assert receipt.reply == payload + b"=1"
             places.append((receipt.slot, receipt.offset))
         assert places == sorted(places)
@@ -153,7 +164,7 @@ def test_a_session_that_expires_never_lets_a_command_run_twice(
 
 def test_the_stories_reach_what_they_are_about() -> None:
     """Random stories do repeat, refuse and move commands; else they would show nothing."""
-    weights = {"call": 6, "take": 6, "order": 6, "answer": 6, "refuse": 2, "reconnect": 1, "late": 2}
+    weights = {"call": 6, "take": 6, "order": 6, "answer": 6, "refuse": 2, "reconnect": 1, "late": 2, "rest": 4}
     sessions_opened = commands_repeated = repeats_met = 0
     for seed in range(5):
         choice, story = random.Random(seed), Story()

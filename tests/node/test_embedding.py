@@ -15,6 +15,7 @@ import trio
 
 import replog
 from replog import blocking
+from replog.client import Receipt
 from replog.config import ReplicaConfig
 from replog.directory.layout import format_directory
 from replog.errors import CommandFailed, ConfigError, Refused, StorageError, Unavailable
@@ -47,8 +48,16 @@ async def test_a_replica_lives_as_long_as_its_block(tmp_path: Path, unused_ports
         assert [receipt.reply for receipt in receipts] == [b"2", b"1"]
         assert await replica.query(b"a") == b"2"
         assert await replica.query(b"a", consistency="stale") == b"2"
-        with pytest.raises(CommandFailed):
+        with pytest.raises(CommandFailed, match="ValueError") as caught:
             await replica.query(b"!no", consistency="stale")
+        assert caught.value.text.startswith("ValueError")
+        assert await replica.read(b"a", consistency="stale") == (b"2", replica.status().applied_through)
+        with pytest.raises(CommandFailed) as caught:
+            await replica.submit_many([b"!no", b"c"])
+        failed, receipt = caught.value.results
+        assert isinstance(failed, CommandFailed)
+        assert isinstance(receipt, Receipt)
+        assert (failed.slot, failed.offset + 1) == (receipt.slot, receipt.offset)
         assert replica.status().role == "leader"
         with pytest.raises(Refused):
             await replica.transfer_leadership("n2")
@@ -238,6 +247,11 @@ async def test_the_blocking_client_serves_any_thread(tmp_path: Path) -> None:
             entries.close()  # type: ignore[attr-defined]
             with pytest.raises(ValueError, match="consistency"):
                 client.query(b"a", consistency="eventual")  # type: ignore[arg-type]
+            assert client.read(b"b").reply == b"2"
+            with pytest.raises(CommandFailed) as caught:
+                client.submit_many([b"c", b"!no", b"c"], timeout=DEADLINE_S)
+            assert [type(result) for result in caught.value.results] == [Receipt, CommandFailed, Receipt]
+            assert client.query(b"c") == b"2"
 
     async with stage(tmp_path) as cluster:
         await trio.to_thread.run_sync(program, cluster.endpoints)

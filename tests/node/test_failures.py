@@ -66,7 +66,7 @@ async def test_a_task_that_raises_ends_the_node_with_its_error(tmp_path: Path, t
 
             async def ask() -> None:
                 while True:
-                    asker._write([Ping(1)])
+                    asker._traffic._write([Ping(1)])
                     await client.submit(b"b", timeout=DEADLINE_S)
 
             nursery.start_soon(ask)

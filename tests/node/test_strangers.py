@@ -34,7 +34,7 @@ async def test_a_session_is_of_no_use_to_whoever_guesses_its_number(tmp_path: Pa
     async with stage(tmp_path) as cluster, cluster.client() as victim:
         leader = await cluster.leader()
         await victim.submit(b"first")
-        session, key = victim._session.number, victim._session._key
+        session, key = victim._traffic.session.number, victim._traffic.session._identity.key
         link = await stranger(leader)
 
         def forged(key: bytes) -> Submission:
@@ -50,7 +50,7 @@ async def test_a_session_is_of_no_use_to_whoever_guesses_its_number(tmp_path: Pa
         assert (await victim.submit(b"second", timeout=DEADLINE_S)).reply == b"1"
         assert await victim.query(b"stolen") == b"0"
         assert await victim.query(b"total") == b"2"
-        assert victim._session.number == session
+        assert victim._traffic.session.number == session
         link.close()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from replog import Client, LocalCluster, NodeStatus, connect
+from replog.client import ask_status
 from replog.errors import ReplogError
 
 MACHINE = "tests.processes.ledger_machine:Ledger"
@@ -62,13 +63,7 @@ async def load(cluster: LocalCluster, *, callers: int = CALLERS, name: str = "lo
 
 
 async def status_of(cluster: LocalCluster, name: str) -> NodeStatus:
-    async with connect([cluster.endpoint(name)]) as client:
-        with trio.fail_after(DEADLINE_S):
-            while True:
-                status = await client.status(timeout=DEADLINE_S)
-                if status.node == name:
-                    return status
-                client._go_to(cluster.endpoint(name))
+    return await ask_status(cluster.endpoint(name), timeout=DEADLINE_S)
 
 
 async def settled(cluster: LocalCluster, *names: str) -> list[NodeStatus]:

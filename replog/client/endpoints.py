@@ -1,0 +1,81 @@
+"""Where the nodes are, which of them to try next, and what was wrong with each; without I/O or a clock."""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from ..addresses import check_address
+from .options import ClientOptions
+
+
+class Endpoints:
+    """Addresses of the nodes, those given and those learned.
+
+    Raises ``ValueError`` if none is given, or one is no ``host:port``.
+    """
+
+    def __init__(self, addresses: Sequence[str], options: ClientOptions, random: random_module.Random) -> None:
+        if isinstance(addresses, str) or not addresses:
+            raise ValueError("name the cluster's endpoints as a list of at least one host:port")
+        self.addresses = [check_address(address) for address in dict.fromkeys(addresses)]
+        self._options = options
+        self._next = random.randrange(len(self.addresses))
+        self._preferred = ""
+        self._problems: dict[str, str] = {}
+        self._failed_at_s: dict[str, float] = {}
+
+    @property
+    def has_preferred(self) -> bool:
+        """Whether a node has said where the leader is, and it has not been tried yet."""
+        return bool(self._preferred)
+
+    def prefer(self, address: str) -> None:
+        """Try this one next."""
+        self._preferred = address
+
+    def choose(self, now_s: float) -> str:
+        """Where a node said the leader is, or the next one in turn that has not just failed."""
+        preferred, self._preferred = self._preferred, ""
+        if preferred:
+            return preferred
+        for _ in self.addresses:
+            self._next = (self._next + 1) % len(self.addresses)
+            if not self.failed_lately(self.addresses[self._next], now_s):
+                break
+        return self.addresses[self._next]
+
+    def learn(self, addresses: Iterable[str]) -> None:
+        """Of members, as one of them named them."""
+        for address in addresses:
+            with suppress(ValueError):
+                self.addresses.append(check_address(address))
+        self.addresses = list(dict.fromkeys(self.addresses))
+
+    def note_answer(self, address: str) -> None:
+        """It was reached."""
+        self._problems.pop(address, None)
+
+    def note_problem(self, address: str, problem: str) -> None:
+        """It was reached, but is of no use at the moment."""
+        self._problems[address] = problem
+
+    def note_failure(self, address: str, error: BaseException | str, now_s: float) -> None:
+        """It could not be reached, or was lost."""
+        self._problems[address] = str(error) or (
+            "timed out" if isinstance(error, TimeoutError) else type(error).__name__
+        )
+        self._failed_at_s[address] = now_s
+
+    def failed_lately(self, address: str, now_s: float) -> bool:
+        failed_at_s = self._failed_at_s.get(address)
+        return failed_at_s is not None and now_s < failed_at_s + self._options.avoid_failed_s
+
+    def situation(self) -> str:
+        """Who can be reached and who can't, for a person."""
+        total = len(self.addresses)
+        problems = ", ".join(f"{address} ({problem})" for address, problem in sorted(self._problems.items()))
+        return (
+            f"{total - len(self._problems)} of {total} replicas reachable. Not reachable: {problems or 'none known'}."
+        )

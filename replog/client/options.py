@@ -1,0 +1,67 @@
+"""What may be set about a client. The defaults suit a cluster in one data centre; a test makes them smaller."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+from attrs.validators import ge, le
+
+
+def _seconds(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} = {value} is no time; it is a number of seconds above 0")
+
+
+def _rising(first: str) -> object:
+    """Not below another field, which stands before it."""
+
+    def check(options: ClientOptions, attribute: attrs.Attribute[float], value: float) -> None:
+        if value < getattr(options, first):
+            raise ValueError(f"{attribute.name} = {value} is below {first} = {getattr(options, first)}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class ClientOptions:
+    """Settings of one client; every one has a default.
+
+    Raises ``ValueError`` for a value that can't be meant.
+    """
+
+    timeout_s: float = attrs.field(default=10.0, validator=_seconds)
+    """Deadline of a call that names none; also how long ``follow`` looks for a node that answers."""
+    dial_timeout_s: float = attrs.field(default=0.5, validator=_seconds)
+    """A node that did not greet by then is left for another one."""
+
+    in_flight_commands_max: int = attrs.field(default=16_384, validator=[ge(1), le(65_536)])
+    """Commands sent and not yet answered; more wait in the client."""
+    in_flight_bytes_max: int = attrs.field(default=8 * 2**20, validator=ge(1))
+    """The same in bytes; a single call may be larger."""
+    waiting_commands_max: int = attrs.field(default=262_144, validator=ge(1))
+    """Commands that wait to be sent; one more is refused with ``Overloaded``."""
+    call_bytes_max: int = attrs.field(default=32 * 2**20, validator=ge(1))
+    """Commands of one ``submit_many``, together."""
+    unsent_bytes_max: int = attrs.field(default=4 * 2**20, validator=ge(1))
+    """With more than this that the socket has not taken, nothing new is sent."""
+
+    watch_interval_s: float = attrs.field(default=0.05, validator=_seconds)
+    """How often deadlines and silent nodes are looked at: a call may end this much after its deadline."""
+    ping_after_s: float = attrs.field(default=0.15, validator=_seconds)
+    """A node that owes an answer and is silent for this long is asked whether it lives."""
+    hung_after_s: float = attrs.field(default=0.3, validator=[_seconds, _rising("ping_after_s")])  # type: ignore[list-item]
+    """One that has not answered that within the rest of this time is left for another one."""
+    leader_patience_s: float = attrs.field(default=0.5, validator=_seconds)
+    """A node that knows no leader is left for another one after this long."""
+    avoid_failed_s: float = attrs.field(default=0.5, validator=_seconds)
+    """A node that just failed is not gone to for this long, unless there is no other."""
+    redirects_max: int = attrs.field(default=2, validator=ge(0))
+    """Where nodes send one another the client that often, it pauses between them."""
+
+    redial_first_s: float = attrs.field(default=0.005, validator=_seconds)
+    redial_max_s: float = attrs.field(default=0.25, validator=[_seconds, _rising("redial_first_s")])  # type: ignore[list-item]
+    """Pauses between connections: the first, and the longest they grow to."""
+    retry_first_s: float = attrs.field(default=0.02, validator=_seconds)
+    retry_max_s: float = attrs.field(default=1.0, validator=[_seconds, _rising("retry_first_s")])  # type: ignore[list-item]
+    """Pauses before what a leader refused is sent again: the first, and the longest they grow to."""

@@ -851,19 +851,6 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "the reads of a ballot outlive it",
-        17,
-        (
-            Change(
-                LEADERSHIP,
-                "        self._reads.refuse_all()\n        self._proposer.step_down(reason)\n",
-                "        self._proposer.step_down(reason)\n",
-            ),
-            Change(READS, "        assert not self._waiting, len(self._waiting)\n", ""),
-            Change(READS, "        assert not self._asked, len(self._asked)\n", ""),
-        ),
-    ),
-    Mutant(
         "suspicion is calmed by answers to earlier questions",
         0,
         (Change(ELECTION, "        self._suspicious_from = self.round + 1\n", ""),),

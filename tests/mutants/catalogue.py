@@ -855,9 +855,4 @@ MUTANTS = (
         0,
         (Change(ELECTION, "        self._suspicious_from = self.round + 1\n", ""),),
     ),
-    Mutant(
-        "a candidate that learns is given no time",
-        0,
-        (Change(REPLICA, "            self._election.on_quorum_promised()\n", ""),),
-    ),
 )

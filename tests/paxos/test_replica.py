@@ -25,11 +25,13 @@ from replog.paxos.messages import (
     Message,
     Nack,
     Prepare,
+    Promise,
     StatePiece,
     TransferLeadership,
 )
 from replog.paxos.options import Options
 from replog.paxos.pending_writes import Written
+from replog.paxos.proposer import Role
 from replog.paxos.recovered import Recovered
 from replog.paxos.replica import Replica
 from replog.paxos.values import Batch, encode_value, stamp_of
@@ -643,3 +645,19 @@ def test_what_does_not_fit_together_is_found_between_two_inputs(broken: Callable
     broken(replica)
     with pytest.raises(AssertionError):
         replica.check_invariants()
+
+
+def test_a_candidate_that_has_its_quorum_is_given_time_to_learn() -> None:
+    """P4: what it lacks takes a round trip more; an election timeout for both would be too short for far members."""
+    replica = alone(recovered())
+    replica.on_message(N2, TransferLeadership(BALLOT_ZERO))
+    replica.on_written(replica.take_effects().ticket)
+    at = replica.promise
+    for number in range(1, 5):
+        replica.tick(number * 0.1, 0)
+        replica.take_effects()
+        if number == 2:
+            replica.on_message(N2, Promise(at, Slot(5), Slot(0), 0, 1, ()))
+        assert replica.role is (Role.PREPARING if number < 2 else Role.CATCHING_UP), number
+    replica.tick(0.5, 0)
+    assert replica.role is Role.FOLLOWING

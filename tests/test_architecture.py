@@ -14,7 +14,7 @@ CORE_ALLOWED = {
     "__future__", "attrs", "collections", "enum", "functools", "itertools", "math", "msgspec", "random", "struct",
     "typing",
 }  # fmt: skip
-ROLES = {"acceptor", "proposer", "learner", "reads", "election", "divergence"}
+ROLES = {"acceptor", "proposer", "learner", "catch_up", "teacher", "reads", "election", "divergence"}
 SIMULATOR_MAY_NOT = {"trio", "anyio", "lmdb", "socket", "time", "asyncio"}
 
 

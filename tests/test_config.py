@@ -74,7 +74,7 @@ def test_every_setting_can_be_set_in_the_file(file: Path) -> None:
     for table in TABLES:
         lines.append(f"[{table}]")
         values = attrs.asdict(getattr(default, table))
-        lines += [f"{name} = {value}" for name, value in values.items() if value is not None]
+        lines += [f"{name} = {str(value).lower()}" for name, value in values.items() if value is not None]
     assert loaded(file, "\n".join([TOP + MEMBERS, *lines])) == default
 
 

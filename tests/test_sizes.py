@@ -16,9 +16,6 @@ FUNCTION_LINES_MAX = 60
 
 STILL_TOO_LARGE = {
     
-    "replog.paxos.learner.Learner",
-    "replog.paxos.proposer.Proposer",
-    "replog.paxos.replica", "replog.paxos.replica.Replica",
     "replog.sim.faults.Faults",
     "replog.sim.host",
     "replog.sim.runner.Simulation.__init__",

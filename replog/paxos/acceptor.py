@@ -15,37 +15,35 @@ from .options import Options
 from .outbox import Size, Turn
 from .position import Rising
 from .recovered import Recovered
+from .standing import Standing
 
 
 class Acceptor:
     """Answers Prepare, Accept and Confirm; an abstaining one (P9, P10) answers none of them."""
 
-    chosen_through = Rising()
-    taught_through = Rising()
-    """Slots up to here are known chosen; those not yet released are on their way to the disk as lessons (P8)."""
-    compacted_through = Rising()
     accepted_through = Rising()
 
     def __init__(
-        self, options: Options, recovered: Recovered, turn: Turn, checksum: Callable[[bytes], int], *, is_voter: bool
+        self,
+        options: Options,
+        recovered: Recovered,
+        turn: Turn,
+        standing: Standing,
+        checksum: Callable[[bytes], int],
     ) -> None:
         self._options = options
         self._turn = turn
+        self._standing = standing
         self._checksum = checksum
-        self.abstain_reason = recovered.damaged_reason
-        self.is_voting = is_voter and not recovered.damaged_reason
         self.promise = recovered.promise
-        self.chosen_through = recovered.chosen_through
-        self.taught_through = recovered.chosen_through
-        self.compacted_through = recovered.compacted_through
         self.accepted: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
-        self.accepted_through = max(self.accepted, default=self.chosen_through)
+        self.accepted_through = max(self.accepted, default=recovered.chosen_through)
         self.damaged_received_count = 0
         self.time_ms = 0
         """This node's wall clock, told with each Promise (P11)."""
         self._acks: dict[tuple[NodeId, Ballot], list[Slot]] = {}
         for record in recovered.accepted:
-            assert record.slot > self.chosen_through, (record.slot, self.chosen_through)
+            assert record.slot > standing.chosen_through, (record.slot, standing.chosen_through)
             assert record.ballot <= self.promise, (record.slot, record.ballot, self.promise)  # P2
 
     def sizes(self) -> list[Size]:
@@ -53,7 +51,7 @@ class Acceptor:
 
     def on_prepare(self, sender: NodeId, message: Prepare) -> None:
         """Phase 1b (Paxos Made Simple, section 2.2, phase 1 b)."""
-        if not self.is_voting:
+        if not self._standing.is_voting:
             return
         if message.ballot < self.promise:
             self._turn.send(sender, Nack(message.ballot, self.promise))
@@ -68,45 +66,40 @@ class Acceptor:
         Its value can't differ if this ballot chooses anything there (P5). If it does differ, this ballot is an old
         one that can't reach a quorum any more, and writing it would overwrite what is chosen.
         """
-        if not self.is_voting:
+        if not self._standing.is_voting:
             return
         if message.ballot < self.promise:  # P2
             self._turn.send(sender, Nack(message.ballot, self.promise))
             return
-        is_own = sender == self._turn.node
-        if not is_own and message.slot > self.chosen_through + self._options.accept_ahead_slots_max:
+        standing = self._standing
+        is_own = sender == standing.node
+        if not is_own and message.slot > standing.chosen_through + self._options.accept_ahead_slots_max:
             return  # bounded memory: the leader sends it again, or this node learns it later
         if not is_own and self._checksum(message.value) != message.crc:
             self.damaged_received_count += 1
             return
         self._raise_promise(message.ballot)
-        if message.slot > max(self.chosen_through, self.taught_through):
+        if message.slot > standing.taught_through:  # P8: what is being taught is never written over
             self._store(message)
         self._acks.setdefault((sender, message.ballot), []).append(message.slot)
 
     def on_confirm(self, sender: NodeId, message: Confirm) -> None:
         """Nothing above ``ballot`` is promised here; needs no write, since it promises nothing for later."""
-        if not self.is_voting:
+        if not self._standing.is_voting:
             return
         if message.ballot < self.promise:
             self._turn.send(sender, Nack(message.ballot, self.promise))
         else:
             self._turn.send(sender, Confirmed(message.ballot, message.round))
 
-    def abstain(self, reason: str) -> None:
-        """Stop voting: what was promised or accepted here can't be trusted (P9, P10)."""
-        self.is_voting = False
-        self.abstain_reason = reason
-        self._acks.clear()
-
-    def forget_through(self, chosen_through: Slot) -> None:
-        """Slots up to here are known chosen: they are reported by position from here on."""
-        if chosen_through - self.chosen_through <= len(self.accepted):
-            for number in range(self.chosen_through + 1, chosen_through + 1):
+    def forget_chosen(self, before: Slot) -> None:
+        """Slots above ``before`` have become known chosen: they are reported by position from here on."""
+        chosen_through = self._standing.chosen_through
+        if chosen_through - before <= len(self.accepted):
+            for number in range(before + 1, chosen_through + 1):
                 self.accepted.pop(Slot(number), None)
         else:
             self.accepted = {slot: record for slot, record in self.accepted.items() if slot > chosen_through}
-        self.chosen_through = chosen_through
         if chosen_through > self.accepted_through:
             self.accepted_through = chosen_through
 
@@ -116,6 +109,14 @@ class Acceptor:
             for first, last in _runs(slots):
                 self._turn.send_after_write(sender, Accepted(ballot, first, last))
         self._acks.clear()
+
+    def check_invariants(self) -> None:
+        """What holds between two inputs."""
+        chosen_through = self._standing.chosen_through
+        assert self.accepted_through >= chosen_through, (self.accepted_through, chosen_through)
+        for slot, record in self.accepted.items():
+            assert chosen_through < slot <= self.accepted_through, (chosen_through, slot, self.accepted_through)  # P3
+            assert record.ballot <= self.promise, (slot, record.ballot, self.promise)  # P2
 
     def _raise_promise(self, ballot: Ballot) -> None:
         assert ballot >= self.promise, (ballot, self.promise)  # P2
@@ -129,6 +130,7 @@ class Acceptor:
             assert held.crc == message.crc, (message.slot, message.ballot)  # P5: one value a slot and ballot
             return
         assert held is None or held.ballot < message.ballot, (held, message.ballot)
+        assert message.ballot == self.promise, (message.ballot, self.promise)  # P2
         record = AcceptedSlot(message.slot, message.ballot, message.crc, message.value)
         self.accepted[message.slot] = record
         if message.slot > self.accepted_through:
@@ -137,7 +139,8 @@ class Acceptor:
 
     def _promise_pieces(self, message: Prepare) -> list[Promise]:
         """Everything accepted that the candidate does not know chosen, in bounded pieces (P3)."""
-        above = max(self.chosen_through, Slot(message.from_slot - 1), BEFORE_LOG)
+        standing = self._standing
+        above = max(standing.chosen_through, Slot(message.from_slot - 1), BEFORE_LOG)
         reported = [self.accepted[slot] for slot in sorted(self.accepted) if slot > above]
         pieces = split_by_size(
             reported, slots_max=self._options.piece_slots_max, bytes_max=self._options.piece_bytes_max
@@ -145,8 +148,8 @@ class Acceptor:
         return [
             Promise(
                 message.ballot,
-                self.chosen_through,
-                self.compacted_through,
+                standing.chosen_through,
+                standing.compacted_through,
                 number,
                 len(pieces),
                 tuple(piece),

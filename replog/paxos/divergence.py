@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from .ballot import BEFORE_LOG, NodeId, Slot, node_name
 from .effects import NoticeKind
-from .membership import Membership
 from .outbox import Turn
+from .peers import Peer, Peers
+from .standing import Standing
 
 _REMEMBERED_MAX = 1024
 
@@ -36,15 +37,14 @@ class Contradiction(NamedTuple):
 class Divergence:
     """The last digests of this node and of its peers, and who contradicts whom."""
 
-    def __init__(self, turn: Turn, membership: Membership) -> None:
+    def __init__(self, turn: Turn, standing: Standing, peers: Peers) -> None:
         self._turn = turn
-        self.membership = membership
+        self._standing = standing
+        self._peers = peers
         self.own_slot = BEFORE_LOG
         self.own_digest = b""
         self._own: dict[Slot, bytes] = {}
         self._heard: dict[Slot, dict[NodeId, bytes]] = {}
-        self._agreed_at: dict[NodeId, Slot] = {}
-        self._differs_from: dict[NodeId, tuple[Slot, bytes, bytes]] = {}
         self._told: Contradiction | None = None
 
     def on_digest(self, slot: Slot, digest: bytes) -> None:
@@ -58,11 +58,11 @@ class Divergence:
             del self._own[next(iter(self._own))]
         self._compare(slot)
 
-    def on_peer_digest(self, peer: NodeId, slot: Slot, digest: bytes) -> None:
+    def on_peer_digest(self, peer: Peer, slot: Slot, digest: bytes) -> None:
         """A peer's digest; one that is ahead waits until this node has come to that slot."""
         if not digest:
             return
-        self._heard.setdefault(slot, {})[peer] = digest
+        self._heard.setdefault(slot, {})[peer.node] = digest
         if len(self._heard) > _REMEMBERED_MAX:
             del self._heard[min(self._heard)]
         self._compare(slot)
@@ -72,16 +72,17 @@ class Divergence:
         if own is None:
             return
         heard = self._heard.get(slot, {})
-        for peer, digest in heard.items():
+        for peer in self._peers.values():
+            digest = heard.get(peer.node)
             if digest == own:
-                self._agreed_at[peer] = max(slot, self._agreed_at.get(peer, BEFORE_LOG))
-                if peer in self._differs_from and self._differs_from[peer][0] <= slot:
-                    del self._differs_from[peer]
-            elif peer not in self._differs_from or slot < self._differs_from[peer][0]:
-                self._differs_from[peer] = (slot, own, digest)
+                peer.agreed_at = max(slot, peer.agreed_at)
+                if peer.differs_at is not None and peer.differs_at[0] <= slot:
+                    peer.differs_at = None
+            elif digest is not None and (peer.differs_at is None or slot < peer.differs_at[0]):
+                peer.differs_at = (slot, own, digest)
         for digest in sorted(set(heard.values()) - {own}):
             against = sorted(peer for peer, other in heard.items() if other == digest)
-            if self.membership.is_quorum(against):
+            if self._standing.membership.is_quorum(against):
                 self._turn.notice(
                     NoticeKind.STATE_DIVERGED, slot=slot, digest=own.hex(), other=digest.hex(), against=against
                 )
@@ -89,20 +90,26 @@ class Divergence:
     @property
     def contradiction(self) -> Contradiction | None:
         """What stands against this node's state while no majority is known to hold it."""
-        against = {peer: what for peer, what in self._differs_from.items() if self.membership.is_voter(peer)}
+        against = [peer for peer in self._peers.voters if peer.differs_at is not None]
         if not against:
             return None
-        first = min(slot for slot, _, _ in against.values())
-        agreeing = [peer for peer, slot in self._agreed_at.items() if slot >= first and peer not in against]
-        if self.membership.is_quorum([*agreeing, self._turn.node]):
+        first = min(self._difference(peer)[0] for peer in against)
+        agreeing = [peer.node for peer in self._peers.voters if peer.agreed_at >= first and peer.differs_at is None]
+        if self._standing.membership.is_quorum([*agreeing, self._standing.node]):
             return None
-        return Contradiction(first, tuple(sorted(against)))
+        return Contradiction(first, tuple(peer.node for peer in against))
+
+    @staticmethod
+    def _difference(peer: Peer) -> tuple[Slot, bytes, bytes]:
+        assert peer.differs_at is not None, peer.node
+        return peer.differs_at
 
     def judge(self) -> None:
         """Once a round, when everybody has been heard: a contradiction that is not the one told last is told."""
         found = self.contradiction
         if found is not None and found != self._told:
-            said = [f"{node_name(peer)} {self._differs_from[peer][2].hex()}" for peer in found.against]
-            _, own, _ = min(self._differs_from[peer] for peer in found.against)
+            differences = {node: self._difference(self._peers[node]) for node in found.against}
+            said = [f"{node_name(node)} {theirs.hex()}" for node, (_, _, theirs) in differences.items()]
+            _, own, _ = min(differences.values())
             self._turn.notice(NoticeKind.STATE_CONTRADICTED, slot=found.slot, digest=own.hex(), against=said)
         self._told = found

@@ -9,20 +9,26 @@ is happy. It takes over only if it is unhappy, nobody it reaches is happy, and i
 that merely lost sight of a working leader (chain), or returns with a huge ballot, unseats nobody; and a leader cut
 off from its quorum (quorum loss, constrained election) is replaced by any one node that still reaches one.
 
-Differences from the paper: the ballot a node follows is its acceptor's promise, not a copy of its own; a closed link
-starts a round at once; among candidates that see each other the one with the longest log goes first and the others
-wait a little.
+Differences from the paper: an answer counts in the round in which it comes, if its question is younger than one
+election timeout, so a round trip may be longer than a round; the ballot a node follows is its acceptor's promise, not a
+copy of its own; a closed link starts a round at once; among candidates that see each other the one with the longest log
+goes first and the others wait a little.
 """
 
 from __future__ import annotations
 
 import random as random_module
+from collections import deque
 
 from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
-from .membership import Membership
 from .messages import Heartbeat, HeartbeatReply
 from .options import Options
 from .outbox import Turn
+from .peers import Peer, Peers
+from .standing import Standing
+
+_QUICK = 4
+"""So many rounds of a node that is suspicious take as long as one of its ordinary ones."""
 
 
 class Election:
@@ -30,30 +36,33 @@ class Election:
 
     def __init__(
         self,
-        node: NodeId,
         options: Options,
         turn: Turn,
-        membership: Membership,
+        standing: Standing,
+        peers: Peers,
         random: random_module.Random,
         now_s: float,
     ) -> None:
-        self._node = node
         self._options = options
         self._turn = turn
+        self._standing = standing
+        self._peers = peers
         self._random = random
-        self.membership = membership
         self.round = 0
         self.is_happy = False
         self.leader: NodeId | None = None
-        """Whom this node last heard leading, itself included."""
+        """Which other node this one last heard leading."""
         self.round_at_s = now_s + random.uniform(0.0, options.heartbeat_interval_s)
         self.take_over_at_s: float | None = None
         self.highest_seen = BALLOT_ZERO
         self.astray: frozenset[NodeId] = frozenset()
         """Whose clocks are far from a quorum's: they lead only if nobody else can (P11)."""
-        self._replies: dict[NodeId, HeartbeatReply] = {}
-        self._last_replies: dict[NodeId, HeartbeatReply] = {}
-        self._closed: set[NodeId] = set()
+        self._asked_at_s: deque[float] = deque(maxlen=_QUICK * options.election_rounds)
+        """When the rounds began whose answers count."""
+        self._suspicious_from = 0
+        """Answers to earlier questions say nothing about what is suspected."""
+        self._is_excused = False
+        """It was held up, and its round has been put off for that."""
         self._unhappy_rounds = 0
         self._is_suspicious = False
         self._judged_round = 0
@@ -66,50 +75,74 @@ class Election:
         """Ask every member how it is."""
         interval_s = self._options.heartbeat_interval_s
         self.round += 1
-        self.round_at_s = now_s + (interval_s / 4 if self._is_suspicious else interval_s)
-        self._replies = {}
+        self.round_at_s = now_s + (interval_s / _QUICK if self._is_suspicious else interval_s)
+        self._asked_at_s.append(now_s)
+        while self._asked_at_s[0] < now_s - self._options.election_timeout_s:
+            self._asked_at_s.popleft()
         heartbeat = Heartbeat(self.round, leading, chosen_through)
-        for member in self.membership.members:
-            if member != self._node:
-                self._turn.send(member, heartbeat)
+        for peer in self._peers:
+            self._turn.send(peer, heartbeat)
+
+    def has_been_held_up(self, now_s: float) -> bool:
+        """Whether this process is so late for the end of the round that what others say has not been read yet.
+
+        Then the round ends a moment later, once: by then it has been.
+        """
+        interval_s = self._options.heartbeat_interval_s
+        if self._is_excused or now_s < self.round_at_s + interval_s / 4:
+            self._is_excused = False
+            return False
+        self._is_excused = True
+        self.round_at_s = now_s + interval_s / 16
+        return True
 
     def note_ballot(self, ballot: Ballot) -> None:
         """A ballot of this node's own has to be above every one it has seen."""
         self.highest_seen = max(self.highest_seen, ballot)
 
-    def on_reply(self, sender: NodeId, message: HeartbeatReply) -> None:
+    def on_reply(self, peer: Peer, message: HeartbeatReply) -> bool:
+        """Whether the answer counts: its question is not too old, no later one is answered, and the link is open."""
         if message.is_voting:
             self.note_ballot(message.promise)  # a promise that nobody keeps stands in no ballot's way (P9)
-        self._last_replies[sender] = message
-        if message.round == self.round:
-            self._replies[sender] = message
+        first = max(self.round - len(self._asked_at_s) + 1, self._suspicious_from)
+        is_newest = peer.reply is None or message.round > peer.reply.round
+        if not (first <= message.round <= self.round and is_newest) or peer.is_link_closed:
+            return False
+        peer.reply = message
+        peer.heard_round = self.round
+        return True
+
+    def _replies(self, *, since: int) -> dict[NodeId, HeartbeatReply]:
+        """What was heard in round ``since`` and later."""
+        return {
+            peer.node: peer.reply
+            for peer in self._peers.values()
+            if peer.reply is not None and peer.heard_round >= since
+        }
 
     @property
     def is_ready_to_judge(self) -> bool:
         """Under suspicion a round ends as soon as every member whose link is not known closed has answered."""
         if not self._is_suspicious or self._judged_round == self.round:
             return False
-        return all(
-            member in self._replies or member in self._closed
-            for member in self.membership.members
-            if member != self._node
-        )
+        return all(peer.heard_round == self.round or peer.is_link_closed for peer in self._peers.values())
 
     def judge(self, promise: Ballot, *, is_leading: bool) -> None:
         """Decide from this round's replies whether this node is happy, and with whom; once a round."""
         if self._judged_round == self.round:
             return
         self._judged_round = self.round
+        replies = self._replies(since=self.round)
         if is_leading:
-            followers = [n for n, reply in self._replies.items() if reply.promise == promise and reply.is_voting]
-            self.is_happy = self.membership.is_quorum([*followers, self._node])
-            self._stray_rounds = self._stray_rounds + 1 if self._is_voter_astray(promise) else 0
+            followers = [n for n, reply in replies.items() if reply.promise == promise and reply.is_voting]
+            self.is_happy = self._is_quorum(followers)
+            self._stray_rounds = self._stray_rounds + 1 if self._is_voter_astray(promise, replies) else 0
         else:
-            leaders = [n for n, reply in self._replies.items() if reply.is_leading and reply.is_happy]
+            leaders = [n for n, reply in replies.items() if reply.is_leading and reply.is_happy]
             self.is_happy = bool(leaders)
-            best = max(leaders, key=lambda n: self._replies[n].promise, default=None)
+            best = max(leaders, key=lambda n: replies[n].promise, default=None)
             if best is not None:
-                if self.leader is None or self._replies[best].promise >= promise:
+                if self.leader is None or replies[best].promise >= promise:
                     self.leader = best  # an answer from before this node's own promise names nobody new
             elif self._unhappy_rounds >= self._options.election_rounds and self._heard_round < self.round - 1:
                 self.leader = None
@@ -117,8 +150,11 @@ class Election:
             self._calm_down()
         else:
             self._unhappy_rounds += 1
-            if self._unhappy_rounds > 4 * self._options.election_rounds:
+            if self._unhappy_rounds > _QUICK * self._options.election_rounds:
                 self._is_suspicious = False  # only this node's own link is gone: back to the ordinary pace
+
+    def _is_quorum(self, others: list[NodeId]) -> bool:
+        return self._standing.membership.is_quorum([*others, self._standing.node])
 
     def _calm_down(self) -> None:
         self._unhappy_rounds = 0
@@ -127,26 +163,21 @@ class Election:
 
     # --- suspicion ---
 
-    def on_link_opened(self, peer: NodeId) -> None:
-        self._closed.discard(peer)
-
-    def on_link_closed(self, peer: NodeId, now_s: float, *, is_leading: bool) -> None:
+    def on_link_closed(self, peer: Peer, now_s: float, *, is_leading: bool) -> None:
         """A closed link to the leader is suspicion at once: start a round now, don't wait for silence."""
-        self._closed.add(peer)
-        self._replies.pop(peer, None)
-        self._last_replies.pop(peer, None)
-        if is_leading or peer != self.leader:
+        if is_leading or peer.node != self.leader:
             return
         self.is_happy = False
         self.leader = None
         self._is_suspicious = True
+        self._suspicious_from = self.round + 1
         self.round_at_s = now_s
 
     def on_promised(self, ballot: Ballot, now_s: float) -> None:
         """The own acceptor promised somebody's ballot: give that candidate its time."""
         self.note_ballot(ballot)
         self._calm_down()
-        if ballot.node != self._node:
+        if ballot.node != self._standing.node:
             self.leader = None
             self.is_happy = False
             self._heard_round = -1
@@ -154,6 +185,7 @@ class Election:
 
     def on_leader_heard(self, leader: NodeId) -> None:
         """A message came from the proposer of the promised ballot: that is who leads."""
+        assert leader != self._standing.node, leader
         self.leader = leader
         self._heard_round = self.round
 
@@ -163,10 +195,14 @@ class Election:
         return self._heard_round >= max(0, self.round - 1)
 
     def on_leading(self) -> None:
-        """This node has just led a quorum through phase 1: it reaches one."""
-        self.leader = self._node
+        """Nobody else leads: should this node step down, it knows of no leader until it hears one."""
+        self.leader = None
         self.is_happy = True
         self._stray_rounds = 0
+        self._calm_down()
+
+    def on_quorum_promised(self) -> None:
+        """This node has just led a quorum through phase 1: it reaches one, and may learn what it lacks."""
         self._calm_down()
 
     def on_abandoned(self) -> None:
@@ -177,9 +213,9 @@ class Election:
 
     # --- what follows from it ---
 
-    def should_step_down(self) -> bool:
-        """A leader that has reached no quorum for one election timeout can't lead."""
-        return self._unhappy_rounds >= self._options.election_rounds
+    def should_step_down(self, rounds: int) -> bool:
+        """Who has reached no quorum for so many rounds can't lead."""
+        return self._unhappy_rounds >= rounds
 
     def should_rise(self) -> bool:
         """A voter is stuck above the leader's ballot and nobody leads there: the leader takes a higher one.
@@ -189,8 +225,8 @@ class Election:
         """
         return self._stray_rounds >= 2
 
-    def _is_voter_astray(self, ballot: Ballot) -> bool:
-        above = [reply for reply in self._replies.values() if reply.promise > ballot]
+    def _is_voter_astray(self, ballot: Ballot, replies: dict[NodeId, HeartbeatReply]) -> bool:
+        above = [reply for reply in replies.values() if reply.promise > ballot]
         is_led = any(reply.is_leading or reply.is_led for reply in above)
         return any(reply.is_voting for reply in above) and not is_led
 
@@ -206,8 +242,7 @@ class Election:
             reply.chosen_through > chosen_through + self._options.accept_ahead_slots_max for reply in replies.values()
         ):
             return False
-        voters = [node for node, reply in replies.items() if reply.is_voting]
-        return self.membership.is_quorum([*voters, self._node])
+        return self._is_quorum([node for node, reply in replies.items() if reply.is_voting])
 
     def consider(self, accepted_through: Slot, chosen_through: Slot, now_s: float, *, is_able: bool = True) -> None:
         """Set the moment to take over, if the time for it has come; who ranks highest goes first.
@@ -224,7 +259,7 @@ class Election:
             has_waited = self._is_suspicious or self._unhappy_rounds >= rounds
         if not has_waited:
             return
-        own = self._rank(self._node, accepted_through, is_able=is_able)
+        own = self._rank(self._standing.node, accepted_through, is_able=is_able)
         ahead = sum(
             reply.is_voting and self._rank(node, reply.accepted_through, is_able=not reply.is_full) > own
             for node, reply in self._fresh_replies().items()
@@ -233,12 +268,9 @@ class Election:
 
     def best_successor(self) -> NodeId | None:
         """The reachable voter that could lead and ought to first."""
-        able = [node for node in self._fresh_replies() if self.is_able(node) and self.membership.is_voter(node)]
-        return max(
-            able,
-            key=lambda node: self._rank(node, self._last_replies[node].accepted_through, is_able=True),
-            default=None,
-        )
+        membership, replies = self._standing.membership, self._fresh_replies()
+        able = [node for node in replies if self.is_able(node) and membership.is_voter(node)]
+        return max(able, key=lambda node: self._rank(node, replies[node].accepted_through, is_able=True), default=None)
 
     def _rank(self, node: NodeId, accepted_through: Slot, *, is_able: bool) -> tuple[bool, bool, Slot, NodeId]:
         """Who could serve goes first, then whose clock is true, then who has the longest log."""
@@ -249,13 +281,18 @@ class Election:
 
     def is_able(self, node: NodeId) -> bool:
         """Whether it could lead, by what it last said of itself."""
-        reply = self._last_replies[node]
-        return reply.is_voting and not reply.is_full
+        reply = self._peers[node].reply
+        return reply is not None and reply.is_voting and not reply.is_full
 
     def _fresh_replies(self) -> dict[NodeId, HeartbeatReply]:
-        """What was heard in this round or the one before."""
-        return {
-            node: reply
-            for node, reply in self._last_replies.items()
-            if reply.round >= self.round - 1 and node not in self._closed
-        }
+        """What was heard in this round or the one before; nothing of whom a closed link hides."""
+        return self._replies(since=self.round - 1)
+
+    def check_invariants(self, *, is_leading: bool) -> None:
+        """What holds between two inputs."""
+        assert self.leader is None or self.leader in self._peers, self.leader
+        assert not (is_leading and self.leader is not None), self.leader
+        assert self.take_over_at_s is None or not self.is_happy, self.take_over_at_s
+        for peer in self._peers.values():
+            assert peer.heard_round <= self.round, (peer.node, peer.heard_round, self.round)
+            assert not (peer.is_link_closed and peer.reply is not None), peer.node

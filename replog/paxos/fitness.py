@@ -7,24 +7,25 @@ Everything here is a level that is looked at each round, never an event that cou
 
 from __future__ import annotations
 
-from .ballot import Slot
 from .effects import NoticeKind
 from .options import Options
 from .outbox import Turn
+from .standing import Standing
 
 
 class Fitness:
     """Looks at the age of the oldest write in every turn, and at what was applied in every round."""
 
-    def __init__(self, options: Options, turn: Turn) -> None:
+    def __init__(self, options: Options, turn: Turn, standing: Standing) -> None:
         self._options = options
         self._turn = turn
+        self._standing = standing
         self.is_full = False
         """The disk is nearly full: new commands are refused."""
         self.is_disk_stalled = False
         """The oldest write is older than ``disk_stall_s``."""
-        self._applied_through: Slot | None = None
-        """None until somebody says that anything is applied here at all."""
+        self._is_applying = False
+        """Whether anybody has said that anything is applied here at all."""
         self._has_progressed = False
         self._rounds_without_progress = 0
 
@@ -34,14 +35,14 @@ class Fitness:
             self._turn.notice(NoticeKind.DISK_STALLED, seconds=round(oldest_write_age_s, 3))
         self.is_disk_stalled = is_stalled
 
-    def on_applied(self, applied_through: Slot) -> None:
-        self._has_progressed |= applied_through != self._applied_through
-        self._applied_through = applied_through
+    def on_applied(self, *, has_progressed: bool) -> None:
+        self._has_progressed |= has_progressed or not self._is_applying
+        self._is_applying = True
 
-    def end_round(self, chosen_through: Slot) -> None:
+    def end_round(self) -> None:
         """A round has passed. Rounds are counted and not seconds: a process that was frozen has missed only one."""
-        applied_through = self._applied_through
-        if self._has_progressed or applied_through is None or applied_through >= chosen_through:
+        applied_through, chosen_through = self._standing.applied_through, self._standing.chosen_through
+        if self._has_progressed or not self._is_applying or applied_through >= chosen_through:
             self._rounds_without_progress = 0
         else:
             self._rounds_without_progress += 1
@@ -67,7 +68,6 @@ class Fitness:
         if self.is_disk_stalled:
             return f"its disk has not finished a write for {self._options.disk_stall_s:g} s"
         if self.is_applying_stalled:
-            return (
-                f"nothing was applied after slot {self._applied_through} for {self._rounds_without_progress} heartbeats"
-            )
+            applied_through = self._standing.applied_through
+            return f"nothing was applied after slot {applied_through} for {self._rounds_without_progress} heartbeats"
         return ""

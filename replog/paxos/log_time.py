@@ -15,13 +15,12 @@ on a tenth slower until the clock has arrived: what a state machine measures by 
 
 from __future__ import annotations
 
-import math
-
 from .ballot import NodeId
 from .effects import NoticeKind
-from .membership import Membership
 from .options import Options
 from .outbox import Turn
+from .peers import Peer, Peers
+from .standing import Standing
 
 _ROUNDS_REMEMBERED = 2
 """For so many election timeouts what a node said of its clock is gone by."""
@@ -32,19 +31,18 @@ SLEW = 0.1
 class LogTime:
     """The voters' clocks, as one node hears them, and the stamp that follows from them."""
 
-    def __init__(self, options: Options, turn: Turn, membership: Membership, now_s: float, time_ms: int) -> None:
-        self._node = turn.node
+    def __init__(
+        self, options: Options, turn: Turn, standing: Standing, peers: Peers, now_s: float, time_ms: int
+    ) -> None:
         self._offset_max_ms = options.clock_offset_max_s * 1000
         self._turn = turn
-        self.membership = membership
+        self._standing = standing
+        self._peers = peers
         self.astray: frozenset[NodeId] = frozenset()
         """Whose clocks were further from the quorum's than ``clock_offset_max_s`` in the last two rounds."""
         self._suspected: frozenset[NodeId] = frozenset()
         self._now_s = now_s
         self._time_ms = time_ms
-        self._lead_ms: dict[NodeId, float] = {}
-        """By how much each other node's clock is ahead of this node's monotonic one."""
-        self._heard_s: dict[NodeId, float] = {}
         self._heard_max_s = _ROUNDS_REMEMBERED * options.election_rounds * options.heartbeat_interval_s
         self._believed_ms = self._own_lead_ms
         self._stamp_ms = 0.0
@@ -56,7 +54,7 @@ class LogTime:
 
     def tick(self, now_s: float, time_ms: int) -> None:
         """Time passed: ``now_s`` monotonic seconds, ``time_ms`` this node's wall clock."""
-        if self.membership.voters == (self._node,):
+        if self._standing.membership.voters == (self._standing.node,):
             self._follow(time_ms - now_s * 1000, now_s - self._now_s)
         self._time_ms = time_ms
         self._now_s = now_s
@@ -73,18 +71,14 @@ class LogTime:
     def _own_lead_ms(self) -> float:
         return self._time_ms - self._now_s * 1000
 
-    def on_clock(self, node: NodeId, time_ms: int) -> None:
+    def on_clock(self, peer: Peer, time_ms: int) -> None:
         """A node told its wall clock; one of an older release tells none (0) and counts as agreeing with this one."""
-        self._lead_ms[node] = time_ms - self._now_s * 1000 if time_ms else self._own_lead_ms
-        self._heard_s[node] = self._now_s
+        peer.clock_lead_ms = time_ms - self._now_s * 1000 if time_ms else self._own_lead_ms
+        peer.clock_heard_s = self._now_s
 
-    def is_known(self, node: NodeId) -> bool:
-        """Whether a word of this node's clock is fresh enough to go by."""
-        return self._is_fresh(node)
-
-    def _is_fresh(self, node: NodeId) -> bool:
-        """A clock that was wrong when it was last heard may have been set right since: it counts for a while only."""
-        return node == self._node or self._now_s - self._heard_s.get(node, -math.inf) <= self._heard_max_s
+    def is_known(self, peer: Peer) -> bool:
+        """Whether a word of its clock is fresh enough to go by: one that was wrong may have been set right since."""
+        return self._now_s - peer.clock_heard_s <= self._heard_max_s
 
     def on_stamp(self, stamp_ms: int) -> None:
         """A batch of the log carries this stamp: no later one may carry less."""
@@ -115,17 +109,18 @@ class LogTime:
         return None if lead_ms is None else lead_ms + self._now_s * 1000
 
     def _quorum_lead_ms(self) -> float | None:
-        if self.membership.voters == (self._node,):
+        if self._standing.membership.voters == (self._standing.node,):
             return self._believed_ms
         leads_ms = self._leads_ms()
-        known = sorted((leads_ms[voter] for voter in self.membership.voters if voter in leads_ms), reverse=True)
-        count = self.membership.quorum_count
+        membership = self._standing.membership
+        known = sorted((leads_ms[voter] for voter in membership.voters if voter in leads_ms), reverse=True)
+        count = membership.quorum_count
         return known[count - 1] if len(known) >= count else None
 
     def _leads_ms(self) -> dict[NodeId, float]:
         """The clocks that may be gone by, this node's own among them."""
-        fresh = {node: lead_ms for node, lead_ms in self._lead_ms.items() if self._is_fresh(node)}
-        fresh[self._node] = self._own_lead_ms
+        fresh = {peer.node: peer.clock_lead_ms for peer in self._peers.values() if self.is_known(peer)}
+        fresh[self._standing.node] = self._own_lead_ms
         return fresh
 
     @property
@@ -158,7 +153,7 @@ class LogTime:
             node for node, other_ms in self._leads_ms().items() if abs(other_ms - lead_ms) > self._offset_max_ms
         )
         self.astray = before & self._suspected
-        is_astray, is_ahead = self._node in self.astray, self.is_ahead
+        is_astray, is_ahead = self._standing.node in self.astray, self.is_ahead
         if is_astray != self._is_astray_told:
             kind = NoticeKind.CLOCK_ASTRAY if is_astray else NoticeKind.CLOCK_AGREES
             self._turn.notice(kind, offset_ms=self.offset_ms)

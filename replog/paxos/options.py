@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 from attrs.validators import ge, gt
 
@@ -18,11 +20,13 @@ class Options:
     heartbeat_interval_s: float = attrs.field(default=0.1, validator=gt(0.0))
     """How often a node asks its peers how they are. A round is one interval."""
     election_rounds: int = attrs.field(default=3, validator=ge(1))
-    """Rounds without a happy leader before a node takes over; a closed link needs none."""
+    """Rounds without a happy leader before a node takes over; a closed link needs none.
+
+    A round trip, waiting in queues and for turns included, must be shorter than all of these rounds but one."""
     patience_max_s: float = attrs.field(default=0.06, validator=gt(0.0))
     """Upper end of the random wait that keeps two candidates from duelling."""
     resend_interval_s: float = attrs.field(default=0.25, validator=gt(0.0))
-    """An unanswered Prepare, Accept, Confirm or catch-up request is repeated after this."""
+    """An unanswered Prepare, Accept, Confirm or catch-up request is repeated after this; longer than a round trip."""
     disk_stall_s: float = attrs.field(default=1.0, validator=gt(0.0))
     """A write older than this makes a leader hand over and a follower refrain from taking over."""
     clock_offset_max_s: float = attrs.field(default=5.0, validator=gt(0.0))
@@ -54,6 +58,23 @@ class Options:
     """Slots in one Promise or Learn piece."""
     reads_waiting_max: int = attrs.field(default=16384, validator=ge(1))
     """Linearizable reads waiting for a confirmation; more are refused as overload."""
+    are_invariants_checked: bool = False
+    """Whether the core compares all it keeps with itself after each input; for tests and simulators."""
+
+    @property
+    def election_timeout_s(self) -> float:
+        """How long a leader may be silent; an answer that takes longer than this counts no more."""
+        return self.election_rounds * self.heartbeat_interval_s
+
+    @property
+    def leader_patience_rounds(self) -> int:
+        """For how long a leader that hears no quorum stays one.
+
+        Nobody is kept waiting by it: it says that it is unhappy, so whoever reaches a quorum takes over after
+        ``election_rounds``. If nobody does, its followers may be held up by their disks, for which they are given as
+        much time as it is itself (``disk_stall_s``).
+        """
+        return max(self.election_rounds, math.ceil(self.disk_stall_s / self.heartbeat_interval_s))
 
     @property
     def open_slots_max(self) -> int:

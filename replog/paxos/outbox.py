@@ -13,6 +13,7 @@ import msgspec
 
 from .ballot import Ballot, NodeId, Slot
 from .effects import (
+    Effects,
     LogWrite,
     Notice,
     NoticeKind,
@@ -88,6 +89,25 @@ class Turn:
 
     def notice(self, kind: NoticeKind, **facts: Any) -> None:
         self.notices.append(Notice(kind, facts))
+
+    def take(self, ticket: int, write: LogWrite | None, after_write: list[Outbound], deadline_s: float) -> Effects:
+        """All of it as one value; the next turn begins with nothing."""
+        effects = Effects(
+            ticket=ticket,
+            send=self.sends,
+            write=write,
+            send_after_write=after_write,
+            release=self.release,
+            reads=self.reads,
+            reads_refused=self.reads_refused,
+            slot_reads=self.slot_reads,
+            state_sends=self.state_sends,
+            state_pieces=self.state_pieces,
+            notices=self.notices,
+            deadline_s=deadline_s,
+        )
+        self.clear()
+        return effects
 
     @property
     def needs_write(self) -> bool:

@@ -61,6 +61,14 @@ class Ledger:
             turn.sends.extend(peers)
         return 0, None, []
 
+    def check_invariants(self) -> None:
+        """What holds between two inputs: tickets rise and are not handed out yet above the last, times don't fall."""
+        tickets = [written.ticket for written in self._under_way]
+        assert tickets == sorted(set(tickets)), tickets
+        assert not tickets or tickets[-1] == self._ticket, (tickets, self._ticket)
+        times = [written.asked_at_s for written in self._under_way]
+        assert times == sorted(times), times
+
     def settle(self, ticket: int) -> list[Written]:
         """Every write up to ``ticket`` is durable: what they were, in order."""
         settled: list[Written] = []

@@ -15,19 +15,19 @@ from collections.abc import Collection
 
 from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from .effects import ReadReady, Refusal
-from .membership import Membership
 from .messages import Confirm, Confirmed
 from .options import Options
 from .outbox import Size, Turn
+from .standing import Standing
 
 
 class Reads:
     """Waiting reads of a leader; at most one round is under way."""
 
-    def __init__(self, options: Options, turn: Turn, membership: Membership) -> None:
+    def __init__(self, options: Options, turn: Turn, standing: Standing) -> None:
         self._options = options
         self._turn = turn
-        self.membership = membership
+        self._standing = standing
         self._ballot = BALLOT_ZERO
         self._round = 0
         self._waiting: list[int] = []
@@ -39,6 +39,11 @@ class Reads:
     @property
     def is_waiting(self) -> bool:
         return bool(self._asked)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any read is owed an answer."""
+        return bool(self._asked or self._waiting)
 
     def sizes(self) -> list[Size]:
         return [Size("reads", len(self._waiting) + len(self._asked), self._options.reads_waiting_max)]
@@ -62,17 +67,18 @@ class Reads:
             return
         self._asked, self._waiting = self._waiting, []
         self._asked_at_s = now_s
+        assert chosen_through >= self._slot, (chosen_through, self._slot)  # P5: nothing read before is gone
         self._slot = chosen_through
         self._round += 1
         self._votes = set()
-        self._ask(self.membership.voters)
+        self._ask(self._standing.membership.voters)
 
     def on_confirmed(self, sender: NodeId, message: Confirmed) -> None:
         if message.ballot != self._ballot or message.round != self._round or not self._asked:
             return
-        if self.membership.is_voter(sender):
+        if self._standing.membership.is_voter(sender):
             self._votes.add(sender)
-        if self.membership.is_quorum(self._votes):
+        if self._standing.membership.is_quorum(self._votes):
             self._turn.reads.append(ReadReady(self._slot, tuple(self._asked)))
             self._asked = []
 
@@ -80,7 +86,7 @@ class Reads:
         """The same question again to those who have not answered: the round's reads have not changed."""
         if self._asked and self._asked_at_s <= now_s - self._options.resend_interval_s:
             self._asked_at_s = now_s
-            self._ask([voter for voter in self.membership.voters if voter not in self._votes])
+            self._ask([voter for voter in self._standing.membership.voters if voter not in self._votes])
 
     def refuse_all(self) -> None:
         """Leadership is gone: none of these can be answered here."""

@@ -5,6 +5,7 @@ A failing seed says so in one sentence and with the command that replays it, ste
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
@@ -12,6 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 
+import attrs
 import msgspec
 
 from ..apply.sessions import SessionOptions
@@ -39,6 +41,10 @@ PROGRESS_LIMIT_S = 20.0
 """Virtual time in which every operation has to end once the faults have."""
 REPLAYED_ELSEWHERE_EVERY = 8
 """One seed in so many has its log replayed under other hash seeds."""
+
+
+_DELAYS_MAX = 3
+"""A round trip takes at most so many times the mean delay of a message, unless one straggles."""
 
 
 class SeedResult(msgspec.Struct):
@@ -75,6 +81,21 @@ class SimulationReport(msgspec.Struct):
     seconds: float
 
 
+def _far_apart(options: Options, distance: float) -> Options:
+    """Options for members whose round trips take ``distance`` heartbeat intervals (PROTOCOL.md, "The election").
+
+    With batches or pieces of one each, every command would wait for hundreds of round trips.
+    """
+    return attrs.evolve(
+        options,
+        election_rounds=max(3, math.ceil(distance) + 1),
+        resend_interval_s=1.1 * distance * options.heartbeat_interval_s,
+        batch_submissions_max=4096,
+        piece_slots_max=64,
+        piece_bytes_max=2**20,
+    )
+
+
 class Simulation:
     """One seed's cluster: what is drawn, built, run and judged."""
 
@@ -109,6 +130,7 @@ class Simulation:
                 peer_in_flight_bytes_max=draw.choice((256, 2**20)),
                 resend_interval_s=draw.choice((0.05, 0.25)),
                 disk_stall_s=draw.choice((0.3, 1.0)),
+                are_invariants_checked=True,
             ),
             sessions=SessionOptions(
                 sessions_max=draw.choice((3, 6, 1000)),
@@ -137,11 +159,15 @@ class Simulation:
             slow_reader_s=drive.choice((0.0, 0.0, 0.01)),
             memory_lack_rate=self.world.stream("memory").choice((0.0, 0.0, 0.02)),
         )
+        distance = self.world.stream("distance").choices((0.0, 1.1, 1.7, 2.5), (88, 4, 4, 4))[0]
+        options.paxos = _far_apart(options.paxos, distance) if distance else options.paxos
         rare = self.world.stream("rare weather")
         weather = Weather(
             loss=draw.choice((0.0, 0.0, 0.01, 0.1)),
             duplication=draw.choice((0.0, 0.0, 0.05)),
-            delay_s=draw.choice((0.0002, 0.001, 0.005)),
+            delay_s=max(
+                draw.choice((0.0002, 0.001, 0.005)), distance * options.paxos.heartbeat_interval_s / _DELAYS_MAX
+            ),
             straggler_rate=draw.choice((0.0, 0.0, 0.02)),
             is_ordered=draw.random() < 0.6,
             piece_loss=rare.choice((0.0, 0.0, 0.4)),

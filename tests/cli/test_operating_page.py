@@ -42,6 +42,8 @@ def shown(default: object) -> str:
     """A default as the page writes it."""
     if default is None:
         return "none"
+    if isinstance(default, bool):
+        return str(default).lower()
     return f"{default:,}" if isinstance(default, int) else f"{default:g}"
 
 

@@ -41,6 +41,12 @@ LEARNER = "paxos/learner.py"
 ELECTION = "paxos/election.py"
 READS = "paxos/reads.py"
 REPLICA = "paxos/replica.py"
+LEADERSHIP = "paxos/leadership.py"
+PROMISES = "paxos/promises.py"
+CATCH_UP = "paxos/catch_up.py"
+TEACHER = "paxos/teacher.py"
+STANDING = "paxos/standing.py"
+ROLES = "paxos/roles.py"
 DIVERGENCE = "paxos/divergence.py"
 LOG_TIME = "paxos/log_time.py"
 
@@ -123,11 +129,11 @@ MUTANTS = (
         7,
         (
             Change(
-                REPLICA,
-                "self._proposer.begin(above.next_for(self.node), ",
+                LEADERSHIP,
+                "self._proposer.begin(above.next_for(self._standing.node), ",
                 "resumed = self._acceptor.promise\n"
-                "        fits = resumed.node == self.node and resumed > self._proposer.ballot\n"
-                "        self._proposer.begin(resumed if fits else above.next_for(self.node), ",
+                "        fits = resumed.node == self._standing.node and resumed > self._proposer.ballot\n"
+                "        self._proposer.begin(resumed if fits else above.next_for(self._standing.node), ",
             ),
         ),
     ),
@@ -137,15 +143,15 @@ MUTANTS = (
         (
             Change(
                 PROPOSER,
-                "self._turn.send_after_write(peer, self._prepare)  # P1: the own acceptor has promised it durably",
-                "self._turn.send(peer, self._prepare)",
+                "self._turn.send_after_write(peer.node, self._prepare)  # P1: the own acceptor has promised it durably",
+                "self._turn.send(peer.node, self._prepare)",
             ),
         ),
     ),
     Mutant(
         "adopts the lowest reported ballot",
         9,
-        (Change(PROPOSER, "record.ballot > held.ballot", "record.ballot < held.ballot"),),
+        (Change(PROMISES, "record.ballot > held.ballot", "record.ballot < held.ballot"),),
     ),
     Mutant(
         "ignores what acceptors report",
@@ -153,7 +159,7 @@ MUTANTS = (
         (
             Change(
                 PROPOSER,
-                "found = self._highest_reported(above=learned_through)",
+                "found = self._promises.highest(above=learned_through)",
                 "found: dict[Slot, AcceptedSlot] = {}",
             ),
         ),
@@ -182,7 +188,7 @@ MUTANTS = (
         (
             Change(
                 PROPOSER,
-                "self.catch_up_through = max(self._reported[node].chosen_through for node in complete)",
+                "self.catch_up_through = self._promises.chosen_through(complete)",
                 "self.catch_up_through = Slot(self._prepare.from_slot - 1)",
             ),
         ),
@@ -204,9 +210,10 @@ MUTANTS = (
         (
             Change(
                 LEARNER,
-                "while (record := self._durable.get(Slot(self.chosen_through + 1))) is not None:",
+                "while (record := self._durable.get(Slot(through + 1))) is not None:",
                 "while (record := self._durable.get(min(self._durable, default=BEFORE_LOG))) is not None:",
             ),
+            Change(LEARNER, "            assert record.slot == through + 1, (record.slot, through)  # P7\n", ""),
         ),
     ),
     Mutant(
@@ -215,7 +222,7 @@ MUTANTS = (
         (
             Change(
                 READS,
-                "        self._ask(self.membership.voters)\n\n    def on_confirmed",
+                "        self._ask(self._standing.membership.voters)\n\n    def on_confirmed",
                 "        self._turn.reads.append(ReadReady(self._slot, tuple(self._asked)))\n"
                 "        self._asked = []\n\n    def on_confirmed",
             ),
@@ -232,8 +239,8 @@ MUTANTS = (
         (
             Change(
                 ELECTION,
-                "        return self.membership.is_quorum([*voters, self._node])\n\n    def consider",
-                "        return bool(voters) or True\n\n    def consider",
+                "        return self._is_quorum([node for node, reply in replies.items() if reply.is_voting])\n",
+                "        return True\n",
             ),
         ),
     ),
@@ -251,11 +258,7 @@ MUTANTS = (
     Mutant(
         "one stray refusal unseats the leader",
         23,
-        (
-            Change(
-                PROPOSER, "if not self.membership.is_quorum(others):", "if len(others) < len(self.membership.voters):"
-            ),
-        ),
+        (Change(PROPOSER, "if not membership.is_quorum(others):", "if len(others) < len(membership.voters):"),),
     ),
     Mutant(
         "takes over although a neighbour is happy",
@@ -282,7 +285,7 @@ MUTANTS = (
     Mutant(
         "half a promise counts",
         0,
-        (Change(PROPOSER, "return len(self.pieces) == self.piece_count", "return True"),),
+        (Change(PROMISES, "return len(self.pieces) == self.piece_count", "return True"),),
     ),
     Mutant(
         "any leader's chosen_through replaces the last one heard",
@@ -341,8 +344,11 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                "        self._raise_promise(message.ballot)\n        if message.slot > max(",
-                "        if message.slot > max(",
+                "        self._raise_promise(message.ballot)\n        if message.slot >",
+                "        if message.slot >",
+            ),
+            Change(
+                ACCEPTOR, "        assert message.ballot == self.promise, (message.ballot, self.promise)  # P2\n", ""
             ),
             _NO_HELD_ASSERT,
             _NO_CRC_ASSERT,
@@ -354,8 +360,8 @@ MUTANTS = (
         (
             Change(
                 LEARNER,
-                "is_next = record.slot == self.taught_through + 1\n",
-                "is_next = record.slot > self.taught_through\n",
+                "is_next = record.slot == through + 1\n",
+                "is_next = record.slot > through\n",
             ),
         ),
     ),
@@ -375,14 +381,14 @@ MUTANTS = (
         1,
         (
             Change(
-                REPLICA,
+                LEADERSHIP,
                 '            self._step_down(f"it promised {promise}")\n',
                 "            pass\n",
             ),
             Change(
                 ACCEPTOR,
                 "if message.ballot < self.promise:  # P2",
-                "if message.ballot < self.promise and sender != self._turn.node:",
+                "if message.ballot < self.promise and sender != self._standing.node:",
             ),
             _NO_PROMISE_ASSERT,
             _NO_HELD_ASSERT,
@@ -391,7 +397,7 @@ MUTANTS = (
     Mutant(
         "a proposal is written over a lesson",
         0,
-        (Change(ACCEPTOR, "max(self.chosen_through, self.taught_through)", "self.chosen_through"),),
+        (Change(ACCEPTOR, "if message.slot > standing.taught_through:", "if message.slot > standing.chosen_through:"),),
     ),
     Mutant(
         "sessions come back in another order",
@@ -439,7 +445,7 @@ MUTANTS = (
     Mutant(
         "a diverged state is never told",
         24,
-        (Change(DIVERGENCE, "            if self.membership.is_quorum(against):\n", "            if False:\n"),),
+        (Change(DIVERGENCE, "if self._standing.membership.is_quorum(against):", "if False:"),),
     ),
     Mutant(
         "states without a majority are told to nobody",
@@ -458,7 +464,7 @@ MUTANTS = (
         (
             Change(
                 DIVERGENCE,
-                "if self.membership.is_quorum([*agreeing, self._turn.node]):",
+                "if self._standing.membership.is_quorum([*agreeing, self._standing.node]):",
                 "if agreeing:",
             ),
         ),
@@ -466,7 +472,7 @@ MUTANTS = (
     Mutant(
         "an agreement from before a contradiction counts",
         24,
-        (Change(DIVERGENCE, "if slot >= first and peer not in against]", "if True]"),),
+        (Change(DIVERGENCE, "if peer.agreed_at >= first and peer.differs_at is None]", "if peer.agreed_at]"),),
     ),
     Mutant(
         "log time goes backwards with the leader's clock",
@@ -475,7 +481,7 @@ MUTANTS = (
             Change(
                 LOG_TIME,
                 "        stamp_ms = self._current_ms()\n",
-                "        stamp_ms = self._lead_ms[self._node] + self._now_s * 1000\n",
+                "        stamp_ms = self._own_lead_ms + self._now_s * 1000\n",
             ),
             Change(LOG_TIME, "        assert stamp_ms >= self._stamp_ms, (stamp_ms, self._stamp_ms)  # P11\n", ""),
         ),
@@ -487,7 +493,7 @@ MUTANTS = (
             Change(
                 LOG_TIME,
                 "        return known[count - 1] if len(known) >= count else None\n",
-                "        return self._lead_ms[self._node] if len(known) >= count else None\n",
+                "        return self._own_lead_ms if len(known) >= count else None\n",
             ),
         ),
     ),
@@ -512,16 +518,17 @@ MUTANTS = (
     Mutant(
         "a peer that fell silent is asked for ever",
         0,
-        (Change(LEARNER, "        self._unanswered.add(self._question.peer)\n", ""),),
+        (Change(CATCH_UP, "        self._question.peer.is_silent = True\n", ""),),
     ),
     Mutant(
         "damage is repaired from logs only",
         0,
         (
             Change(
-                LEARNER,
+                CATCH_UP,
                 "        if not fresh:\n            if ahead:\n",
-                "        if not fresh:\n            if len(able) < len(ahead) and not self._without.get(slot):\n",
+                "        if not fresh:\n"
+                "            if len(able) < len(ahead) and not any(slot in peer.lacks for peer in ahead):\n",
             ),
         ),
     ),
@@ -599,13 +606,17 @@ MUTANTS = (
         (
             Change(
                 LEARNER,
-                "        self.taught_through = max(self.taught_through, applied_through)\n"
                 "        self._taught = {slot: record for slot, record in self._taught.items() if slot > "
-                "applied_through}\n",
-                "        self.taught_through = applied_through\n        self._taught.clear()\n",
+                "chosen_through}\n",
+                "        self._taught.clear()\n",
             ),
-            Change(LEARNER, "    taught_through = Rising()\n", ""),
-            Change(ACCEPTOR, "    taught_through = Rising()\n", ""),
+            Change(
+                STANDING,
+                "        self.on_chosen(max(self.chosen_through, through))\n",
+                "        self.on_chosen(max(self.chosen_through, through))\n"
+                "        self.taught_through = self.chosen_through\n",
+            ),
+            Change(STANDING, "    taught_through = Rising()\n", ""),
         ),
     ),
     Mutant(
@@ -613,9 +624,15 @@ MUTANTS = (
         13,
         (
             Change(
-                REPLICA,
-                "                    min(message.through, self._learner.chosen_through),\n",
-                "                    self._acceptor.accepted_through,\n",
+                TEACHER,
+                "                    min(message.through, chosen_through),\n",
+                "                    Slot(chosen_through + self._options.accept_ahead_slots_max),\n",
+            ),
+            Change(TEACHER, "from .effects import", "from .ballot import Slot\nfrom .effects import"),
+            Change(
+                TEACHER,
+                "        assert not slots or slots[-1].slot <= self._standing.chosen_through, slots[-1]  # P8\n",
+                "",
             ),
         ),
     ),
@@ -624,30 +641,30 @@ MUTANTS = (
         0,
         (
             Change(
-                LEARNER,
-                "        self.damaged = {slot for slot in self.damaged if slot > compacted_through}\n",
-                "",
+                STANDING,
+                "            self.damaged = frozenset(slot for slot in self.damaged if slot > through)\n",
+                "            pass\n",
             ),
             Change(
-                REPLICA,
-                "        return slot in self._learner.damaged\n",
-                "        return any(damaged <= slot for damaged in self._learner.damaged)\n",
+                ROLES,
+                "        return slot in self._standing.damaged\n",
+                "        return any(damaged <= slot for damaged in self._standing.damaged)\n",
             ),
         ),
     ),
     Mutant(
         "a full leader hands over once",
         0,
-        (Change(REPLICA, "        self._give_way()\n        self._watch_clock()", "        self._watch_clock()"),),
+        (Change(LEADERSHIP, "        self.give_way()\n        self._watch_clock(", "        self._watch_clock("),),
     ),
     Mutant(
         "nobody leads a cluster that is full",
         0,
         (
             Change(
-                REPLICA,
-                "return self._acceptor.is_voting and not self._fitness.is_disk_stalled",
-                "return self._acceptor.is_voting and self._fitness.is_able",
+                LEADERSHIP,
+                "return self._standing.is_voting and not self._fitness.is_disk_stalled",
+                "return self._standing.is_voting and self._fitness.is_able",
             ),
         ),
     ),
@@ -668,8 +685,8 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                'phase 1 b)."""\n        if not self.is_voting:\n',
-                'phase 1 b)."""\n        if not self.is_voting and not self.abstain_reason:\n',
+                'phase 1 b)."""\n        if not self._standing.is_voting:\n',
+                'phase 1 b)."""\n        if not self._standing.is_voting and not self._standing.abstain_reason:\n',
             ),
         ),
     ),
@@ -679,8 +696,9 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                'overwrite what is chosen.\n        """\n        if not self.is_voting:\n',
-                'overwrite what is chosen.\n        """\n        if not self.is_voting and not self.abstain_reason:\n',
+                'overwrite what is chosen.\n        """\n        if not self._standing.is_voting:\n',
+                'overwrite what is chosen.\n        """\n'
+                "        if not self._standing.is_voting and not self._standing.abstain_reason:\n",
             ),
         ),
     ),
@@ -690,15 +708,16 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                'promises nothing for later."""\n        if not self.is_voting:\n',
-                'promises nothing for later."""\n        if not self.is_voting and not self.abstain_reason:\n',
+                'promises nothing for later."""\n        if not self._standing.is_voting:\n',
+                'promises nothing for later."""\n'
+                "        if not self._standing.is_voting and not self._standing.abstain_reason:\n",
             ),
         ),
     ),
     Mutant(
         "pieces of two promises are joined",
         12,
-        (Change(PROPOSER, "            or reported.chosen_through != message.chosen_through\n", ""),),
+        (Change(PROMISES, "            or reported.chosen_through != message.chosen_through\n", ""),),
     ),
     Mutant(
         "an Accept's checksum is not checked",
@@ -724,18 +743,18 @@ MUTANTS = (
     Mutant(
         "a state piece's checksum is not checked",
         0,
-        (Change(LEARNER, "if self._checksum(message.data) != message.crc:", "if False:"),),
+        (Change(CATCH_UP, "if self._checksum(message.data) != message.crc:", "if False:"),),
     ),
     Mutant(
         "refused as full, yet queued",
         0,
         (
             Change(
-                PROPOSER,
+                "paxos/waiting_submissions.py",
                 "        if self.is_full:\n            return Refusal.STORAGE_FULL\n",
                 "        if self.is_full:\n"
                 "            self._queue.append(submission)\n"
-                "            self._queue_bytes += len(submission)\n"
+                "            self._bytes += len(submission)\n"
                 "            return Refusal.STORAGE_FULL\n",
             ),
         ),
@@ -777,5 +796,62 @@ MUTANTS = (
                 "self._resend_in(0.001)",
             ),
         ),
+    ),
+    Mutant(
+        "an answer counts in its own round only",
+        0,
+        (
+            Change(
+                ELECTION,
+                "        first = max(self.round - len(self._asked_at_s) + 1, ",
+                "        first = max(self.round, ",
+            ),
+        ),
+    ),
+    Mutant(
+        "a node that has stepped down calls itself the leader",
+        0,
+        (
+            Change(
+                LEADERSHIP,
+                "        return self._standing.node if self._proposer.is_leading else self._election.leader\n",
+                "        if self._proposer.is_leading or (self._election.leader is None and self.times_leader):\n"
+                "            return self._standing.node\n"
+                "        return self._election.leader\n",
+            ),
+            Change(LEADERSHIP, "        assert self.leader != self._standing.node, self.leader\n", ""),
+        ),
+    ),
+    Mutant(
+        "a link that was closed once stays so",
+        0,
+        (Change(REPLICA, "            self._peers[peer].is_link_closed = False\n", ""),),
+    ),
+    Mutant(
+        "a node that abstains votes",
+        19,
+        (
+            Change(
+                STANDING,
+                "return self.membership.is_voter(self.node) and not self.abstain_reason",
+                "return self.membership.is_voter(self.node)",
+            ),
+        ),
+    ),
+    Mutant(
+        "what is taught counts as written",
+        14,
+        (
+            Change(
+                STANDING,
+                "    def on_taught(self, through: Slot) -> None:\n        self.taught_through = through\n",
+                "    def on_taught(self, through: Slot) -> None:\n        self.on_chosen(through)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "suspicion is calmed by answers to earlier questions",
+        0,
+        (Change(ELECTION, "        self._suspicious_from = self.round + 1\n", ""),),
     ),
 )

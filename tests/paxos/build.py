@@ -10,7 +10,9 @@ from replog.paxos.membership import Membership
 from replog.paxos.messages import Accept, AcceptedSlot, Message
 from replog.paxos.options import Options
 from replog.paxos.outbox import Turn
+from replog.paxos.peers import Peers
 from replog.paxos.recovered import Recovered
+from replog.paxos.standing import Standing
 
 N1, N2, N3, N4, N5 = (NodeId(n) for n in range(1, 6))
 THREE = Membership(1, (N1, N2, N3))
@@ -46,8 +48,18 @@ def accept(slot: int, at: Ballot, value: bytes = b"v", chosen_through: int = 0) 
     return Accept(at, Slot(slot), checksum(value), value, Slot(chosen_through))
 
 
+def standing(start: Recovered | None = None, *, node: NodeId = N1) -> Standing:
+    return Standing(node, start or recovered())
+
+
+def members(membership: Membership = THREE, node: NodeId = N1) -> tuple[Standing, Peers]:
+    """What a node knows of itself and of the others when nothing has happened yet."""
+    return standing(recovered(membership=membership), node=node), Peers(node, membership)
+
+
 def acceptor(turn: Turn, start: Recovered | None = None, options: Options | None = None) -> Acceptor:
-    return Acceptor(options or Options(), start or recovered(), turn, checksum, is_voter=True)
+    start = start or recovered()
+    return Acceptor(options or Options(), start, turn, standing(start, node=turn.node), checksum)
 
 
 def sent(turn: Turn) -> list[Message]:

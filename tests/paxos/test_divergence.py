@@ -8,10 +8,14 @@ from replog.paxos.effects import Notice, NoticeKind
 from replog.paxos.membership import Membership
 from replog.paxos.outbox import Turn
 
-from .build import FIVE, N1, N2, N3, N4, N5, THREE
+from .build import FIVE, N1, N2, N3, N4, N5, THREE, members
 
 DIVERGED, CONTRADICTED = NoticeKind.STATE_DIVERGED, NoticeKind.STATE_CONTRADICTED
 Digests = dict[NodeId, bytes]
+
+
+def divergence(node: NodeId, membership: Membership) -> Divergence:
+    return Divergence(Turn(node), *members(membership, node))
 
 
 class Bench:
@@ -19,10 +23,10 @@ class Bench:
 
     def __init__(self, membership: Membership = THREE) -> None:
         self.membership = membership
-        self.roles = {node: Divergence(Turn(node), membership) for node in membership.members}
+        self.roles = {node: divergence(node, membership) for node in membership.members}
 
     def restart(self, node: NodeId) -> None:
-        self.roles[node] = Divergence(Turn(node), self.membership)
+        self.roles[node] = divergence(node, self.membership)
 
     def checkpoint(self, slot: int, digests: Digests) -> None:
         """The nodes in ``digests`` come to ``slot``, tell each other, and end a round."""
@@ -31,7 +35,7 @@ class Bench:
         for node, role in self.roles.items():
             for other in digests if node in digests else ():
                 if other != node:
-                    role.on_peer_digest(other, self.roles[other].own_slot, self.roles[other].own_digest)
+                    role.on_peer_digest(role._peers[other], self.roles[other].own_slot, self.roles[other].own_digest)
         for role in self.roles.values():
             role.judge()
 
@@ -153,29 +157,29 @@ def test_a_state_that_is_replaced_ends_the_contradiction() -> None:
 
 def test_a_peer_that_is_ahead_is_compared_when_this_node_arrives() -> None:
     """The slow one has to find out by itself: the others have forgotten that slot by then."""
-    role = Divergence(Turn(N1), THREE)
+    role = divergence(N1, THREE)
     for peer in (N2, N3):
-        role.on_peer_digest(peer, Slot(160), b"theirs")
+        role.on_peer_digest(role._peers[peer], Slot(160), b"theirs")
     role.on_digest(Slot(160), b"mine")
     assert [notice.kind for notice in role._turn.notices] == [DIVERGED]
 
 
 def test_an_agreement_from_before_a_contradiction_backs_nobody() -> None:
     """n3 agreed at slot 16, which says nothing about slot 32; at slot 48 it says something about both."""
-    role = Divergence(Turn(N1), THREE)
+    role = divergence(N1, THREE)
     for slot in (16, 32, 48):
         role.on_digest(Slot(slot), b"%d" % slot)
-    role.on_peer_digest(N3, Slot(16), b"16")
-    role.on_peer_digest(N2, Slot(32), b"other")
+    role.on_peer_digest(role._peers[N3], Slot(16), b"16")
+    role.on_peer_digest(role._peers[N2], Slot(32), b"other")
     assert role.contradiction is not None
-    role.on_peer_digest(N3, Slot(48), b"48")
+    role.on_peer_digest(role._peers[N3], Slot(48), b"48")
     assert role.contradiction is None
 
 
 def test_memory_is_bounded() -> None:
     """Whatever slots peers name."""
-    role = Divergence(Turn(N1), THREE)
+    role = divergence(N1, THREE)
     for slot in range(16, 160_000, 16):
         role.on_digest(Slot(slot), b"a")
-        role.on_peer_digest(N2, Slot(slot + 8), b"a")
+        role.on_peer_digest(role._peers[N2], Slot(slot + 8), b"a")
     assert (len(role._own), len(role._heard)) == (1024, 1024)

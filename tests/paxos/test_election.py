@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+import pytest
+
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from replog.paxos.election import Election
 from replog.paxos.membership import Membership
@@ -11,11 +14,11 @@ from replog.paxos.messages import Heartbeat, HeartbeatReply
 from replog.paxos.options import Options
 from replog.paxos.outbox import Turn
 
-from .build import FIVE, N1, N2, N3, N4, N5, THREE, ballot, sent
+from .build import FIVE, N1, N2, N3, N4, N5, THREE, ballot, members, sent
 
 
-def election(membership: Membership = THREE) -> Election:
-    return Election(N1, Options(), Turn(N1), membership, random.Random(1), 0.0)
+def election(membership: Membership = THREE, options: Options | None = None) -> Election:
+    return Election(options or Options(), Turn(N1), *members(membership), random.Random(1), 0.0)
 
 
 def reply(
@@ -49,8 +52,13 @@ def round_with(role: Election, replies: dict[NodeId, dict[str, object]], *, lead
     """One whole round: everybody in ``replies`` answers, then it is judged."""
     role.begin_round(leading or BALLOT_ZERO, Slot(0), 0.0)
     for node, says in replies.items():
-        role.on_reply(node, reply(role, **says))  # type: ignore[arg-type]
+        role.on_reply(role._peers[node], reply(role, **says))  # type: ignore[arg-type]
     role.judge(leading or ballot(1, 2), is_leading=leading is not None)
+
+
+def close_link(role: Election, node: NodeId, now_s: float, *, is_leading: bool = False) -> None:
+    role._peers[node].close_link()
+    role.on_link_closed(role._peers[node], now_s, is_leading=is_leading)
 
 
 def wants_to_take_over(role: Election, accepted: int = 0) -> bool:
@@ -61,7 +69,7 @@ def wants_to_take_over(role: Election, accepted: int = 0) -> bool:
 def test_a_round_asks_every_other_member() -> None:
     """A heartbeat goes to voters and learners, not to oneself."""
     turn = Turn(N1)
-    role = Election(N1, Options(), turn, Membership(1, (N1, N2), (N3,)), random.Random(1), 0.0)
+    role = Election(Options(), turn, *members(Membership(1, (N1, N2), (N3,))), random.Random(1), 0.0)
     role.begin_round(ballot(3), Slot(9), 0.0)
     assert [outbound.target for outbound in turn.sends] == [N2, N3]
     assert sent(turn)[0] == Heartbeat(1, ballot(3), Slot(9))
@@ -116,7 +124,7 @@ def test_a_leader_needs_a_quorum_that_follows_it() -> None:
             leading=mine,
         )
     assert not role.is_happy
-    assert role.should_step_down()
+    assert role.should_step_down(3)
 
 
 def test_a_stray_voter_makes_the_leader_rise_not_fall() -> None:
@@ -160,11 +168,11 @@ def test_a_closed_link_to_the_leader_starts_a_round_at_once() -> None:
     role = election()
     round_with(role, {N2: {"leading": True, "happy": True, "promise": ballot(1, 2)}, N3: {}})
     assert (role.leader, role.is_happy) == (N2, True)
-    role.on_link_closed(N2, 5.0, is_leading=False)
+    close_link(role, N2, 5.0)
     assert (role.round_at_s, role.is_happy) == (5.0, False)
     role.begin_round(BALLOT_ZERO, Slot(0), 5.0)
     assert not role.is_ready_to_judge
-    role.on_reply(N3, reply(role))
+    role.on_reply(role._peers[N3], reply(role))
     assert role.is_ready_to_judge
     role.judge(ballot(1, 2), is_leading=False)
     assert wants_to_take_over(role, accepted=3)
@@ -174,7 +182,7 @@ def test_a_closed_link_to_a_follower_means_nothing() -> None:
     """Only the leader's link is a reason to suspect."""
     role = election()
     round_with(role, {N2: {"leading": True, "happy": True, "promise": ballot(1, 2)}, N3: {}})
-    role.on_link_closed(N3, 5.0, is_leading=False)
+    close_link(role, N3, 5.0)
     assert role.is_happy
     assert role.round_at_s < 5.0
 
@@ -250,5 +258,72 @@ def test_the_successor_is_the_longest_log_that_can_lead() -> None:
     )
     assert role.best_successor() == N4
     assert role.is_reachable(N5)
-    role.on_link_closed(N4, 0.0, is_leading=True)
+    close_link(role, N4, 0.0, is_leading=True)
     assert role.best_successor() == N5
+
+
+def test_an_answer_counts_in_the_round_in_which_it_comes() -> None:
+    """A round trip may be longer than a round: while answers keep coming, leader and follower are happy."""
+    leader, follower = election(), election()
+    mine, late = ballot(6), 2
+    for _ in range(late):
+        for role in (leader, follower):
+            role.begin_round(mine, Slot(0), role.round * 0.1)
+    for _ in range(9):
+        for role, says in ((leader, {}), (follower, {"leading": True, "happy": True})):
+            role.begin_round(mine, Slot(0), role.round * 0.1)
+            message = msgspec.structs.replace(reply(role, promise=mine, **says), round=role.round - late)  # type: ignore[arg-type]
+            assert role.on_reply(role._peers[N2], message)
+            role.judge(mine, is_leading=role is leader)
+            assert role.is_happy
+        assert leader.best_successor() == N2
+
+
+def test_an_answer_to_an_old_question_does_not_count() -> None:
+    """Older than an election timeout, no newer than one that has come, or to a question that was never asked."""
+    role = election(options=Options(election_rounds=3))
+    answers = []
+    for number in range(6):
+        role.begin_round(BALLOT_ZERO, Slot(0), number * 0.1001)
+        answers.append(reply(role))
+    peer = role._peers[N2]
+    assert not role.on_reply(peer, answers[2])
+    assert role.on_reply(peer, answers[4])
+    assert not role.on_reply(peer, answers[4])
+    assert not role.on_reply(peer, answers[3])
+    assert not role.on_reply(peer, msgspec.structs.replace(answers[5], round=99))
+    peer.close_link()
+    assert not role.on_reply(peer, answers[5])
+
+
+def test_under_suspicion_only_answers_to_later_questions_count() -> None:
+    """A neighbour that said before the link closed that the leader is well does not know better."""
+    role = election()
+    round_with(role, {N2: {"leading": True, "happy": True, "promise": ballot(1, 2)}})
+    before = reply(role, happy=True)
+    close_link(role, N2, 0.05)
+    role.begin_round(BALLOT_ZERO, Slot(0), 0.05)
+    assert not role.on_reply(role._peers[N3], before)
+    assert not role.is_ready_to_judge
+    assert role.on_reply(role._peers[N3], reply(role))
+    assert role.is_ready_to_judge
+
+
+def test_a_node_that_leads_names_no_leader() -> None:
+    """So that once it has stepped down it does not send clients to itself."""
+    role = election()
+    role.on_leader_heard(N2)
+    role.on_leading()
+    assert role.leader is None
+    with pytest.raises(AssertionError):
+        role.on_leader_heard(N1)
+
+
+def test_who_was_held_up_reads_before_it_judges() -> None:
+    """A round that ends far too late is put off by a moment, once: the answers of meanwhile wait in the sockets."""
+    role = election()
+    role.begin_round(BALLOT_ZERO, Slot(0), 0.0)
+    assert not role.has_been_held_up(0.11)
+    assert role.has_been_held_up(0.7)
+    assert 0.7 < role.round_at_s < 0.72
+    assert not role.has_been_held_up(0.75)

@@ -14,7 +14,7 @@ from replog.paxos.options import Options
 from replog.paxos.outbox import Turn
 from replog.paxos.values import NO_OP, Batch, encode_value, stamp_of
 
-from .build import FIVE, N1, N2, N3, N4, N5, THREE
+from .build import FIVE, N1, N2, N3, N4, N5, THREE, members
 
 NOW_MS = 1_764_000_000_000
 HOUR_MS = 3_600_000
@@ -29,7 +29,8 @@ class Bench:
         self.now_s = 100.0
         self.offsets = dict.fromkeys(membership.members, 0) | (offsets or {})
         self.turn = Turn(N1)
-        self.role = LogTime(Options(), self.turn, membership, self.now_s, self.wall_ms(N1))
+        self.standing, self.peers = members(membership)
+        self.role = LogTime(Options(), self.turn, self.standing, self.peers, self.now_s, self.wall_ms(N1))
         self.hear(*self.offsets)
 
     def true_ms(self) -> int:
@@ -41,7 +42,7 @@ class Bench:
     def hear(self, *nodes: NodeId) -> None:
         for node in nodes:
             if node != N1:
-                self.role.on_clock(node, self.wall_ms(node))
+                self.role.on_clock(self.peers[node], self.wall_ms(node))
 
     def pass_time(self, seconds: float, *, is_heard: bool = True) -> None:
         self.now_s += seconds
@@ -174,14 +175,14 @@ def test_an_older_release_that_tells_no_clock_counts_as_agreeing() -> None:
     """While a cluster is upgraded node by node, the leader's clock is believed as before."""
     bench = Bench(offsets={N1: HOUR_MS})
     for node in (N2, N3):
-        bench.role.on_clock(node, 0)
+        bench.role.on_clock(bench.peers[node], 0)
     assert bench.ahead_ms() == HOUR_MS
 
 
 def test_too_few_clocks_say_nothing() -> None:
     """Log time goes on from the newest stamp by monotonic time alone."""
     bench = Bench(ONE)
-    bench.role.membership = THREE
+    bench.standing.on_membership(Membership(2, THREE.voters))
     bench.role.on_stamp(bench.true_ms() - HOUR_MS)
     bench.pass_time(2)
     assert (bench.role.offset_ms, bench.role.next_stamp_ms() - bench.true_ms()) == (None, -HOUR_MS)

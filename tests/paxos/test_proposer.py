@@ -12,21 +12,27 @@ from replog.paxos.options import Options
 from replog.paxos.outbox import Turn
 from replog.paxos.proposer import Proposer, Role
 from replog.paxos.values import NO_OP, Batch, decode_value, encode_value
+from replog.paxos.waiting_submissions import WaitingSubmissions
 
-from .build import FIVE, N1, N2, N3, N4, THREE, ballot, checksum, record, sent, sent_after_write
+from .build import FIVE, N1, N2, N3, N4, THREE, ballot, checksum, members, record, sent, sent_after_write
 
 
-def proposer(options: Options | None = None, membership: Membership = THREE) -> tuple[Proposer, Turn]:
-    turn = Turn(N1)
-    return Proposer(N1, options or Options(), turn, checksum, membership), turn
+def proposer(
+    options: Options | None = None, membership: Membership = THREE, waiting: WaitingSubmissions | None = None
+) -> tuple[Proposer, Turn]:
+    turn, options = Turn(N1), options or Options()
+    waiting = WaitingSubmissions(options) if waiting is None else waiting
+    return Proposer(options, turn, *members(membership), waiting, checksum), turn
 
 
 def promise(*accepted: AcceptedSlot, chosen_through: int = 0, piece: int = 0, pieces: int = 1, at: int = 1) -> Promise:
     return Promise(ballot(at), Slot(chosen_through), Slot(0), piece, pieces, accepted)
 
 
-def leading(options: Options | None = None, membership: Membership = THREE) -> tuple[Proposer, Turn]:
-    role, turn = proposer(options, membership)
+def leading(
+    options: Options | None = None, membership: Membership = THREE, waiting: WaitingSubmissions | None = None
+) -> tuple[Proposer, Turn]:
+    role, turn = proposer(options, membership, waiting)
     role.begin(ballot(1), Slot(1), 0.0)
     for node in membership.voters[: membership.quorum_count]:
         role.on_promise(node, promise())
@@ -145,7 +151,7 @@ def test_promises_for_another_ballot_do_not_count() -> None:
 def test_each_vote_counts_once() -> None:
     """P5, PITFALLS 3: one node's repeated Accepted never makes a quorum."""
     role, _ = leading(membership=FIVE)
-    role.submit(b"x")
+    role._waiting.submit(b"x")
     role.fill_window(0.0, 0)
     before = role.chosen_through
     for _ in range(5):
@@ -168,7 +174,7 @@ def test_chosen_slots_count_in_order_only() -> None:
     """P7: a later slot's quorum does not carry chosen_through past a gap."""
     role, _ = leading(Options(undurable_slots_max=8))
     for payload in (b"a", b"b"):
-        role.submit(payload)
+        role._waiting.submit(payload)
         role.fill_window(0.0, 0)
     for node in (N1, N2):
         role.on_accepted(node, Accepted(ballot(1), Slot(3), Slot(3)))
@@ -181,10 +187,10 @@ def test_chosen_slots_count_in_order_only() -> None:
 def test_the_next_batch_grows_while_the_own_write_is_under_way() -> None:
     """One new slot a write: what comes meanwhile leaves together."""
     role, turn = leading()
-    role.submit(b"a")
+    role._waiting.submit(b"a")
     role.fill_window(0.0, 5)
-    role.submit(b"b")
-    role.submit(b"c")
+    role._waiting.submit(b"b")
+    role._waiting.submit(b"c")
     role.fill_window(0.0, 5)
     assert [decode_value(accept.value) for accept in proposed(turn)] == [Batch(5, [b"a"])]
     role.on_accepted(N1, Accepted(ballot(1), Slot(2), Slot(2)))
@@ -195,12 +201,12 @@ def test_the_next_batch_grows_while_the_own_write_is_under_way() -> None:
 def test_a_leader_does_not_run_ahead_of_its_own_disk() -> None:
     """A quorum of quick peers does not let the leader gather what its own disk has not taken: memory stays bounded."""
     role, turn = leading()
-    role.submit(b"a")
+    role._waiting.submit(b"a")
     role.fill_window(0.0, 0)
     for node in (N2, N3):
         role.on_accepted(node, Accepted(ballot(1), Slot(1), Slot(2)))
     assert role.chosen_through == 2
-    role.submit(b"b")
+    role._waiting.submit(b"b")
     role.fill_window(0.0, 0)
     assert len(proposed(turn)) == 1
     role.on_accepted(N1, Accepted(ballot(1), Slot(2), Slot(2)))
@@ -213,7 +219,7 @@ def test_window_and_batch_limits_hold() -> None:
     options = Options(window_slots=3, window_bytes=100, batch_bytes_max=20, undurable_slots_max=8)
     role, turn = leading(options)
     for _ in range(20):
-        assert role.submit(b"x" * 9) is None
+        assert role._waiting.submit(b"x" * 9) is None
     role.fill_window(0.0, 0)
     batches = [decode_value(accept.value) for accept in proposed(turn)]
     assert [len(batch.submissions) for batch in batches if isinstance(batch, Batch)] == [2, 2]
@@ -224,13 +230,13 @@ def test_refusals_name_their_reason() -> None:
     """What is not taken is definitely not done, and the caller is told which limit it met."""
     options = Options(queue_submissions_max=1, batch_bytes_max=10)
     following, _ = proposer(options)
-    assert following.submit(b"x") is Refusal.NOT_LEADER
+    assert following._waiting.submit(b"x") is Refusal.NOT_LEADER
     role, _ = leading(options)
-    assert role.submit(b"x" * 11) is Refusal.TOO_LARGE
-    assert role.submit(b"x") is None
-    assert role.submit(b"x") is Refusal.OVERLOADED
-    role.is_full = True
-    assert role.submit(b"x") is Refusal.STORAGE_FULL
+    assert role._waiting.submit(b"x" * 11) is Refusal.TOO_LARGE
+    assert role._waiting.submit(b"x") is None
+    assert role._waiting.submit(b"x") is Refusal.OVERLOADED
+    role._waiting.is_full = True
+    assert role._waiting.submit(b"x") is Refusal.STORAGE_FULL
 
 
 def test_a_slow_peer_has_bounded_bytes_under_way() -> None:
@@ -238,7 +244,7 @@ def test_a_slow_peer_has_bounded_bytes_under_way() -> None:
     options = Options(peer_in_flight_bytes_max=64, undurable_slots_max=99)
     role, turn = leading(options)
     for number in range(6):
-        role.submit(b"x" * 30)
+        role._waiting.submit(b"x" * 30)
         role.fill_window(0.0, 0)
         for node in (N1, N2):
             role.on_accepted(node, Accepted(ballot(1), Slot(2), Slot(number + 2)))
@@ -250,7 +256,7 @@ def test_a_slow_peer_has_bounded_bytes_under_way() -> None:
 def test_unanswered_accepts_are_sent_again_to_who_has_not_voted() -> None:
     """Lossy links: after the resend interval the missing votes are asked for again, the others not."""
     role, turn = leading(Options(resend_interval_s=1.0))
-    role.submit(b"x")
+    role._waiting.submit(b"x")
     role.fill_window(0.0, 0)
     role.on_accepted(N3, Accepted(ballot(1), Slot(2), Slot(2)))
     turn.clear()

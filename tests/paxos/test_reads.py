@@ -9,12 +9,12 @@ from replog.paxos.options import Options
 from replog.paxos.outbox import Turn
 from replog.paxos.reads import Reads
 
-from .build import N1, N2, N3, N4, THREE, ballot
+from .build import N1, N2, N3, N4, ballot, standing
 
 
 def reads(options: Options | None = None) -> tuple[Reads, Turn]:
     turn = Turn(N1)
-    role = Reads(options or Options(), turn, THREE)
+    role = Reads(options or Options(), turn, standing())
     role.begin_ballot(ballot(1))
     return role, turn
 

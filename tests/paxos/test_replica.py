@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 
+import attrs
 import msgspec
 import pytest
 
@@ -23,15 +25,23 @@ from replog.paxos.messages import (
     Message,
     Nack,
     Prepare,
+    Promise,
     StatePiece,
     TransferLeadership,
 )
 from replog.paxos.options import Options
+from replog.paxos.pending_writes import Written
+from replog.paxos.proposer import Role
 from replog.paxos.recovered import Recovered
 from replog.paxos.replica import Replica
 from replog.paxos.values import Batch, encode_value, stamp_of
 
 from .build import N1, N2, N3, N4, THREE, accept, ballot, checksum, record, recovered
+
+
+def checked(options: Options | None) -> Options:
+    """Every input is followed by a look at all that the core keeps."""
+    return attrs.evolve(options or Options(), are_invariants_checked=True)
 
 
 class Trio:
@@ -50,7 +60,7 @@ class Trio:
         self.replicas = {
             node: Replica(
                 node=node,
-                options=options or Options(),
+                options=checked(options),
                 recovered=(starts or {}).get(node, recovered()),
                 random=random.Random(node),
                 checksum=checksum,
@@ -101,6 +111,53 @@ class Trio:
     def leader(self) -> NodeId:
         (leader,) = [node for node, replica in self.replicas.items() if replica.is_leading and node not in self.down]
         return leader
+
+
+class FarTrio(Trio):
+    """A Trio whose messages take ``delay_s`` each way."""
+
+    def __init__(self, delay_s: float, options: Options) -> None:
+        super().__init__(options=options)
+        self.delay_s = delay_s
+        self.on_the_way: deque[tuple[float, deque[tuple[NodeId, NodeId, Message]]]] = deque()
+
+    def deliver(self) -> None:
+        self.on_the_way.append((self.now_s + self.delay_s, self.under_way))
+        while self.on_the_way[0][0] <= self.now_s:
+            arriving, self.under_way = self.on_the_way.popleft()[1], deque()
+            for sender, target, message in arriving:
+                self.replicas[target].on_message(sender, message)
+                self.take(target)
+            self.on_the_way.append((self.now_s + self.delay_s, self.under_way))
+        self.under_way = deque()
+
+
+@pytest.mark.parametrize(("round_trip_s", "rounds"), [(0.09, 3), (0.11, 3), (0.19, 3), (0.28, 4)])
+def test_a_leader_is_stable_over_round_trips_of_all_election_rounds_but_one(round_trip_s: float, rounds: int) -> None:
+    """An answer counts in the round in which it comes, so a round trip may take more than one heartbeat interval."""
+    trio = FarTrio(round_trip_s / 2, Options(election_rounds=rounds, resend_interval_s=0.5))
+    trio.run(5.0)
+    leader = trio.leader()
+    trio.notices.clear()
+    trio.run(15.0)
+    assert trio.notices == []
+    assert {replica.leader for replica in trio.replicas.values()} == {leader}
+
+
+def test_a_node_that_has_stepped_down_does_not_name_itself() -> None:
+    """Clients would take it for a leader again; it knows of none until it hears one."""
+    trio = Trio()
+    trio.run(1.0)
+    old = trio.leader()
+    replica = trio.replicas[old]
+    assert replica.leader == old
+    trio.down.update(node for node in THREE.voters if node != old)
+    while replica.is_leading:
+        trio.run(0.01)
+        assert replica.leader in {old, None}
+    for _ in range(100):
+        assert replica.leader is None
+        trio.run(0.01)
 
 
 def test_three_replicas_elect_one_leader_and_keep_it() -> None:
@@ -178,12 +235,8 @@ def test_a_hand_over_that_can_not_work_is_refused_with_its_reason() -> None:
     assert refused(following, None, "does not lead")
     assert refused(leading, old, "leads already")
     assert refused(leading, N4, "not a voter")
-    leading.on_message(
-        other,
-        HeartbeatReply(
-            99, leading.promise, False, True, True, Slot(1), Slot(1), Slot(1), Slot(0), is_full=True, is_led=True
-        ),
-    )
+    trio.replicas[other].on_storage_full(True)
+    trio.run(0.3)
     assert refused(leading, other, "its disk is full", may_pass=True)
     leading.on_link_closed(other)
     assert refused(leading, other, "not answered", may_pass=True)
@@ -234,7 +287,7 @@ def test_reads_are_refused_when_leadership_is_lost() -> None:
     old = trio.leader()
     trio.down.update(node for node in THREE.voters if node != old)
     assert trio.replicas[old].read(7) is None
-    trio.run(1.0)
+    trio.run(2.0)
     assert not trio.replicas[old].is_leading
     assert [read for _, effects in trio.effects for read in effects.reads_refused] == [7]
 
@@ -257,7 +310,7 @@ def test_a_node_that_was_away_learns_what_it_missed() -> None:
 def alone(start: Recovered, options: Options | None = None) -> Replica:
     return Replica(
         node=N1,
-        options=options or Options(),
+        options=checked(options),
         recovered=start,
         random=random.Random(1),
         checksum=checksum,
@@ -524,3 +577,87 @@ def test_a_state_that_is_skipped_drops_nothing() -> None:
     replica.on_state_skipped()
     assert (replica.chosen_through, replica.compacted_through) == (10, 0)
     assert replica.take_effects().send
+
+
+def test_a_member_that_goes_leaves_nothing_behind() -> None:
+    """Whatever any role knew of it; and a member that comes begins with nothing known."""
+    replica = alone(recovered())
+    replica.on_message(N2, Heartbeat(1, ballot(1, 2), Slot(0)))
+    replica.on_message(N2, BelowFloor(Slot(3), Slot(9)))
+    replica.on_message(N2, accept(1, ballot(1, 2), encode_value(Membership(2, (N1, N3, N4)))))
+    replica.on_written(replica.take_effects().ticket)
+    assert replica.leader == N2
+    replica.on_message(N2, Heartbeat(2, ballot(1, 2), Slot(1)))
+    replica.check_invariants()
+    assert (list(replica._peers), replica.leader) == ([N3, N4], None)
+    replica.on_slots_read(N2, [])
+    replica.on_link_opened(N2)
+    replica.on_link_closed(N2)
+    replica.on_message(N2, LearnRequest(Slot(1), Slot(1)))
+    assert replica.take_effects().slot_reads == []
+
+
+def test_nothing_is_in_flight_over_a_closed_link() -> None:
+    """A leader keeps what a lost peer has not answered, and sends it when there is a link again."""
+    trio = Trio()
+    trio.run(1.0)
+    leader = trio.replicas[trio.leader()]
+    away = next(node for node in THREE.voters if node != leader.node)
+    leader.on_link_closed(away)
+    leader.submit(b"x")
+    effects = leader.take_effects()
+    to_away = [one.message for one in effects.send if one.target == away]
+    assert not [message for message in to_away if isinstance(message, Accept)]
+    leader.on_link_opened(away)
+    to_away = [one.message for one in leader.take_effects().send if one.target == away]
+    assert [message.slot for message in to_away if isinstance(message, Accept)] == [2]
+
+
+def _sent_over_a_closed_link(replica: Replica) -> None:
+    peer = next(iter(replica._peers.values()))
+    peer.close_link()
+    peer.in_flight[Slot(1)] = peer.in_flight_bytes = 7
+
+
+BROKEN: dict[str, Callable[[Replica], object]] = {
+    "its promise is below its ballot": lambda replica: setattr(replica._acceptor, "promise", BALLOT_ZERO),
+    "what is chosen is not taught": lambda replica: replica._standing.__dict__.update(taught_through=Slot(0)),
+    "what is chosen is open": lambda replica: replica._acceptor.accepted.update({Slot(1): record(1, ballot(1))}),
+    "a lesson is chosen": lambda replica: replica._learner._taught.update({Slot(1): record(1, ballot(1))}),
+    "more is applied than chosen": lambda replica: replica._standing.on_applied(Slot(9)),
+    "a member is not known": lambda replica: replica._peers.popitem(),
+    "it leads and follows": lambda replica: setattr(replica._election, "leader", next(iter(replica._peers))),
+    "it leads and takes nothing": lambda replica: setattr(replica._waiting, "is_open", False),
+    "its window is miscounted": lambda replica: setattr(replica._proposer, "_proposals_bytes", 1),
+    "a gap is left in its window": lambda replica: setattr(replica._proposer, "_next_slot", Slot(9)),
+    "something is sent over a closed link": _sent_over_a_closed_link,
+    "a write has no ticket": lambda replica: replica._ledger._under_way.append(Written(0, 0.0, (), [], [])),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_what_does_not_fit_together_is_found_between_two_inputs(broken: Callable[[Replica], object]) -> None:
+    """The core compares what it keeps with itself; nothing of that is wrong before."""
+    trio = Trio()
+    trio.run(1.0)
+    replica = trio.replicas[trio.leader()]
+    replica.check_invariants()
+    broken(replica)
+    with pytest.raises(AssertionError):
+        replica.check_invariants()
+
+
+def test_a_candidate_that_has_its_quorum_is_given_time_to_learn() -> None:
+    """P4: what it lacks takes a round trip more; an election timeout for both would be too short for far members."""
+    replica = alone(recovered())
+    replica.on_message(N2, TransferLeadership(BALLOT_ZERO))
+    replica.on_written(replica.take_effects().ticket)
+    at = replica.promise
+    for number in range(1, 5):
+        replica.tick(number * 0.1, 0)
+        replica.take_effects()
+        if number == 2:
+            replica.on_message(N2, Promise(at, Slot(5), Slot(0), 0, 1, ()))
+        assert replica.role is (Role.PREPARING if number < 2 else Role.CATCHING_UP), number
+    replica.tick(0.5, 0)
+    assert replica.role is Role.FOLLOWING

@@ -1,0 +1,212 @@
+"""Every role of one node, built around one record of what the node knows of itself and one of its peers.
+
+The roles never see each other. Here is what may be asked of them from outside; ``Replica`` is what happens to them.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable
+
+import msgspec
+
+from .acceptor import Acceptor
+from .ballot import Ballot, NodeId, Slot
+from .catch_up import CatchUp
+from .divergence import Contradiction, Divergence
+from .effects import NoticeKind
+from .election import Election
+from .fitness import Fitness
+from .leadership import Leadership
+from .learner import Learner
+from .log_time import LogTime
+from .membership import Membership
+from .options import Options
+from .outbox import Size, Turn
+from .peers import Peers
+from .pending_writes import Ledger
+from .proposer import Proposer, Role
+from .reads import Reads
+from .recovered import Recovered
+from .standing import Standing
+from .teacher import Teacher
+from .waiting_submissions import WaitingSubmissions
+
+
+class ReplicaStatistics(msgspec.Struct, frozen=True):
+    """Plain counts since the replica was made."""
+
+    ballots_begun: int
+    times_leader: int
+    slots_released: int
+    damaged_received: int
+    slots_in_flight: int
+    submissions_waiting: int
+
+
+class Roles:
+    """What one member of the cluster is made of, and what may be asked of it."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        options: Options,
+        recovered: Recovered,
+        random: random_module.Random,
+        checksum: Callable[[bytes], int],
+        now_s: float,
+        time_ms: int,
+    ) -> None:
+        self.node = node
+        self.options = options
+        turn, standing = Turn(node, recovered.membership.version), Standing(node, recovered)
+        peers = Peers(node, recovered.membership)
+        self._turn, self._standing, self._peers = turn, standing, peers
+        self._acceptor = Acceptor(options, recovered, turn, standing, checksum)
+        self._waiting = WaitingSubmissions(options)
+        self._proposer = Proposer(options, turn, standing, peers, self._waiting, checksum)
+        self._learner = Learner(options, recovered, turn, standing, checksum)
+        self._catch_up = CatchUp(options, turn, standing, peers, checksum, random)
+        self._teacher = Teacher(options, turn, standing)
+        self._reads = Reads(options, turn, standing)
+        self._election = Election(options, turn, standing, peers, random, now_s)
+        self._divergence = Divergence(turn, standing, peers)
+        self._log_time = LogTime(options, turn, standing, peers, now_s, time_ms)
+        self._fitness = Fitness(options, turn, standing)
+        self._ledger = Ledger(node)
+        self._leadership = Leadership(
+            options,
+            turn,
+            standing,
+            acceptor=self._acceptor,
+            proposer=self._proposer,
+            reads=self._reads,
+            election=self._election,
+            fitness=self._fitness,
+            divergence=self._divergence,
+            log_time=self._log_time,
+        )
+        self._slots_released = 0
+        self._now_s = now_s
+        self._time_ms = time_ms
+        self._is_checked = options.are_invariants_checked
+        self._log_time.on_stamp(recovered.log_time_ms)
+        if recovered.damaged_reason:
+            turn.notice(NoticeKind.ABSTAINED, reason=recovered.damaged_reason)
+
+    @property
+    def membership(self) -> Membership:
+        return self._standing.membership
+
+    @property
+    def is_storage_full(self) -> bool:
+        """Whether new commands are refused here for want of room; what ``on_storage_full`` said last."""
+        return self._fitness.is_full
+
+    @property
+    def is_leading(self) -> bool:
+        return self._proposer.is_leading
+
+    @property
+    def is_voting(self) -> bool:
+        return self._standing.is_voting
+
+    @property
+    def abstain_reason(self) -> str:
+        """Empty, or why this node does not vote (P9, P10)."""
+        return self._standing.abstain_reason
+
+    @property
+    def problem(self) -> str:
+        """Empty, or why this node is not fully at work."""
+        return self._standing.abstain_reason or self._fitness.problem
+
+    def is_damaged(self, slot: Slot) -> bool:
+        """Whether the record of ``slot`` is known damaged here; reading it again before it is repaired is of no use."""
+        return slot in self._standing.damaged
+
+    @property
+    def leader(self) -> NodeId | None:
+        """The node this one follows, itself only while it leads, or None while it knows of none that is alive."""
+        return self._leadership.leader
+
+    @property
+    def promise(self) -> Ballot:
+        return self._acceptor.promise
+
+    @property
+    def chosen_through(self) -> Slot:
+        return self._standing.chosen_through
+
+    @property
+    def contradiction(self) -> Contradiction | None:
+        """Who contradicts this node's state while no majority is known to hold it."""
+        return self._divergence.contradiction
+
+    @property
+    def clock_offset_ms(self) -> int | None:
+        """How far this node's wall clock is ahead of a quorum's; None while that is not known (P11)."""
+        return self._log_time.offset_ms
+
+    @property
+    def is_clock_astray(self) -> bool:
+        return self._leadership.is_clock_astray
+
+    @property
+    def log_time_ahead_ms(self) -> int:
+        """How far log time is ahead of a quorum's clock; 0 unless it is more than ``clock_offset_max_s``."""
+        return self._log_time.ahead_ms if self._log_time.is_ahead else 0
+
+    @property
+    def compacted_through(self) -> Slot:
+        return self._standing.compacted_through
+
+    @property
+    def goal(self) -> Slot:
+        """The highest slot anybody is known to know chosen."""
+        return self._catch_up.goal
+
+    @property
+    def role(self) -> Role:
+        return self._proposer.role
+
+    @property
+    def submissions_waiting(self) -> int:
+        """Submissions that have no slot yet."""
+        return len(self._waiting)
+
+    def statistics(self) -> ReplicaStatistics:
+        receivers = (self._acceptor, self._proposer, self._learner, self._catch_up)
+        return ReplicaStatistics(
+            ballots_begun=self._leadership.ballots_begun,
+            times_leader=self._leadership.times_leader,
+            slots_released=self._slots_released,
+            damaged_received=sum(role.damaged_received_count for role in receivers),
+            slots_in_flight=self._proposer.slots_in_flight,
+            submissions_waiting=len(self._waiting),
+        )
+
+    def sizes(self) -> list[Size]:
+        """What is kept in memory, with its bounds: the options', whatever the peers, the clients and the disk do."""
+        return [
+            *self._acceptor.sizes(),
+            *self._proposer.sizes(),
+            *self._waiting.sizes(),
+            *self._learner.sizes(),
+            *self._catch_up.sizes(),
+            *self._reads.sizes(),
+        ]
+
+    def check_invariants(self) -> None:
+        """Compare all that is kept with itself, between two inputs; raises AssertionError where the core is wrong."""
+        self._standing.check_invariants()
+        self._peers.check_invariants(self._standing.membership)
+        self._acceptor.check_invariants()
+        self._proposer.check_invariants()
+        self._waiting.check_invariants()
+        self._learner.check_invariants()
+        self._catch_up.check_invariants()
+        self._leadership.check_invariants()
+        self._ledger.check_invariants()
+        assert not self._turn.local, self._turn.local

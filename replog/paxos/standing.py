@@ -1,0 +1,85 @@
+"""What this node knows of itself: who it is, who else belongs, whether it votes, and how far it has come.
+
+Each of these facts is kept once, here. The replica alone writes it, through the ``on_...`` doors; the roles hold the
+same record and only read it, so none of them can be behind another. Rules protected: positions only rise, and what is
+chosen is never beyond what is taught (P7, P8); a node that can't trust its memory does not vote (P9, P10).
+"""
+
+from __future__ import annotations
+
+from .ballot import BEFORE_LOG, NodeId, Slot
+from .membership import Membership
+from .position import Rising
+from .recovered import Recovered
+
+
+class Standing:
+    """One node's own facts; read by every role, written by ``Replica``."""
+
+    chosen_through = Rising()
+    """Every slot up to here is known chosen and was durable here."""
+    taught_through = Rising()
+    """Known chosen, and durable here once every write asked for is."""
+    compacted_through = Rising()
+    applied_through = Rising()
+    """How far the state machine has come: what it has applied, it does not need from the log."""
+
+    def __init__(self, node: NodeId, recovered: Recovered) -> None:
+        self.node = node
+        self.membership = recovered.membership
+        self.abstain_reason = recovered.damaged_reason
+        """Empty, or why this node does not vote (P9, P10)."""
+        self.is_voting = self._may_vote
+        self.damaged = frozenset(recovered.damaged_chosen)
+        """Slots up to ``chosen_through`` whose records are damaged here (P10)."""
+        self.chosen_through = recovered.chosen_through
+        self.taught_through = recovered.chosen_through
+        self.compacted_through = recovered.compacted_through
+        self.applied_through = BEFORE_LOG
+
+    @property
+    def _may_vote(self) -> bool:
+        return self.membership.is_voter(self.node) and not self.abstain_reason
+
+    def check_invariants(self) -> None:
+        """What holds between two inputs."""
+        assert self.compacted_through <= self.chosen_through, (self.compacted_through, self.chosen_through)  # P7
+        assert self.chosen_through <= self.taught_through, (self.chosen_through, self.taught_through)  # P8
+        assert self.is_voting == self._may_vote, (self.membership, self.abstain_reason)  # P9
+        assert all(self.compacted_through <= slot <= self.chosen_through for slot in self.damaged), self.damaged
+
+    def on_membership(self, membership: Membership) -> None:
+        assert membership.version > self.membership.version, (membership, self.membership)
+        self.membership = membership
+        self.is_voting = self._may_vote
+
+    def on_chosen(self, through: Slot) -> None:
+        self.chosen_through = through
+        if through > self.taught_through:
+            self.taught_through = through
+
+    def on_taught(self, through: Slot) -> None:
+        self.taught_through = through
+
+    def on_applied(self, through: Slot) -> None:
+        self.applied_through = through
+
+    def on_compacted(self, through: Slot) -> None:
+        """What is gone can't be damaged any more."""
+        self.compacted_through = max(self.compacted_through, through)
+        if self.damaged:
+            self.damaged = frozenset(slot for slot in self.damaged if slot > through)
+
+    def on_installed(self, through: Slot) -> None:
+        """A state stands at ``through``: everything up to it is chosen, applied and gone from the log."""
+        self.applied_through = max(self.applied_through, through)
+        self.on_chosen(max(self.chosen_through, through))
+        self.on_compacted(through)
+
+    def on_damaged(self, slot: Slot) -> None:
+        """Only a slot that is here can be damaged."""
+        if self.compacted_through < slot <= self.chosen_through:
+            self.damaged |= {slot}
+
+    def on_repaired(self, slot: Slot) -> None:
+        self.damaged -= {slot}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..addresses import check_address
 from ..errors import OutcomeUnknown, Refused, Unavailable
 from ..paxos.ballot import NodeId
 from ..wire.asking import Answer as NodeAnswer
@@ -36,7 +37,7 @@ async def ask_status(address: str, *, timeout: float = TIMEOUT_S) -> NodeStatus:
     Unavailable: it did not answer in time, refused, or said what can't be read; the message says why.
     ValueError: ``address`` is no ``host:port``, or ``timeout`` no time.
     """
-    answer = await ask(address, StatusRequest(1), Status, timeout_s=timeout_checked(timeout))
+    answer = await ask(check_address(address), StatusRequest(1), Status, timeout_s=timeout_checked(timeout))
     try:
         return decode_status(_reply(answer).report)
     except FrameError as error:
@@ -60,7 +61,7 @@ async def ask_query(address: str, request: bytes, *, timeout: float = TIMEOUT_S)
     ValueError: ``address`` is no ``host:port``, or ``timeout`` no time.
     """
     question = Query(1, True, [payload_checked(request, "a request")])
-    reply = _reply(await ask(address, question, QueryAnswers, timeout_s=timeout_checked(timeout)))
+    reply = _reply(await ask(check_address(address), question, QueryAnswers, timeout_s=timeout_checked(timeout)))
     if reply.failed:
         raise query_failed(reply.answers[0])
     return Answer(reply.answers[0], reply.applied_through)
@@ -84,7 +85,7 @@ async def ask_transfer(address: str, target: str = "", *, timeout: float = 5.0) 
     """
     question = TransferRequest(1, NodeId(node_number(target)))
     answer: NodeAnswer[TransferAnswer | NotLeader]
-    answer = await ask(address, question, TransferAnswer, NotLeader, timeout_s=timeout_checked(timeout))
+    answer = await ask(check_address(address), question, TransferAnswer, NotLeader, timeout_s=timeout_checked(timeout))
     if answer.reply is None and answer.welcome is not None and not answer.welcome.refusal:
         raise OutcomeUnknown(f"{address} was asked to hand over: {answer.problem}.")
     match _reply(answer):

@@ -39,13 +39,14 @@ coverage: env  ## branch coverage of the core, at least 95 %
 	$(BIN)/python -m coverage run --branch --source replog/paxos -m pytest -q tests/paxos tests/sim tests/scenarios
 	$(BIN)/python -m coverage report --fail-under 95
 
-mutants: env  ## known protocol bugs, each of which the checks must catch
+mutants: env  ## known bugs of the protocol and the client, each of which the checks must catch
 	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.client.mutants
 
 bench: env  ## measure this machine: throughput, latency, reads, failover, recovery
 	$(BIN)/python -m bench all
 
-map: env  ## the table of rooms in docs/ARCHITECTURE.md, made from the modules
+map: env  ## the tables of rooms and of the client's connection in docs/ARCHITECTURE.md, made from the modules
 	$(BIN)/python -m tests.house_map --write
 
 clean:  ## remove the environment and what tools left behind

@@ -163,7 +163,7 @@ class _Runner:
 
 @contextmanager
 def connect(endpoints: Sequence[str], *, name: str = "", options: ClientOptions | None = None) -> Iterator[Client]:
-    """A client of the cluster behind ``endpoints``; see ``replog.connect`` for what is raised.
+    """A client of the cluster behind ``endpoints``; parameters and errors: see ``replog.connect``.
 
     Its thread runs asyncio, whatever the program uses elsewhere.
     """

@@ -176,7 +176,13 @@ class EmbeddedReplica:
 async def open_replica(
     config: ReplicaConfig, machine: StateMachine, *, options: ClientOptions | None = None
 ) -> AsyncIterator[EmbeddedReplica]:
-    """A replica that lives as long as the block, in the caller's trio program; ``options`` are those of its client.
+    """A replica that lives as long as the block, in the caller's trio program; a failure of it cancels the block.
+
+    Parameters
+    ----------
+    config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.
+    machine: an instance of the state machine; the same class on every member.
+    options: of the client that ``EmbeddedReplica`` submits with; every one has a default.
 
     Raises
     ------

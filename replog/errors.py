@@ -12,14 +12,12 @@ from collections.abc import Callable, Sequence
 
 
 class ReplogError(Exception):
-    """Base of every error this library raises on purpose.
-
-    ``results``: what came of each command of a ``submit_many`` that raised this, in order: its ``Receipt`` if it ran,
-    its ``CommandFailed`` if it failed; of one that is None this error says whether it may have run.
-    """
+    """Base of every error this library raises on purpose."""
 
     exit_code = 1
     results: Sequence[object] = ()
+    """What came of each command of a ``submit_many`` that raised this, in order: its ``Receipt`` if it ran, its
+    ``CommandFailed`` if it failed; of one that is None this error says whether it may have run."""
 
 
 class ConfigError(ReplogError):

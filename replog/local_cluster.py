@@ -192,7 +192,12 @@ class LocalCluster:
         return "\n".join(said)
 
     def client(self, *, name: str = "", options: ClientOptions | None = None) -> AbstractAsyncContextManager[Client]:
-        """``connect`` to all nodes."""
+        """A client of all nodes.
+
+        Parameters
+        ----------
+        name, options: as for ``connect``.
+        """
         return connect(self.endpoints, name=name, options=options)
 
     # --- life and death ---

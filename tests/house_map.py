@@ -1,4 +1,4 @@
-"""The table of rooms in ``docs/ARCHITECTURE.md``, made from the modules' docstrings.
+"""The tables in ``docs/ARCHITECTURE.md`` that are made from the modules: the rooms, and the client's connection.
 
     python -m tests.house_map --write          # make map
 
@@ -17,11 +17,14 @@ from pathlib import Path
 
 import attrs
 
+from replog.client.connection import TRANSITIONS, Event, State
+
 from .imports import ROOT, files, module_of
 from .test_layers import LAYERS
 
 PAGE = ROOT / "docs/ARCHITECTURE.md"
-HEAD = "| room | purpose | never |\n|---|---|---|\n"
+ROOMS_HEAD = "| room | purpose | never |\n|---|---|---|\n"
+CONNECTION_HEAD = f"| what happens | {' | '.join(f'`{state.name}`' for state in State)} |\n|---{'|---' * len(State)}|\n"
 PROGRAMS = ("shop_sm", "bench", "examples")
 """What stands on the library: their packages are rooms, their modules are furniture."""
 _ROW = re.compile(r"^\| `([\w/]+)` \| (.*) \| (.*) \|$", re.MULTILINE)
@@ -75,24 +78,35 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("``", "`").replace("|", "\\|")
 
 
-def table() -> str:
-    """The table as it should be."""
+def rooms_table() -> str:
+    """The table of rooms as it should be."""
     told = {name: never for name, _, never in _ROW.findall(PAGE.read_text())}
-    return HEAD + "".join(room.row() for room in rooms(told))
+    return ROOMS_HEAD + "".join(room.row() for room in rooms(told))
 
 
-def with_table(page: str) -> str:
-    """The page with the table in the place of the one that is there."""
-    start = page.index(HEAD)
-    end = page.index("\n\n", start) + 1
-    return page[:start] + table() + page[end:]
+def connection_table() -> str:
+    """What each state means, then a row an event: which state follows, nothing where it can't happen."""
+    rows = [["", *(state.value for state in State)]]
+    for event in Event:
+        follows = [TRANSITIONS[state].get(event) for state in State]
+        rows.append([f"`{event.name}`: {event.value}", *(f"`{state.name}`" if state else "" for state in follows)])
+    return CONNECTION_HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def with_tables(page: str) -> str:
+    """The page with the tables in the place of those that are there."""
+    for head, table in ((ROOMS_HEAD, rooms_table()), (CONNECTION_HEAD, connection_table())):
+        start = page.index(head)
+        end = page.index("\n\n", start) + 1
+        page = page[:start] + table + page[end:]
+    return page
 
 
 def main() -> int:
     text = PAGE.read_text()
     if "--write" in sys.argv[1:]:
-        PAGE.write_text(with_table(text))
-    elif with_table(text) != text:
+        PAGE.write_text(with_tables(text))
+    elif with_tables(text) != text:
         print("docs/ARCHITECTURE.md lags behind the modules; `make map` mends it.", file=sys.stderr)
         return 1
     return 0

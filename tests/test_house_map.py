@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from .house_map import PAGE, Room, rooms, with_table
+from .house_map import PAGE, Room, rooms, with_tables
 from .test_layers import PUBLIC
 
 ROOMS = list(rooms({}))
 
 
-def test_the_table_of_rooms_is_made_from_the_modules() -> None:
-    """No room is missing, none is left that is gone, and each says what its docstring says. ``make map`` mends it."""
+def test_the_tables_are_made_from_the_modules() -> None:
+    """No room is missing, none is left that is gone, and each says what its docstring says; the client's connection
+    moves as its table says. ``make map`` mends both.
+    """
     page = PAGE.read_text()
-    assert with_table(page) == page
+    assert with_tables(page) == page
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.path)

@@ -9,7 +9,13 @@ from ..errors import CommandFailed, ReplogError
 
 
 class Receipt(NamedTuple):
-    """What came of a command: the state machine's reply, and where the command stands in the log."""
+    """What came of a command.
+
+    Parameters
+    ----------
+    reply: what the state machine's ``apply`` returned.
+    slot, offset: where the command stands in the log.
+    """
 
     reply: bytes
     slot: int

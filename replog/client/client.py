@@ -99,8 +99,8 @@ class Client:
 
         Parameters
         ----------
-        payload: opaque to everything but the state machine.
-        timeout: seconds; ``options.timeout_s`` if left out.
+        payload: opaque to everything but the state machine; at most ``command_bytes_max`` bytes.
+        timeout: seconds, infinity for ever; ``options.timeout_s`` if left out.
 
         Raises
         ------
@@ -124,8 +124,18 @@ class Client:
         Each is a command of its own: where one fails, the others run all the same. Then the first failure is raised,
         and its ``results`` has what came of every command, in order: its ``Receipt``, its ``CommandFailed``, or None.
 
-        Raises what ``submit`` raises. With ``CommandFailed`` all have run or failed; with ``OutcomeUnknown`` and
-        ``SessionExpired`` those without a result may be done, with the others they are not.
+        Parameters
+        ----------
+        payloads: one a command, together at most ``options.call_bytes_max`` bytes; none is no command, and nothing is
+            sent.
+        timeout: seconds, for all of them together; ``options.timeout_s`` if left out.
+
+        Raises
+        ------
+        What ``submit`` raises.
+        CommandFailed: all have run or failed.
+        OutcomeUnknown, SessionExpired: those without a result may be done; with any other error they are not.
+        CommandTooLarge: one of them is, or all of them together are; none is done.
         """
         commands = tuple(payloads)
         for payload in commands:
@@ -154,7 +164,7 @@ class Client:
         request: opaque to everything but the state machine.
         consistency: ``linearizable`` sees everything that was acknowledged to anybody before the call; ``stale`` is
             answered at once by whatever node is connected, from what it has applied.
-        timeout: seconds; ``options.timeout_s`` if left out.
+        timeout: seconds, infinity for ever; ``options.timeout_s`` if left out.
 
         Raises
         ------
@@ -199,8 +209,13 @@ class Client:
 
         ``replog.decode_entry`` says what an entry holds.
 
+        Parameters
+        ----------
+        from_slot: where to begin; slots count from 1.
+
         Raises
         ------
+        ValueError: ``from_slot`` is below 1.
         Refused: ``from_slot``, or a slot on the way, is compacted away everywhere it was asked for.
         Unavailable: no node could be reached for ``options.timeout_s`` seconds, or the client was left.
         """
@@ -212,7 +227,16 @@ class Client:
         return follower.entries(self._traffic.cluster)
 
     async def status(self, *, timeout: float = 2.0) -> NodeStatus:  # noqa: ASYNC109
-        """What the connected node says of itself. Raises ``Unavailable``."""
+        """What the connected node says of itself.
+
+        Parameters
+        ----------
+        timeout: seconds.
+
+        Raises
+        ------
+        Unavailable: no node answered in time.
+        """
         self._check_usable()
         answer = await self._ask(StatusRequest(self._traffic.reads.take_id()), Status, self._deadline_s(timeout))
         return decode_status(answer.report)

@@ -37,6 +37,7 @@ class DecodedEntry:
 
     Parameters
     ----------
+    slot: its number, from 1.
     kind: ``commands``; ``no-op``, which a new leader fills gaps with; ``membership``, who votes from here on; or
         ``malformed``, bytes of no version that this one knows, which every replica skips.
     time_ms: the stamp of the leader that proposed the commands, in milliseconds since 1970; None for the others.
@@ -52,7 +53,12 @@ class DecodedEntry:
 
 
 def decode_entry(entry: LogEntry) -> DecodedEntry:
-    """What a slot of the log holds; never raises for what a log can hold."""
+    """What a slot of the log holds; never raises for what a log can hold.
+
+    Parameters
+    ----------
+    entry: as ``Client.follow`` brings it.
+    """
     try:
         value = decode_value(entry.value)
     except MalformedValue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..addresses import check_address
 from ..errors import OutcomeUnknown, Refused, Unavailable
 from ..paxos.ballot import NodeId
 from ..wire.asking import Answer as NodeAnswer
@@ -24,13 +25,19 @@ TIMEOUT_S = 2.0
 
 
 async def ask_status(address: str, *, timeout: float = TIMEOUT_S) -> NodeStatus:  # noqa: ASYNC109
-    """What the node at ``address`` says of itself.
+    """What one node says of itself.
+
+    Parameters
+    ----------
+    address: its ``host:port``.
+    timeout: seconds, from connecting to the answer.
 
     Raises
     ------
-    Unavailable: it did not answer within ``timeout`` seconds, or what it said can't be read; the message says why.
+    Unavailable: it did not answer in time, refused, or said what can't be read; the message says why.
+    ValueError: ``address`` is no ``host:port``, or ``timeout`` no time.
     """
-    answer = await ask(address, StatusRequest(1), Status, timeout_s=timeout_checked(timeout))
+    answer = await ask(check_address(address), StatusRequest(1), Status, timeout_s=timeout_checked(timeout))
     try:
         return decode_status(_reply(answer).report)
     except FrameError as error:
@@ -38,33 +45,47 @@ async def ask_status(address: str, *, timeout: float = TIMEOUT_S) -> NodeStatus:
 
 
 async def ask_query(address: str, request: bytes, *, timeout: float = TIMEOUT_S) -> Answer:  # noqa: ASYNC109
-    """A stale read by the node at ``address``: answered from what it has applied, however far behind that is.
+    """A stale read by one node: answered from what it has applied, however far behind that is.
+
+    Parameters
+    ----------
+    address: its ``host:port``.
+    request: opaque to everything but the state machine.
+    timeout: seconds, from connecting to the answer.
 
     Raises
     ------
-    Unavailable: it did not answer within ``timeout`` seconds.
+    Unavailable: it did not answer in time, or refused; the message says why.
     CommandFailed: the state machine's ``query`` raised.
+    TypeError: ``request`` is not bytes.
+    ValueError: ``address`` is no ``host:port``, or ``timeout`` no time.
     """
     question = Query(1, True, [payload_checked(request, "a request")])
-    reply = _reply(await ask(address, question, QueryAnswers, timeout_s=timeout_checked(timeout)))
+    reply = _reply(await ask(check_address(address), question, QueryAnswers, timeout_s=timeout_checked(timeout)))
     if reply.failed:
         raise query_failed(reply.answers[0])
     return Answer(reply.answers[0], reply.applied_through)
 
 
 async def ask_transfer(address: str, target: str = "", *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-    """Ask the node at ``address`` to hand leadership over to ``target`` (``n2``; empty: to the most up to date).
+    """Ask one node to hand leadership over, and wait until it does.
+
+    Parameters
+    ----------
+    address: its ``host:port``.
+    target: a node's name, ``n2``; empty: whoever is most up to date.
+    timeout: seconds, from connecting to the answer.
 
     Raises
     ------
     Refused: it does not lead, or says no, and why.
-    OutcomeUnknown: it was asked, and did not answer within ``timeout`` seconds.
-    Unavailable: it could not be asked.
-    ValueError: ``target`` is no node's name.
+    OutcomeUnknown: it was asked, and did not answer in time: it may hand over, now or later.
+    Unavailable: it could not be asked, so it hands nothing over; the message says why.
+    ValueError: ``target`` is no node's name, ``address`` no ``host:port``, or ``timeout`` no time.
     """
     question = TransferRequest(1, NodeId(node_number(target)))
     answer: NodeAnswer[TransferAnswer | NotLeader]
-    answer = await ask(address, question, TransferAnswer, NotLeader, timeout_s=timeout_checked(timeout))
+    answer = await ask(check_address(address), question, TransferAnswer, NotLeader, timeout_s=timeout_checked(timeout))
     if answer.reply is None and answer.welcome is not None and not answer.welcome.refusal:
         raise OutcomeUnknown(f"{address} was asked to hand over: {answer.problem}.")
     match _reply(answer):

@@ -27,7 +27,9 @@ def _rising(first: str) -> object:
 class ClientOptions:
     """Settings of one client; every one has a default.
 
-    Raises ``ValueError`` for a value that can't be meant.
+    Raises
+    ------
+    ValueError: a value can't be meant; the message names it.
     """
 
     timeout_s: float = attrs.field(default=10.0, validator=_seconds)
@@ -60,8 +62,11 @@ class ClientOptions:
     """Where nodes send one another the client that often, it pauses between them."""
 
     redial_first_s: float = attrs.field(default=0.005, validator=_seconds)
+    """The first pause between connections; each is about twice as long as the one before."""
     redial_max_s: float = attrs.field(default=0.25, validator=[_seconds, _rising("redial_first_s")])  # type: ignore[list-item]
-    """Pauses between connections: the first, and the longest they grow to."""
+    """The longest they grow to."""
     retry_first_s: float = attrs.field(default=0.02, validator=_seconds)
+    """The first pause before what a leader refused is sent again; they grow in the same way until something is taken.
+    """
     retry_max_s: float = attrs.field(default=1.0, validator=[_seconds, _rising("retry_first_s")])  # type: ignore[list-item]
-    """Pauses before what a leader refused is sent again: the first, and the longest they grow to."""
+    """The longest they grow to."""

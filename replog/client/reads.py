@@ -33,7 +33,13 @@ QUERY_BYTES = 2**16
 
 
 class Answer(NamedTuple):
-    """What a read brought back, and the slot of the state it was read from."""
+    """What a read brought back.
+
+    Parameters
+    ----------
+    reply: the state machine's answer.
+    applied_through: the last slot that the state it was read from had run.
+    """
 
     reply: bytes
     applied_through: int

@@ -15,10 +15,9 @@ from typing import Generic, TypeVar
 import anyio
 import attrs
 
-from ..addresses import split_address
 from .client_messages import ClientMessage, NodeMessage
 from .codec import FrameError, Kind, Welcome, decode_payload, encode_frame
-from .dialing import connected_socket, greet
+from .dialing import connected_socket, greet, told_address
 from .link import Link, LinkClosed
 
 _NAME = "replog command"
@@ -46,15 +45,14 @@ class Answer(Generic[Reply]):
 async def ask(address: str, question: ClientMessage, *wanted: type[Reply], timeout_s: float) -> Answer[Reply]:
     """Ask the node at ``address`` one question; the first message of a wanted kind is the answer.
 
-    Never raises for what the network or the node does. Raises ``ValueError`` if the address is none.
+    Never raises for what the network or a node does; an address that can't be may have been told by one.
     """
     visit = _Visit()
     reply: Reply | None = None
     problem = ""
-    host, port = split_address(address)
     try:
         with anyio.fail_after(timeout_s):
-            reply = await visit.ask(host, port, question, wanted)
+            reply = await visit.ask(*told_address(address), question, wanted)
     except TimeoutError:
         problem = "accepts connections but does not answer" if visit.is_connected else "timed out"
     except (OSError, LinkClosed, FrameError) as error:

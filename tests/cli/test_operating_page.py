@@ -94,7 +94,7 @@ def logged_events() -> Iterator[str]:
     yield from (kind.value for kind in NoticeKind)
     for path in (ROOT / "replog").rglob("*.py"):
         source = path.read_text()
-        if "structlog" not in source:
+        if "structlog" not in source and "EventLog" not in source:
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:

@@ -105,7 +105,8 @@ async def test_what_came_of_asking_for_a_hand_over(script: Script, error: type[E
         (lambda address: replog.ask_status(address, timeout=-1.0), ValueError),
         (lambda address: replog.ask_transfer(address, "me"), ValueError),
         (lambda _: replog.ask_status("nonsense"), ValueError),
-        (lambda _: replog.ask_status("a..b:1"), Unavailable),
+        (lambda _: replog.ask_query("a..b:1", b"a"), ValueError),
+        (lambda _: replog.ask_transfer("node:99999"), ValueError),
         (lambda _: replog.ask_status("127.0.0.1:9"), Unavailable),
     ],
 )

@@ -28,7 +28,8 @@ class Counter(replog.StateMachine):
 
 
 async def ask(endpoints: list[str]) -> None:
-    async with replog.connect(endpoints, name="program") as client:
+    options = replog.ClientOptions(timeout_s=1.0)
+    async with replog.connect(endpoints, name="program", options=options) as client:
         assert_type(client, replog.Client)
         receipt = await client.submit(b"1", timeout=1.0)
         assert_type(receipt, replog.Receipt)
@@ -41,12 +42,25 @@ async def ask(endpoints: list[str]) -> None:
         async for entry in client.follow(from_slot=1):
             assert_type(entry, replog.LogEntry)
             assert_type(entry.value, bytes)
+            decoded = replog.decode_entry(entry)
+            assert_type(decoded, replog.DecodedEntry)
+            assert_type(decoded.commands, tuple[replog.LoggedCommand, ...])
+
+
+async def ask_one_node(address: str) -> None:
+    assert_type(await replog.ask_status(address, timeout=1.0), replog.NodeStatus)
+    assert_type(await replog.ask_query(address, b""), replog.Answer)
+    await replog.ask_transfer(address, "n2")
 
 
 def ask_from_a_thread(endpoints: tuple[str, ...]) -> None:
-    with replog.blocking.connect(endpoints) as client:
+    with replog.blocking.connect(endpoints, options=replog.ClientOptions()) as client:
+        assert_type(client, replog.blocking.Client)
         assert_type(client.submit(b"1"), replog.Receipt)
+        assert_type(client.submit_many([b"1", b"2"]), list[replog.Receipt])
         assert_type(client.query(b""), bytes)
+        assert_type(client.read(b"", consistency="stale"), replog.Answer)
+        assert_type(client.status(), replog.NodeStatus)
         for entry in client.follow():
             assert_type(entry, replog.LogEntry)
 
@@ -59,9 +73,10 @@ async def embed(folder: str) -> None:
     assert_type(config.members, dict[replog.NodeId, str])
     assert_type(config.data_dir, Path)
     assert_type(replog.load_config(Path("replica.toml"), {"bind": "0.0.0.0:7101"}), replog.ReplicaConfig)
-    async with replog.open_replica(config, Counter()) as replica:
+    async with replog.open_replica(config, Counter(), options=replog.ClientOptions()) as replica:
         assert_type(replica, replog.EmbeddedReplica)
         assert_type(await replica.submit(b"1"), replog.Receipt)
+        assert_type(await replica.read(b"", consistency="stale"), replog.Answer)
         assert_type(replica.status(), replog.NodeStatus)
     await replog.run_replica(config, Counter())
 
@@ -70,6 +85,8 @@ async def start_a_cluster() -> Mapping[str, int]:
     async with replog.local_cluster(replicas=3, state_machine="tests.typing.api:Counter") as cluster:
         assert_type(cluster, replog.LocalCluster)
         assert_type(cluster.endpoints, tuple[str, ...])
+        async with cluster.client(name="program", options=replog.ClientOptions()) as client:
+            assert_type(client, replog.Client)
         return cluster.pids
 
 
@@ -82,5 +99,5 @@ def advice(error: replog.ReplogError) -> str:
         case replog.CommandFailed() | replog.CommandTooLarge() | replog.Refused() | replog.ConfigError():
             return "mend it"
         case replog.Damaged() | replog.StorageError() | replog.StateDiverged():
-            return f"{replog.__version__}, exit code {error.exit_code}"
+            return f"{replog.__version__}, exit code {error.exit_code}, {len(error.results)} results"
     return ""

@@ -250,7 +250,7 @@ MUTANTS = (
         (
             Change(
                 ELECTION,
-                "        return self._unhappy_rounds >= self._options.election_rounds\n",
+                "        return self._unhappy_rounds >= rounds\n",
                 "        return False\n",
             ),
         ),

@@ -16,29 +16,23 @@ Never: read a clock; let an exception out of a command reach the node.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Callable, Iterator
 
 import msgspec
 import structlog
 
-from ..errors import StorageError, error_text
+from ..errors import StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
 from ..paxos.values import Batch, MalformedValue, NoOp, SlotValue, decode_value
 from ..state.contract import StateStore
-from ..state_machine import WRITES_BYTES_MAX, Command, StateMachine
+from ..state_machine import StateMachine
+from .command_loop import CommandLoop, Outcome, SlotRun, never
 from .digest import RunningDigest
 from .fixed_stack import call_on_fixed_stack, is_raising_warnings, warnings_never_raised
-from .limits import (
-    FAILURE_BYTES_MAX,
-    REPLIES_PIECE_BYTES,
-    REPLY_BYTES_MAX,
-    SLOT_COMMANDS_MAX,
-    SLOT_REPLIES_BYTES_MAX,
-)
-from .outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
-from .sessions import Kept, Session, SessionOptions, Sessions
+from .outcomes import Refused, SequenceGap, SessionExpired, SessionOpened
+from .sessions import SessionOptions, Sessions
 from .state_access import Reader, StagedState
-from .submissions import CloseSession, Commands, MalformedSubmission, OpenSession, decode_submission
+from .submissions import CloseSession, Commands, MalformedSubmission, OpenSession, Submission, decode_submission
 
 _META = b"meta"
 _SESSION = b"session/"
@@ -46,33 +40,6 @@ _SESSION = b"session/"
 log = structlog.get_logger(__name__)
 
 _encoder = msgspec.msgpack.Encoder()
-
-Told = Replies | SessionOpened | SessionExpired | SequenceGap | Refused
-Outcome = tuple[bytes, Told, int]
-"""What applying a slot told whoever submitted under a key: key, message, and at least the bytes of its replies."""
-
-
-class _SlotRun:
-    """What one slot has run and told so far; it has room for so much and no more (``limits``)."""
-
-    __slots__ = ("_digest", "offset", "outcomes", "replies_bytes", "slot")
-
-    def __init__(self, slot: Slot, digest: RunningDigest) -> None:
-        self.slot = slot
-        self.offset = 0
-        self.replies_bytes = 0
-        self.outcomes: list[Outcome] = []
-        self._digest = digest
-
-    @property
-    def room(self) -> int:
-        """How many commands may still be run; an opened session takes a place, too."""
-        return SLOT_COMMANDS_MAX - self.offset if self.replies_bytes < SLOT_REPLIES_BYTES_MAX else 0
-
-    def tell(self, key: bytes, message: Told, weight: int = 0) -> None:
-        self.outcomes.append((key, message, weight))
-        self.replies_bytes += weight
-        self._digest.tell(key, message)
 
 
 class _Meta(msgspec.Struct, array_like=True):
@@ -88,18 +55,9 @@ class _Meta(msgspec.Struct, array_like=True):
 _meta_decoder = msgspec.msgpack.Decoder(_Meta)
 
 
-def _refuse_reply(reply: bytes) -> NoReturn:
-    """Raises ``TypeError`` or ``ValueError`` for what ``apply`` returned and is no reply."""
-    if type(reply) is not bytes:
-        raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
-    raise ValueError(f"a reply has at most {REPLY_BYTES_MAX:,} bytes, not {len(reply):,}")
-
-
-def _has_memory() -> bool:
-    """Whether the process can have as much memory as a command may write; it is asked for and not touched."""
-    try:
-        bytes(WRITES_BYTES_MAX)
-    except MemoryError:
+def _is_done(steps: Iterator[None]) -> bool:
+    """Whether the last step was made."""
+    for _ in steps:
         return False
     return True
 
@@ -123,13 +81,14 @@ class Applier:
             self._options,
             ((int.from_bytes(key[len(_SESSION) :], "big"), data) for key, data in store.scan_records(_SESSION)),
         )
-        self.commands_applied = 0
-        self.commands_failed = 0
+        self._loop = CommandLoop(machine, store, self._state, self._digest, self._options.replies_kept_max)
         self.commands_repeated = 0
         self.submissions_malformed = 0
         self.slots_malformed = 0
         self._is_flushing = False
         self._failure: BaseException | None = None
+        self._under_way: Iterator[None] | None = None
+        self._outcomes: list[Outcome] = []
 
     @property
     def failure(self) -> StorageError | None:
@@ -148,7 +107,32 @@ class Applier:
     # --- slots ---
 
     def apply(self, slot: Slot, value: bytes) -> list[Outcome]:
-        """Run one chosen slot; returns what to tell whom, in order.
+        """Run one chosen slot to its end; returns what to tell whom, in order.
+
+        Raises what ``run`` raises.
+        """
+        self.begin(slot, value)
+        outcomes = self.run(never)
+        assert outcomes is not None
+        return outcomes
+
+    def begin(self, slot: Slot, value: bytes) -> None:
+        """Take in the next chosen slot; ``run`` runs it."""
+        self._refuse_after_failure()
+        assert slot == self.applied_through + 1, (slot, self.applied_through)  # P7
+        assert self._under_way is None, slot
+        self._under_way = self._steps(slot, value)
+
+    @property
+    def is_inside_slot(self) -> bool:
+        """Whether a slot has been begun and not run to its end: nothing may be read or made durable meanwhile."""
+        return self._under_way is not None
+
+    def run(self, is_over: Callable[[], bool]) -> list[Outcome] | None:
+        """Go on with the slot that was begun, until it is done or ``is_over`` says that the caller's time is.
+
+        Returns what to tell whom, in order; None if the slot is not done, and ``run`` has to be called again. Where it
+        is interrupted changes nothing that comes of it.
 
         Raises
         ------
@@ -156,25 +140,38 @@ class Applier:
             memory, which nothing may be read from or made durable any more: the process must end.
         """
         self._refuse_after_failure()
-        assert slot == self.applied_through + 1, (slot, self.applied_through)  # P7
+        steps = self._under_way
+        assert steps is not None
+        self._loop.is_over = is_over
         try:
             if is_raising_warnings():
                 with warnings_never_raised():
-                    return call_on_fixed_stack(self._apply, slot, value)
-            return call_on_fixed_stack(self._apply, slot, value)
+                    is_done = call_on_fixed_stack(_is_done, steps)
+            else:
+                is_done = call_on_fixed_stack(_is_done, steps)
         except BaseException as error:
             self._failure = error
             raise
+        if not is_done:
+            return None
+        self._under_way = None
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
 
-    def _apply(self, slot: Slot, value: bytes) -> list[Outcome]:
+    def _steps(self, slot: Slot, value: bytes) -> Iterator[None]:
+        """All of a slot; each step is some commands, and between two of them others may have their turn."""
         decoded = self._decode(slot, value)
-        run = _SlotRun(slot, self._digest)
+        run = SlotRun(slot, self._digest)
         if isinstance(decoded, Batch):
             self.log_time_ms = max(self.log_time_ms, decoded.time_ms)
             self._sessions.expire(self.log_time_ms)
             self._state.begin()
-            for submission in decoded.submissions:
-                self._apply_submission(submission, run)
+            for data in decoded.submissions:
+                submission = self._submission(data)
+                if isinstance(submission, Commands):
+                    yield from self._apply_commands(submission, run)
+                elif submission is not None:
+                    self._apply_session(submission, run)
             self._state.end()
             if self._state.failure is not None:
                 raise self._state.failure  # whatever the state machine made of it: its answers rest on a failed read
@@ -182,7 +179,7 @@ class Applier:
         digest = self._digest.close(slot)
         if slot % self._options.digest_interval_slots == 0:
             self._checkpoint = (slot, digest)
-        return run.outcomes
+        self._outcomes = run.outcomes
 
     def _decode(self, slot: Slot, value: bytes) -> SlotValue:
         """Bytes that are no value fill their slot and do nothing, on every replica alike: they are chosen, and no
@@ -194,16 +191,16 @@ class Applier:
             log.warning("slot_malformed", slot=slot, bytes=len(value), reason=str(error))
             return NoOp()
 
-    def _apply_submission(self, data: bytes, run: _SlotRun) -> None:
-        """Run one submission. Bytes that are none are skipped, everywhere alike: an older log may hold them."""
+    def _submission(self, data: bytes) -> Submission | None:
+        """None for bytes that are no submission: they are skipped, everywhere alike; an older log may hold them."""
         try:
-            submission = decode_submission(data)
+            return decode_submission(data)
         except MalformedSubmission:
             self.submissions_malformed += 1
-            return
+            return None
+
+    def _apply_session(self, submission: OpenSession | CloseSession, run: SlotRun) -> None:
         match submission:
-            case Commands():
-                self._apply_commands(submission, run)
             case OpenSession(key):
                 self._open(key, run)
             case CloseSession(number, key):
@@ -211,7 +208,7 @@ class Applier:
                     self._sessions.close(number)
                 run.tell(key, SessionExpired(number))
 
-    def _open(self, key: bytes, run: _SlotRun) -> None:
+    def _open(self, key: bytes, run: SlotRun) -> None:
         """A session's id is its place, so without a place there is none."""
         if not run.room:
             run.tell(key, Refused(0, 0, "overloaded", "the slot has no room for another session; ask again"))
@@ -220,7 +217,7 @@ class Applier:
         run.tell(key, SessionOpened(key, session.number))
         run.offset += 1
 
-    def _apply_commands(self, submission: Commands, run: _SlotRun) -> None:
+    def _apply_commands(self, submission: Commands, run: SlotRun) -> Iterator[None]:
         """Answer what ran before, run what comes next, and say from where on the client has to send again."""
         key, first, payloads = submission.key, submission.first_sequence, submission.payloads
         session = self._sessions.find(submission.session, key)
@@ -243,78 +240,19 @@ class Applier:
         if len(payloads) > room:
             payloads = payloads[: max(0, room)]
         if payloads:
-            self._run(session, payloads, run)
+            yield from self._loop.run(session, payloads, run, self.log_time_ms)
         if session.last_sequence + 1 < first + count:
             gap = SequenceGap(session.number, session.last_sequence + 1, submission.acknowledged_below)
             run.tell(key, gap)
         self._sessions.touch(session, run.slot, self.log_time_ms)
 
-    def _run(self, session: Session, payloads: list[bytes], run: _SlotRun) -> None:
-        """The hot loop: everything that is done per command is done here. Ends early when there is no room left."""
-        apply, state, staged = self._machine.apply, self._state, self._state.staged
-        store_write, log_writes = self._store.write, self._digest.writes.extend
-        slot, number, time_ms = run.slot, session.number, self.log_time_ms
-        replies: list[bytes] = []
-        failed: list[int] = []
-        weight = 0
-        offset = run.offset
-        for payload in payloads:
-            try:
-                reply = apply(state, Command(payload, slot, offset, number, time_ms))
-                if type(reply) is not bytes or (size := len(reply)) > REPLY_BYTES_MAX:
-                    _refuse_reply(reply)
-            except BaseException as error:
-                staged.clear()
-                failure: BaseException | None = error
-                if isinstance(error, MemoryError) and self._may_run_again(error):
-                    try:
-                        reply = apply(state, Command(payload, slot, offset, number, time_ms))  # from the same depth
-                        if type(reply) is not bytes or (size := len(reply)) > REPLY_BYTES_MAX:
-                            _refuse_reply(reply)
-                        failure = None
-                    except BaseException as again:
-                        staged.clear()
-                        failure = again
-                if failure is not None:
-                    reply = error_text(failure, FAILURE_BYTES_MAX)
-                    size = FAILURE_BYTES_MAX
-                    failed.append(len(replies))
-            if staged:
-                log_writes(staged.items())
-                store_write(staged)
-                staged.clear()
-            if state.is_untidy:
-                state.forget()
-            replies.append(reply)
-            offset += 1
-            weight += size
-            if weight >= REPLIES_PIECE_BYTES:
-                self._tell(session, run, replies, failed, weight)
-                replies, failed, weight = [], [], 0
-                if not run.room or session.room(self._options.replies_kept_max) <= 0:
-                    break
-        if replies:
-            self._tell(session, run, replies, failed, weight)
+    @property
+    def commands_applied(self) -> int:
+        return self._loop.commands_applied
 
-    def _tell(self, session: Session, run: _SlotRun, replies: list[bytes], failed: list[int], weight: int) -> None:
-        """Keep and tell one piece of replies."""
-        first_sequence = session.last_sequence + 1
-        session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
-        run.tell(session.key, Replies(session.number, first_sequence, run.slot, run.offset, replies, failed), weight)
-        run.offset += len(replies)
-        self.commands_applied += len(replies)
-        self.commands_failed += len(failed)
-
-    def _may_run_again(self, error: MemoryError) -> bool:
-        """A lack of memory may have been the moment's: run again, the command succeeds as it does on the other
-        replicas. If it asks for more than there is, it fails again, as it does there.
-
-        Raises ``error`` if the process itself has no memory left, which is no fault of the command.
-        """
-        if not _has_memory():
-            raise error
-        self._state.forget()
-        return True
+    @property
+    def commands_failed(self) -> int:
+        return self._loop.commands_failed
 
     # --- reads ---
 
@@ -326,6 +264,7 @@ class Applier:
     def query(self, request: bytes) -> bytes:
         """Answer a read from the state as it stands; what the state machine raises goes to the asker."""
         self._refuse_after_failure()
+        assert self._under_way is None, "a read inside a slot would see a part of it"
         return self._machine.query(self._view, request)
 
     def violations(self) -> list[str]:
@@ -353,12 +292,12 @@ class Applier:
         return self._store.unflushed_keys
 
     def begin_flush(self) -> bool:
-        """Set everything applied so far aside to be made durable; False while an earlier flush is under way.
+        """Set everything applied so far aside to be made durable; False while an earlier flush or a slot is under way.
 
         Raises ``StorageError`` if a slot is half applied: no part of it may become durable.
         """
         self._refuse_after_failure()
-        if self._is_flushing:
+        if self._is_flushing or self._under_way is not None:
             return False
         for number, data in self._sessions.take_changes():
             self._store.put_record(_SESSION + number.to_bytes(8, "big"), data)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from ..apply.applier import Applier, Outcome
+from ..apply.applier import Applier
+from ..apply.command_loop import Outcome
 from ..paxos.ballot import Slot
 from ..paxos.messages import AcceptedSlot
 from ..paxos.replica import Replica
@@ -72,7 +73,11 @@ class Applying:
         once."""
         applier, replica = self.applier, self._replica
         goal = replica.chosen_through
-        if applier.applied_through >= goal or self.is_stopped or jobs.is_installing:
+        if jobs.is_installing:
+            return False
+        if applier.is_inside_slot and not self._finish(on_outcomes, is_over):
+            return True
+        if applier.applied_through >= goal or self.is_stopped:
             return False
         if replica.is_damaged(Slot(applier.applied_through + 1)):
             return False  # until it is repaired, or a state that goes over it is installed
@@ -81,11 +86,27 @@ class Applying:
             record = self._next(Slot(applier.applied_through + 1), read_log)
             if record is None:
                 return False
-            on_outcomes(applier.apply(record.slot, record.value))
+            applier.begin(record.slot, record.value)
+            if not self._finish(on_outcomes, is_over):
+                return True
             if is_over():
                 break
         self.tell()
         return applier.applied_through < goal and not jobs.is_behind()
+
+    def _finish(self, on_outcomes: Callable[[list[Outcome]], None], is_over: Callable[[], bool]) -> bool:
+        """Whether the slot under way is done."""
+        outcomes = self.applier.run(is_over)
+        if outcomes is None:
+            return False
+        on_outcomes(outcomes)
+        return True
+
+    def finish_slot(self, on_outcomes: Callable[[list[Outcome]], None]) -> None:
+        """Whoever has to read the state now can't wait for the slot that is under way."""
+        if self.applier.is_inside_slot:
+            self._finish(on_outcomes, lambda: False)
+            self.tell()
 
     def _next(self, slot: Slot, read_log: ReadLog) -> AcceptedSlot | None:
         released = self._released

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from ..apply.applier import Outcome
+from ..apply.command_loop import Outcome
 from ..apply.outcomes import Refused
 from ..apply.submissions import Submission, first_sequence_of
 from ..errors import StorageError, error_text

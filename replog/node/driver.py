@@ -223,7 +223,7 @@ class Driver:
             self.desk.on_reads_confirmed(effects.reads)
         for read_id in effects.reads_refused:
             self.desk.refuse_read(read_id, Refusal.NOT_LEADER)
-        if self.desk.answer_reads(self._answer_query, self._is_over):
+        if not self.applier.is_inside_slot and self.desk.answer_reads(self._answer_query, self._is_over):
             self.is_due = True
         for slot_read in effects.slot_reads:
             self._log_port.read_for_peer(slot_read)
@@ -330,6 +330,7 @@ class Driver:
         Raises what ends a node.
         """
         assert not self._is_inside, "a query inside a turn would see a half-done one"
+        self.applying.finish_slot(self.desk.on_outcomes)
         return answer_query(self.applier, request)
 
     # --- leaving ---

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import attrs
 import crc32c
 
-from ..apply.applier import Applier, Outcome
+from ..apply.applier import Applier
+from ..apply.command_loop import Outcome
 from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
 from ..node.driver import Driver
@@ -93,6 +94,8 @@ class HostOptions:
     """A process takes its turns up to so much later than it could."""
     apply_s: float = 0.0
     """What a slot costs the turn in which it is applied."""
+    cut_rate: float = 0.0
+    """Looks at the clock within a slot at which the turn's time is over."""
     memory_lack_rate: float = 0.0
     """Commands that raise MemoryError the first time a replica runs them."""
     durable_here_rate: float = 0.0
@@ -135,12 +138,13 @@ class _WatchedApplier(Applier):
         self._unsteady = Unsteady(host.workload.machine(), host.stack, host.options.memory_lack_rate)
         self._host = host
         super().__init__(self._unsteady, host.store, host.options.sessions)
+        self._loop.step_mask = 0  # slots are short here
 
-    def apply(self, slot: Slot, value: bytes) -> list[Outcome]:
+    def run(self, is_over: Callable[[], bool]) -> list[Outcome] | None:
         host = self._host
         before, failed_before = self.commands_applied, self.commands_failed
         depth = int(host.stack.random() * STACK_DEPTH_MAX)
-        outcomes: list[Outcome] = _from_deeper(depth, super().apply, slot, value)
+        outcomes: list[Outcome] | None = _from_deeper(depth, super().run, self._cut(is_over))
         if self.misuse:
             raise ViolationFound(Violation("state machine", f"apply uses its state wrongly: {self.misuse}"))
         host.count["memory_lack"] += self._unsteady.moments
@@ -148,8 +152,23 @@ class _WatchedApplier(Applier):
         host.commands_applied += self.commands_applied - before
         host.commands_failed += self.commands_failed - failed_before
         host.spent_s += host.options.apply_s
-        host.checker.on_applied(host.node, slot, self.digest)
+        if outcomes is not None:
+            host.checker.on_applied(host.node, self.applied_through, self.digest)
         return outcomes
+
+    def _cut(self, is_over: Callable[[], bool]) -> Callable[[], bool]:
+        """Turns end in the middle of a slot now and then, on one replica and not on another."""
+        host = self._host
+        if not host.options.cut_rate:
+            return is_over
+
+        def is_cut() -> bool:
+            if host.cuts.random() >= host.options.cut_rate:
+                return is_over()
+            host.count["slot_cut"] += 1
+            return True
+
+        return is_cut
 
     @property
     def unflushed_keys(self) -> int:
@@ -181,6 +200,7 @@ class Host:
         self.store = MemoryStateStore()
         self.random = world.stream(f"host {self.node}")
         self.stack = world.stream(f"stack {self.node}")
+        self.cuts = world.stream(f"cuts {self.node}")
         self.peers: dict[NodeId, Host] = {}
         self.life = 0
         self.is_up = False

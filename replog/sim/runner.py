@@ -154,6 +154,7 @@ class Simulation:
             flush_s=draw.choice((0.001, 0.05)),
             install_s=draw_install.choice((0.0005, 0.02, 0.3)),
             turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
+            cut_rate=drive.choice((0.0, 0.1)),
             apply_s=drive.choice((0.0, 0.0, 0.001)),
             durable_here_rate=drive.choice((0.0, 0.5)),
             slow_reader_s=drive.choice((0.0, 0.0, 0.01)),

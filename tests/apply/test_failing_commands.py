@@ -135,7 +135,7 @@ def test_a_process_without_memory_ends_with_nothing_half_applied(monkeypatch: py
             raise MemoryError
         return b"done"
 
-    monkeypatch.setattr("replog.apply.applier._has_memory", lambda: False)
+    monkeypatch.setattr("replog.apply.command_loop._has_memory", lambda: False)
     run = Run(apply)
     with pytest.raises(MemoryError):
         run(b"a", b"b")

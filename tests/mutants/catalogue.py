@@ -586,7 +586,9 @@ MUTANTS = (
         24,
         (
             Change(
-                "apply/applier.py", "                size = FAILURE_BYTES_MAX\n", "                size = len(reply)\n"
+                "apply/command_loop.py",
+                "                size = FAILURE_BYTES_MAX\n",
+                "                size = len(reply)\n",
             ),
         ),
     ),
@@ -853,5 +855,33 @@ MUTANTS = (
         "suspicion is calmed by answers to earlier questions",
         0,
         (Change(ELECTION, "        self._suspicious_from = self.round + 1\n", ""),),
+    ),
+    Mutant(
+        "a slot that was interrupted goes on from its beginning",
+        0,
+        (
+            Change(
+                "apply/command_loop.py",
+                "                yield\n",
+                "                yield\n                replies, failed, weight = [], [], 0\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a flush takes a part of a slot with it",
+        20,
+        (Change("apply/applier.py", "if self._is_flushing or self._under_way is not None:", "if self._is_flushing:"),),
+    ),
+    Mutant(
+        "a read is answered in the middle of a slot",
+        17,
+        (
+            Change("node/driver.py", "if not self.applier.is_inside_slot and self.desk", "if self.desk"),
+            Change(
+                "apply/applier.py",
+                '        assert self._under_way is None, "a read inside a slot would see a part of it"\n',
+                "",
+            ),
+        ),
     ),
 )

@@ -48,7 +48,7 @@ TASKS: dict[str, Callable[[Member], Any]] = {
     "compaction": lambda member: setattr(member.log, "compact", broken),
     "the scrub": lambda member: setattr(member.log, "scrub", broken),
     "the watch over the room": lambda member: setattr(member.log, "is_nearly_full", broken),
-    "reading to apply": lambda member: setattr(member.node.applier, "apply", broken),
+    "reading to apply": lambda member: setattr(member.node.applier, "run", broken),
     "the flush": lambda member: setattr(member.state, "flush", broken),
     "the end of a flush": lambda member: setattr(member.state, "end_flush", broken),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from replog.apply import applier as applier_module
+from replog.apply import command_loop
 from replog.apply.applier import Applier
 from replog.apply.limits import FAILURE_BYTES_MAX, REPLIES_KEPT_BYTES_MAX, REPLIES_PIECE_BYTES, REPLY_BYTES_MAX
 from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
@@ -135,7 +135,7 @@ def test_a_poisoned_submission_is_skipped() -> None:
 
 def test_no_two_sessions_get_one_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot has so many places; what finds none is not run and has to be sent again."""
-    monkeypatch.setattr(applier_module, "SLOT_COMMANDS_MAX", 8)
+    monkeypatch.setattr(command_loop, "SLOT_COMMANDS_MAX", 8)
     log = Log()
     session = log.open(MINE)
     told = log.put(
@@ -209,7 +209,7 @@ def test_nothing_unacknowledged_is_forgotten() -> None:
 
 def test_one_slot_answers_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whosever the commands are; the others are asked to send again, repeats too."""
-    monkeypatch.setattr(applier_module, "SLOT_REPLIES_BYTES_MAX", 5 * 2**20)
+    monkeypatch.setattr(command_loop, "SLOT_REPLIES_BYTES_MAX", 5 * 2**20)
     log = Log()
     mine, theirs = log.open(MINE), log.open(THEIRS)
     many = [b"%d" % 2**20] * 4

@@ -1,0 +1,178 @@
+"""Runs the commands of one submission: everything that is done per command is done here.
+
+An exception out of ``apply``, whichever it is, is a reply like any other: the command's writes are dropped and its text
+goes back. Only what is this process's own trouble is passed on: memory that is gone for everybody.
+
+Never: let an exception out of a command reach the node; let where it is interrupted change what comes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from ..errors import error_text
+from ..paxos.ballot import Slot
+from ..state.contract import StateStore
+from ..state_machine import WRITES_BYTES_MAX, Command, StateMachine
+from .digest import RunningDigest
+from .limits import (
+    FAILURE_BYTES_MAX,
+    REPLIES_PIECE_BYTES,
+    REPLY_BYTES_MAX,
+    SLOT_COMMANDS_MAX,
+    SLOT_REPLIES_BYTES_MAX,
+)
+from .outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from .sessions import Kept, Session
+from .state_access import StagedState
+
+_STEP_MASK = 7
+"""A step is so many commands and one: looking at the clock costs as much as some of them."""
+
+Told = Replies | SessionOpened | SessionExpired | SequenceGap | Refused
+Outcome = tuple[bytes, Told, int]
+"""What applying a slot told whoever submitted under a key: key, message, and at least the bytes of its replies."""
+
+
+class SlotRun:
+    """What one slot has run and told so far; it has room for so much and no more (``limits``)."""
+
+    __slots__ = ("_digest", "offset", "outcomes", "replies_bytes", "slot")
+
+    def __init__(self, slot: Slot, digest: RunningDigest) -> None:
+        self.slot = slot
+        self.offset = 0
+        self.replies_bytes = 0
+        self.outcomes: list[Outcome] = []
+        self._digest = digest
+
+    @property
+    def room(self) -> int:
+        """How many commands may still be run; an opened session takes a place, too."""
+        return SLOT_COMMANDS_MAX - self.offset if self.replies_bytes < SLOT_REPLIES_BYTES_MAX else 0
+
+    def tell(self, key: bytes, message: Told, weight: int = 0) -> None:
+        self.outcomes.append((key, message, weight))
+        self.replies_bytes += weight
+        self._digest.tell(key, message)
+
+
+def _refuse_reply(reply: bytes) -> NoReturn:
+    """Raises ``TypeError`` or ``ValueError`` for what ``apply`` returned and is no reply."""
+    if type(reply) is not bytes:
+        raise TypeError(f"apply must return bytes, not {type(reply).__name__}")
+    raise ValueError(f"a reply has at most {REPLY_BYTES_MAX:,} bytes, not {len(reply):,}")
+
+
+def _has_memory() -> bool:
+    """Whether the process can have as much memory as a command may write; it is asked for and not touched."""
+    try:
+        bytes(WRITES_BYTES_MAX)
+    except MemoryError:
+        return False
+    return True
+
+
+def never() -> bool:
+    """For a caller whose time is never over."""
+    return False
+
+
+class CommandLoop:
+    """The hot loop, and what it counts.
+
+    Parameters
+    ----------
+    replies_kept_max: see ``SessionOptions``.
+    """
+
+    def __init__(
+        self,
+        machine: StateMachine,
+        store: StateStore,
+        state: StagedState,
+        digest: RunningDigest,
+        replies_kept_max: int,
+    ) -> None:
+        self._machine = machine
+        self._store = store
+        self._state = state
+        self._digest = digest
+        self._replies_kept_max = replies_kept_max
+        self.is_over: Callable[[], bool] = never
+        """Whether the caller's time is over; asked between commands."""
+        self.step_mask = _STEP_MASK
+        self.commands_applied = 0
+        self.commands_failed = 0
+
+    def run(self, session: Session, payloads: list[bytes], run: SlotRun, time_ms: int) -> Iterator[None]:
+        """Run them in order; each step is some of them. Ends early when there is no room left."""
+        apply, state, staged, is_over = self._machine.apply, self._state, self._state.staged, self.is_over
+        store_write, log_writes = self._store.write, self._digest.writes.extend
+        slot, number, step_mask = run.slot, session.number, self.step_mask
+        replies: list[bytes] = []
+        failed: list[int] = []
+        weight = 0
+        offset = run.offset
+        for payload in payloads:
+            try:
+                reply = apply(state, Command(payload, slot, offset, number, time_ms))
+                if type(reply) is not bytes or (size := len(reply)) > REPLY_BYTES_MAX:
+                    _refuse_reply(reply)
+            except BaseException as error:
+                staged.clear()
+                failure: BaseException | None = error
+                if isinstance(error, MemoryError) and self._may_run_again(error):
+                    try:
+                        reply = apply(state, Command(payload, slot, offset, number, time_ms))  # from the same depth
+                        if type(reply) is not bytes or (size := len(reply)) > REPLY_BYTES_MAX:
+                            _refuse_reply(reply)
+                        failure = None
+                    except BaseException as again:
+                        staged.clear()
+                        failure = again
+                if failure is not None:
+                    reply = error_text(failure, FAILURE_BYTES_MAX)
+                    size = FAILURE_BYTES_MAX
+                    failed.append(len(replies))
+            if staged:
+                log_writes(staged.items())
+                store_write(staged)
+                staged.clear()
+            if state.is_untidy:
+                state.forget()
+            replies.append(reply)
+            offset += 1
+            weight += size
+            if weight >= REPLIES_PIECE_BYTES:
+                self._tell(session, run, replies, failed, weight)
+                replies, failed, weight = [], [], 0
+                if not run.room or session.room(self._replies_kept_max) <= 0:
+                    break
+            if not offset & step_mask and is_over():
+                state.end()
+                yield
+                state.staged, is_over = staged, self.is_over
+        if replies:
+            self._tell(session, run, replies, failed, weight)
+
+    def _tell(self, session: Session, run: SlotRun, replies: list[bytes], failed: list[int], weight: int) -> None:
+        """Keep and tell one piece of replies."""
+        first_sequence = session.last_sequence + 1
+        session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
+        run.tell(session.key, Replies(session.number, first_sequence, run.slot, run.offset, replies, failed), weight)
+        run.offset += len(replies)
+        self.commands_applied += len(replies)
+        self.commands_failed += len(failed)
+
+    def _may_run_again(self, error: MemoryError) -> bool:
+        """A lack of memory may have been the moment's: run again, the command succeeds as it does on the other
+        replicas. If it asks for more than there is, it fails again, as it does there.
+
+        Raises ``error`` if the process itself has no memory left, which is no fault of the command.
+        """
+        if not _has_memory():
+            raise error
+        self._state.forget()
+        return True

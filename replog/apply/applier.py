@@ -26,14 +26,16 @@ from ..paxos.ballot import BEFORE_LOG, Slot
 from ..paxos.values import Batch, MalformedValue, NoOp, SlotValue, decode_value
 from ..state.contract import StateStore
 from ..state_machine import StateMachine
-from .command_loop import CommandLoop, Outcome, SlotRun, never
+from .command_loop import CommandLoop, Outcome, SlotRun
 from .digest import RunningDigest
 from .fixed_stack import call_on_fixed_stack, is_raising_warnings, warnings_never_raised
 from .outcomes import Refused, SequenceGap, SessionExpired, SessionOpened
-from .sessions import SessionOptions, Sessions
+from .sessions import Session, SessionOptions, Sessions
 from .state_access import Reader, StagedState
 from .submissions import CloseSession, Commands, MalformedSubmission, OpenSession, Submission, decode_submission
 
+STEP_COMMANDS = 32
+"""Run between two looks at the clock."""
 _META = b"meta"
 _SESSION = b"session/"
 
@@ -53,6 +55,10 @@ class _Meta(msgspec.Struct, array_like=True):
 
 
 _meta_decoder = msgspec.msgpack.Decoder(_Meta)
+
+
+def _never() -> bool:
+    return False
 
 
 def _is_done(steps: Iterator[None]) -> bool:
@@ -88,6 +94,8 @@ class Applier:
         self._is_flushing = False
         self._failure: BaseException | None = None
         self._under_way: Iterator[None] | None = None
+        self._is_over: Callable[[], bool] = _never
+        self._step_commands = STEP_COMMANDS
         self._outcomes: list[Outcome] = []
 
     @property
@@ -112,7 +120,7 @@ class Applier:
         Raises what ``run`` raises.
         """
         self.begin(slot, value)
-        outcomes = self.run(never)
+        outcomes = self.run(_never)
         assert outcomes is not None
         return outcomes
 
@@ -142,7 +150,7 @@ class Applier:
         self._refuse_after_failure()
         steps = self._under_way
         assert steps is not None
-        self._loop.is_over = is_over
+        self._is_over = is_over
         try:
             if is_raising_warnings():
                 with warnings_never_raised():
@@ -166,12 +174,27 @@ class Applier:
             self.log_time_ms = max(self.log_time_ms, decoded.time_ms)
             self._sessions.expire(self.log_time_ms)
             self._state.begin()
+            left = self._step_commands
             for data in decoded.submissions:
                 submission = self._submission(data)
-                if isinstance(submission, Commands):
-                    yield from self._apply_commands(submission, run)
-                elif submission is not None:
-                    self._apply_session(submission, run)
+                if not isinstance(submission, Commands):
+                    if submission is not None:
+                        self._apply_session(submission, run)
+                    continue
+                session, payloads = self._admitted(submission, run)
+                if session is None:
+                    continue
+                while len(payloads) > left and self._loop.run(session, payloads[:left], run, self.log_time_ms):
+                    payloads = payloads[left:]
+                    if self._is_over():
+                        self._state.end()
+                        yield
+                        self._state.begin()
+                    left = self._step_commands
+                if len(payloads) <= left:
+                    self._loop.run(session, payloads, run, self.log_time_ms)
+                    left -= len(payloads)
+                self._end_submission(submission, session, run)
             self._state.end()
             if self._state.failure is not None:
                 raise self._state.failure  # whatever the state machine made of it: its answers rest on a failed read
@@ -217,18 +240,18 @@ class Applier:
         run.tell(key, SessionOpened(key, session.number))
         run.offset += 1
 
-    def _apply_commands(self, submission: Commands, run: SlotRun) -> Iterator[None]:
-        """Answer what ran before, run what comes next, and say from where on the client has to send again."""
+    def _admitted(self, submission: Commands, run: SlotRun) -> tuple[Session | None, list[bytes]]:
+        """Answer what ran before; returns what comes next, if anything may be run of it."""
         key, first, payloads = submission.key, submission.first_sequence, submission.payloads
         session = self._sessions.find(submission.session, key)
         if session is None:
             run.tell(key, SessionExpired(submission.session))
-            return
+            return None, []
         expected = session.last_sequence + 1
         count = len(payloads)
         if first > expected or count > run.room:
             run.tell(key, SequenceGap(session.number, min(first, expected), submission.acknowledged_below))
-            return
+            return None, []
         if first < expected:
             repeated = min(expected - first, count)
             self.commands_repeated += repeated
@@ -237,13 +260,14 @@ class Applier:
             payloads = payloads[repeated:]
         session.forget_below(min(submission.acknowledged_below, expected))
         room = session.room(self._options.replies_kept_max)
-        if len(payloads) > room:
-            payloads = payloads[: max(0, room)]
-        if payloads:
-            yield from self._loop.run(session, payloads, run, self.log_time_ms)
-        if session.last_sequence + 1 < first + count:
+        return session, payloads if len(payloads) <= room else payloads[: max(0, room)]
+
+    def _end_submission(self, submission: Commands, session: Session, run: SlotRun) -> None:
+        """Say from where on the client has to send again, if not all of it ran."""
+        self._loop.finish(session, run)
+        if session.last_sequence + 1 < submission.first_sequence + len(submission.payloads):
             gap = SequenceGap(session.number, session.last_sequence + 1, submission.acknowledged_below)
-            run.tell(key, gap)
+            run.tell(session.key, gap)
         self._sessions.touch(session, run.slot, self.log_time_ms)
 
     @property

@@ -3,12 +3,11 @@
 An exception out of ``apply``, whichever it is, is a reply like any other: the command's writes are dropped and its text
 goes back. Only what is this process's own trouble is passed on: memory that is gone for everybody.
 
-Never: let an exception out of a command reach the node; let where it is interrupted change what comes of it.
+Never: let an exception out of a command reach the node; let how many are run at a time change what comes of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from ..errors import error_text
@@ -27,9 +26,6 @@ from .outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpen
 from .sessions import Kept, Session
 from .state_access import StagedState
 
-_STEP_MASK = 7
-"""A step is so many commands and one: looking at the clock costs as much as some of them."""
-
 Told = Replies | SessionOpened | SessionExpired | SequenceGap | Refused
 Outcome = tuple[bytes, Told, int]
 """What applying a slot told whoever submitted under a key: key, message, and at least the bytes of its replies."""
@@ -38,13 +34,17 @@ Outcome = tuple[bytes, Told, int]
 class SlotRun:
     """What one slot has run and told so far; it has room for so much and no more (``limits``)."""
 
-    __slots__ = ("_digest", "offset", "outcomes", "replies_bytes", "slot")
+    __slots__ = ("_digest", "failed", "offset", "outcomes", "replies", "replies_bytes", "slot", "weight")
 
     def __init__(self, slot: Slot, digest: RunningDigest) -> None:
         self.slot = slot
         self.offset = 0
         self.replies_bytes = 0
         self.outcomes: list[Outcome] = []
+        self.replies: list[bytes] = []
+        """Of one session, not told yet, with the positions of those that failed and what they weigh."""
+        self.failed: list[int] = []
+        self.weight = 0
         self._digest = digest
 
     @property
@@ -74,11 +74,6 @@ def _has_memory() -> bool:
     return True
 
 
-def never() -> bool:
-    """For a caller whose time is never over."""
-    return False
-
-
 class CommandLoop:
     """The hot loop, and what it counts.
 
@@ -100,21 +95,18 @@ class CommandLoop:
         self._state = state
         self._digest = digest
         self._replies_kept_max = replies_kept_max
-        self.is_over: Callable[[], bool] = never
-        """Whether the caller's time is over; asked between commands."""
-        self.step_mask = _STEP_MASK
         self.commands_applied = 0
         self.commands_failed = 0
 
-    def run(self, session: Session, payloads: list[bytes], run: SlotRun, time_ms: int) -> Iterator[None]:
-        """Run them in order; each step is some of them. Ends early when there is no room left."""
-        apply, state, staged, is_over = self._machine.apply, self._state, self._state.staged, self.is_over
+    def run(self, session: Session, payloads: list[bytes], run: SlotRun, time_ms: int) -> bool:
+        """Run some commands of a submission, in order; ``finish`` follows its last ones.
+
+        Returns whether there is room for more; if not, it has ended early.
+        """
+        apply, state, staged = self._machine.apply, self._state, self._state.staged
         store_write, log_writes = self._store.write, self._digest.writes.extend
-        slot, number, step_mask = run.slot, session.number, self.step_mask
-        replies: list[bytes] = []
-        failed: list[int] = []
-        weight = 0
-        offset = run.offset
+        slot, number, offset = run.slot, session.number, run.offset + len(run.replies)
+        replies, failed, weight = run.replies, run.failed, run.weight
         for payload in payloads:
             try:
                 reply = apply(state, Command(payload, slot, offset, number, time_ms))
@@ -146,19 +138,20 @@ class CommandLoop:
             offset += 1
             weight += size
             if weight >= REPLIES_PIECE_BYTES:
-                self._tell(session, run, replies, failed, weight)
-                replies, failed, weight = [], [], 0
+                run.weight = weight
+                self.finish(session, run)
                 if not run.room or session.room(self._replies_kept_max) <= 0:
-                    break
-            if not offset & step_mask and is_over():
-                state.end()
-                yield
-                state.staged, is_over = staged, self.is_over
-        if replies:
-            self._tell(session, run, replies, failed, weight)
+                    return False
+                replies, failed, weight = run.replies, run.failed, 0
+        run.weight = weight
+        return True
 
-    def _tell(self, session: Session, run: SlotRun, replies: list[bytes], failed: list[int], weight: int) -> None:
-        """Keep and tell one piece of replies."""
+    def finish(self, session: Session, run: SlotRun) -> None:
+        """Keep and tell the replies since the last time."""
+        replies, failed, weight = run.replies, run.failed, run.weight
+        if not replies:
+            return
+        run.replies, run.failed, run.weight = [], [], 0
         first_sequence = session.last_sequence + 1
         session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
         run.tell(session.key, Replies(session.number, first_sequence, run.slot, run.offset, replies, failed), weight)

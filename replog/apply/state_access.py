@@ -121,7 +121,7 @@ class StagedState(Reader):
         self.staged = {}
 
     def end(self) -> None:
-        """No command is run any more."""
+        """No command is run any more, or not now."""
         self.staged = _CLOSED
 
     def forget(self) -> None:

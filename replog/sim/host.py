@@ -138,7 +138,7 @@ class _WatchedApplier(Applier):
         self._unsteady = Unsteady(host.workload.machine(), host.stack, host.options.memory_lack_rate)
         self._host = host
         super().__init__(self._unsteady, host.store, host.options.sessions)
-        self._loop.step_mask = 0  # slots are short here
+        self._step_commands = 1  # slots are short here
 
     def run(self, is_over: Callable[[], bool]) -> list[Outcome] | None:
         host = self._host

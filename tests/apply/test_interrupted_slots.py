@@ -47,6 +47,7 @@ PAYLOADS = [b"fail" if number % 7 == 0 else b"%d" % (number % 5) for number in r
 
 def begun(applier: Applier) -> None:
     """A slot with many commands of one session, begun and not run."""
+    applier._step_commands = 8
     ((_, opened, _),) = applier.apply(Slot(1), encoded([OpenSession(KEY)]))
     assert isinstance(opened, SessionOpened)
     halves: list[Commands | OpenSession] = [

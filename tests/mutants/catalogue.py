@@ -861,9 +861,10 @@ MUTANTS = (
         0,
         (
             Change(
-                "apply/command_loop.py",
-                "                yield\n",
-                "                yield\n                replies, failed, weight = [], [], 0\n",
+                "apply/applier.py",
+                "                        yield\n",
+                "                        yield\n"
+                "                        run.replies, run.failed, run.weight = [], [], 0\n",
             ),
         ),
     ),

@@ -48,11 +48,13 @@ from .events import (
     PeerOpened,
     StopApplying,
 )
+from .fence import Around
 from .links import Transport
 from .log_port import DurableLog, LogPort
 from .message_checks import check_peer_messages, check_query
 from .ports import Ports
 from .reconcile import reconcile
+from .recording import Recorder
 from .report import report
 from .settings import ReplicaConfig
 from .state_port import StatePort
@@ -81,6 +83,7 @@ class Node:
     log_store, state_store: opened by the caller, who also closes them.
     memory: which incarnation of each peer is let in.
     is_write_threaded: False writes on the event loop, for stores that are memory.
+    recorder: records this life; closed by the caller.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Node:
         memory: PeerMemory,
         *,
         is_write_threaded: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
         identity = log_store.identity
         self.node = identity.node
@@ -123,27 +127,34 @@ class Node:
         def make_applier() -> Applier:
             return Applier(machine, state_store, config.sessions)
 
-        applied_through = make_applier().applied_through
-        self.driver = Driver(
-            members=config.members,
-            options=config.node,
-            replica=Replica(
-                node=self.node,
-                options=config.paxos,
-                recovered=reconcile(log_store, applied_through, state_store.installed_through),
-                random=random.Random(),
-                checksum=crc32c.crc32c,
-                now_s=self._began_s,
-                time_ms=_wall_ms(),
-            ),
+        around = Around(
             make_applier=make_applier,
             state_store=state_store,
             ports=Ports(log=self.log_port, state=self.state_port, peers=self.transport, clients=self),
             clock=trio.current_time,
             log=log,
             status=lambda: encode_status(self.status()),
-            now_s=self._began_s,
         )
+        recovered = reconcile(log_store, make_applier().applied_through, state_store.installed_through)
+        seed, now_s, time_ms = random.SystemRandom().getrandbits(64), self._began_s, _wall_ms()
+        self.driver = Driver(
+            members=config.members,
+            options=config.node,
+            replica=Replica(
+                node=self.node,
+                options=config.paxos,
+                recovered=recovered,
+                random=random.Random(seed),
+                checksum=crc32c.crc32c,
+                now_s=now_s,
+                time_ms=time_ms,
+            ),
+            now_s=now_s,
+            **(around if recorder is None else recorder.around(self.node, around)),
+        )
+        self._doors: Driver | Recorder = self.driver
+        if recorder is not None:
+            self._doors = recorder.begin(self.driver, recovered=recovered, seed=seed, now_s=now_s, time_ms=time_ms)
         self._admission = Admission(identity, config, terms, memory, self.driver.replica)
 
     # --- life ---
@@ -252,12 +263,12 @@ class Node:
 
     def put(self, event: Event) -> None:
         """One event for the next turn."""
-        self.driver.put(event)
+        self._doors.put(event)
         self._wake()
 
     def put_at_once(self, event: Event) -> None:
         """One event, and a turn for it."""
-        self.driver.put(event)
+        self._doors.put(event)
         self.turn()
 
     def turn(self) -> None:
@@ -266,7 +277,7 @@ class Node:
 
     def _turn(self) -> None:
         driver = self.driver
-        driver.turn(trio.current_time(), _wall_ms())
+        self._doors.turn(trio.current_time(), _wall_ms())
         if driver.is_due:
             self._wake()
         self._set_alarm(driver.deadline_s)

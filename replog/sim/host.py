@@ -22,8 +22,10 @@ from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
 from ..node.driver import Driver
 from ..node.events import Event, LogFull, PeerClosed, PeerOpened
+from ..node.fence import Around
 from ..node.ports import Ports
 from ..node.reconcile import reconcile
+from ..node.recording import Recorder
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_notice
@@ -198,6 +200,8 @@ class Host:
         self.messages_sent = 0
         self.spent_s = 0.0
         """What this turn has taken so far."""
+        self.recorder: Callable[[], Recorder] | None = None
+        """Makes what records the next life, if lives are recorded."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
         self.driver: Driver
@@ -263,30 +267,37 @@ class Host:
         self._busy_until_s = self._measured_at_s = self.world.now_s
         self.messages_sent = 0
         self._log_port, self._links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
-        replica = _WatchedReplica(
-            self,
-            node=self.node,
-            options=self.options.paxos,
-            recovered=recovered,
-            random=random_module.Random(self.random.getrandbits(64)),
-            checksum=crc32c.crc32c,
-            now_s=self._local_s(),
-            time_ms=self._wall_ms(),
-        )
-        self.driver = Driver(
-            members=dict.fromkeys(self.disk.membership.members, ""),
-            options=self.options.node,
-            replica=replica,
+        seed, now_s, time_ms = self.random.getrandbits(64), self._local_s(), self._wall_ms()
+        around = Around(
             make_applier=lambda: _WatchedApplier(self),
             state_store=self.store,
             ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
             clock=lambda: self._local_s() + self.spent_s,
             log=self,
             status=lambda: b"{}",
-            now_s=self._local_s(),
         )
+        recorder = None if self.recorder is None else self.recorder()
+        self.driver = Driver(
+            members=dict.fromkeys(self.disk.membership.members, ""),
+            options=self.options.node,
+            replica=_WatchedReplica(
+                self,
+                node=self.node,
+                options=self.options.paxos,
+                recovered=recovered,
+                random=random_module.Random(seed),
+                checksum=crc32c.crc32c,
+                now_s=now_s,
+                time_ms=time_ms,
+            ),
+            now_s=now_s,
+            **(around if recorder is None else recorder.around(self.node, around)),
+        )
+        self._doors: Driver | Recorder = self.driver
+        if recorder is not None:
+            self._doors = recorder.begin(self.driver, recovered=recovered, seed=seed, now_s=now_s, time_ms=time_ms)
         if self._weather.is_full:
-            self.driver.put(LogFull(True))
+            self._doors.put(LogFull(True))
         for peer in self.peers.values():
             if peer.is_up:
                 self.later(self.network.weather.delay_s, self._link_opened, peer.node)
@@ -347,7 +358,7 @@ class Host:
     def put(self, event: Event) -> None:
         """One event for the driver; a frozen or slow process takes many of them in one turn."""
         if self.is_up:
-            self.driver.put(event)
+            self._doors.put(event)
             self.wake()
 
     def wake(self) -> None:
@@ -374,7 +385,7 @@ class Host:
         driver = self.driver
         self._is_inside, self.spent_s = True, 0.0
         try:
-            driver.turn(self._local_s(), self._wall_ms())
+            self._doors.turn(self._local_s(), self._wall_ms())
         except Killed:
             assert not self.is_up
         except StateDiverged:

@@ -25,7 +25,7 @@ _NOTICES = {kind.value for kind in NoticeKind}
 
 
 def event_line(node: NodeId, event: RecordedEvent) -> str:
-    """``n2 -> n1 Accepted 3.n1 slots 7..7``, ``client 4: Submit session=7 submission=41 bytes``, ``Written ticket=9``."""
+    """``n2 -> n1 Accepted 3.n1 slots 7..7``, ``client 4: Submit session=7 submission=41 bytes``."""
     match event:
         case PeerMessages(peer, messages):
             return "; ".join(describe_message(peer, node, message) for message in messages)

@@ -11,6 +11,7 @@ Never: change what the node does; write contents unless told to.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,6 @@ import structlog
 from ..apply.applier import Outcome
 from ..errors import ConfigError, error_text
 from ..paxos.ballot import NodeId
-from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
 from .driver import Driver
 from .events import ClientMessages, Event, PeerMessages, SlotsRead, StateJobDone
@@ -49,7 +49,6 @@ log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
-RECORD_BYTES_MAX = 64 * 2**20
 RECORD_BYTES_MIN = 2**20
 OLDER, NEWEST, BEFORE = ".older", ".newest", ".before"
 """What is added to the record's name: for the two files of the newest turns, and for the life before this one."""
@@ -71,14 +70,11 @@ class Recorder:
     is_with_contents: what clients say and are told, and what the state holds, are recorded as they are.
     """
 
-    def __init__(
-        self, path: Path, *, bytes_max: int = RECORD_BYTES_MAX, is_with_contents: bool = False, release: str = RELEASE
-    ) -> None:
+    def __init__(self, path: Path, *, bytes_max: int, is_with_contents: bool) -> None:
         if bytes_max < RECORD_BYTES_MIN:
             raise ConfigError(f"a record needs room for {RECORD_BYTES_MIN:,} bytes at least, not {bytes_max:,}.")
         self.contents = Contents(is_kept=is_with_contents)
         self.node = NodeId(0)
-        self._release = release
         self._files = _Files(path, bytes_max)
         self._driver: Driver
         self._is_inside = True
@@ -102,7 +98,7 @@ class Recorder:
         self._driver = driver
         accepted = tuple(self.contents.slots(list(recovered.accepted)))
         beginning = Beginning(
-            release=self._release,
+            release=RELEASE,
             is_with_contents=self.contents.is_kept,
             node=self.node,
             members=dict(driver.members),
@@ -228,15 +224,16 @@ class _Files:
         self._room_bytes = 0
         self._is_whole = True
         self._descriptor = -1
+        self._head = b""
 
     def begin(self, frame: bytes) -> None:
         try:
             for suffix in ("", OLDER, NEWEST):
                 _move(self._named(suffix), self._named(BEFORE + suffix))
             self._open("", self._bytes_max // 2)
-            self._append(frame)
         except OSError as error:
             raise ConfigError(f"the record {self._path} can't be written: {error.strerror}.") from error
+        self.write(frame)
 
     def write(self, frame: bytes) -> None:
         if self._descriptor < 0:
@@ -264,14 +261,15 @@ class _Files:
     def _open(self, suffix: str, room_bytes: int) -> None:
         self.close()
         self._descriptor = os.open(self._named(suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._room_bytes = room_bytes
-        self._append(MAGIC)
+        self._room_bytes = room_bytes - len(MAGIC)
+        self._head = MAGIC
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, frame: bytes) -> None:
         """Raises ``OSError``, also where only a part was taken: what would follow could not be read."""
-        self._room_bytes -= len(data)
+        data, self._head = self._head + frame, b""
+        self._room_bytes -= len(frame)
         if os.write(self._descriptor, data) < len(data):
-            raise OSError(28, "no space left")
+            raise OSError(errno.ENOSPC, "there is no room left")
 
 
 def _move(path: Path, target: Path) -> None:

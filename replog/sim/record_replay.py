@@ -95,7 +95,7 @@ class _Differs(BaseException):
 
 
 class E(Exception):
-    """Came out of something that is not here; its text is as long as it was."""
+    """Stands for an error of another name; what a client is told of it is as long as it was."""
 
     def __init__(self, name: str, told_bytes: int) -> None:
         super().__init__(" " * (told_bytes - len("E: ")))
@@ -114,6 +114,10 @@ class _Snapshot:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
 
 
 class _ReadingTape:
@@ -135,15 +139,15 @@ class _ReadingTape:
         self._entries = deque(entries)
         self._readings, self._over_at = 0, over_at
 
-    def call(self, line: str, kind: Any, act: Callable[[], _T], hide: Callable[[_T], Any] = lambda answer: answer) -> _T:
+    def call(
+        self, line: str, kind: Any, act: Callable[[], _T], hide: Callable[[_T], Any] = lambda answer: answer
+    ) -> _T:
         call = self._next_call()
         if call is None or call.line != line:
             self.differ(_NOTHING if call is None else call.line, line)
         self._say(f"    {line}")
-        if call.error in _ERRORS:
-            raise _ERRORS[call.error]("as recorded")
         if call.error:
-            raise E(call.error, msgspec.msgpack.decode(call.answer, type=int))
+            raise _error(call.error, msgspec.msgpack.decode(call.answer, type=int))
         return cast(_T, msgspec.msgpack.decode(call.answer, type=kind))
 
     def _next_call(self) -> Call | None:
@@ -196,9 +200,7 @@ class _Life:
         ports = Ports(log=nowhere, state=nowhere, peers=nowhere, clients=nowhere)
         around = fenced(
             self.tape,
-            Around(
-                make_applier=nowhere, state_store=nowhere, ports=ports, clock=nowhere, log=nowhere, status=nowhere
-            ),
+            Around(make_applier=nowhere, state_store=nowhere, ports=ports, clock=nowhere, log=nowhere, status=nowhere),
         )
         jobs = around["ports"].state
         assert isinstance(jobs, Jobs)
@@ -244,6 +246,8 @@ class _Life:
                 self._put(event)
             driver.turn(turn.now_s, turn.time_ms)
             stands = stands_line(driver)
+        except KeyboardInterrupt:
+            raise
         except E as error:
             ended = error.name
         except BaseException as error:
@@ -278,13 +282,18 @@ def _difference(turn: Turn, node: Any, differs: _Differs) -> RecordedDifference:
     return RecordedDifference(turn.number, turn.first_event, last, lines, differs.recorded, differs.here)
 
 
+def _error(name: str, told_bytes: int) -> Exception:
+    """One that came out of something that is not here; the driver knows some of them."""
+    return _ERRORS[name]("as recorded") if name in _ERRORS else E(name, told_bytes)
+
+
 def _lived(event: RecordedEvent, job: Job | None) -> Event:
     """As the driver takes it."""
     if not isinstance(event, JobDone):
         return event
     assert job is not None, "a job is done that was not begun"
     if event.error:
-        return StateJobDone(job, None, _ERRORS.get(event.error, RuntimeError)("as recorded"))
+        return StateJobDone(job, None, _error(event.error, 0))
     match job:
         case Scrub():
             place, damaged = event.result
@@ -305,7 +314,11 @@ def replay_record(path: Path, say: Say) -> RecordReplay:
     beginning = next(frames, None)
     if not isinstance(beginning, Beginning):
         raise ConfigError(f"{path} holds no beginning of a life: it was cut there, or it is a part of another record.")
-    say(f"{node_name(beginning.node)}, release {beginning.release or 'unknown'}, stands at {beginning.recovered.promise}")
+    recovered = beginning.recovered
+    say(
+        f"{node_name(beginning.node)} of release {beginning.release or 'unknown'} begins with promise "
+        f"{recovered.promise}, chosen through {recovered.chosen_through}"
+    )
     difference: RecordedDifference | None = None
     turns = events = 0
     ended = ""

@@ -16,8 +16,8 @@ import attrs
 
 from ..apply.applier import Applier, Outcome
 from ..errors import StorageError
-from ..paxos.ballot import NodeId, Slot
-from ..paxos.describe import describe_message
+from ..paxos.ballot import NodeId, Slot, node_name
+from ..paxos.describe import describe_message, describe_write
 from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message
@@ -106,8 +106,9 @@ class _Log:
     inner: LogPort
 
     def write(self, ticket: int, write: LogWrite, *, may_wait: bool) -> bool:
-        told = f"writes {ticket}{', and may wait' if may_wait else ''}: {_write_line(write)}"
-        line = f"{told} {self.tape.contents.fingerprint(self.tape.contents.write(write))}"
+        contents, manner = self.tape.contents, "and may wait" if may_wait else "and goes on"
+        told = f"{describe_write(self.tape.node, write)}, as {ticket}, {manner}"
+        line = f"{told} {contents.fingerprint(contents.write(write))}"
         return self.tape.call(line, bool, lambda: self.inner.write(ticket, write, may_wait=may_wait))
 
     def read(self, first: Slot, last: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
@@ -119,19 +120,15 @@ class _Log:
         )
 
     def read_for_peer(self, asked: ReadSlots) -> None:
-        self.tape.call(f"reads for a peer: {asked}", None, lambda: self.inner.read_for_peer(asked))
+        slots = f"slots {asked.from_slot}..{asked.through}, at most {asked.slots_max} of {asked.bytes_max} bytes"
+        self.tape.call(f"reads {slots}, for {node_name(asked.target)}", None, lambda: self.inner.read_for_peer(asked))
 
     def compact(self, through: Slot) -> None:
         self.tape.call(f"compacts through {through}", None, lambda: self.inner.compact(through))
 
     def install_floor(self, through: Slot, membership: Membership) -> None:
-        line = f"installs the floor {through} with {membership}"
+        line = f"installs the floor {through} with membership {membership.version}"
         self.tape.call(line, None, lambda: self.inner.install_floor(through, membership))
-
-
-def _write_line(write: LogWrite) -> str:
-    slots = " ".join(f"{record.slot}@{record.ballot}" for record in write.slots) or "none"
-    return f"promise {write.promise}, slots {slots}, chosen through {write.chosen_through}, {write.membership}"
 
 
 @attrs.define

@@ -46,7 +46,7 @@ from .events import (
 
 RECORD_VERSION = 1
 MAGIC = b"replog record %d\n" % RECORD_VERSION
-FRAME_BYTES_MAX = 512 * 2**20
+RECORD_FRAME_BYTES_MAX = 512 * 2**20
 _FRAME = struct.Struct(">II")
 
 
@@ -188,7 +188,7 @@ def read_frames(path: Path) -> Iterator[Beginning | Turn]:
                 raise ConfigError(f"{path} is no record of version {RECORD_VERSION}, as this release writes them.")
             while len(header := file.read(_FRAME.size)) == _FRAME.size:
                 length, crc = _FRAME.unpack(header)
-                if length > FRAME_BYTES_MAX:
+                if length > RECORD_FRAME_BYTES_MAX:
                     return
                 packed = file.read(length)
                 if len(packed) < length or crc32c.crc32c(packed) != crc:

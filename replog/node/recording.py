@@ -90,8 +90,8 @@ class Recorder:
         self.node = node
         return fenced(self, around)
 
-    def begin(self, driver: Driver, *, recovered: Recovered, seed: int, now_s: float, time_ms: int) -> Recorder:
-        """A driver was made; its events and turns go through what is returned.
+    def begin(self, driver: Driver, *, recovered: Recovered, seed: int, now_s: float, time_ms: int) -> None:
+        """A driver was made; from here on its events and turns go through this.
 
         Raises ``ConfigError`` if the record can't be written.
         """
@@ -112,7 +112,6 @@ class Recorder:
         )
         self._files.begin(encode_frame(beginning))
         self._is_inside = False
-        return self
 
     def close(self) -> None:
         """Nothing is recorded any more."""

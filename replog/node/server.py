@@ -16,7 +16,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-import crc32c
 import structlog
 import trio
 
@@ -34,7 +33,6 @@ from ..wire.link import Link
 from ..wire.status import NodeStatus, encode_status
 from .admission import Admission, PeerMemory
 from .clients import ClientDesk
-from .driver import Driver
 from .events import (
     ClientClosed,
     ClientMessages,
@@ -49,6 +47,7 @@ from .events import (
     StopApplying,
 )
 from .fence import Around
+from .life import Origin, begin_life
 from .links import Transport
 from .log_port import DurableLog, LogPort
 from .message_checks import check_peer_messages, check_query
@@ -135,26 +134,17 @@ class Node:
             log=log,
             status=lambda: encode_status(self.status()),
         )
-        recovered = reconcile(log_store, make_applier().applied_through, state_store.installed_through)
-        seed, now_s, time_ms = random.SystemRandom().getrandbits(64), self._began_s, _wall_ms()
-        self.driver = Driver(
+        origin = Origin(
+            node=self.node,
             members=config.members,
+            paxos=config.paxos,
             options=config.node,
-            replica=Replica(
-                node=self.node,
-                options=config.paxos,
-                recovered=recovered,
-                random=random.Random(seed),
-                checksum=crc32c.crc32c,
-                now_s=now_s,
-                time_ms=time_ms,
-            ),
-            now_s=now_s,
-            **(around if recorder is None else recorder.around(self.node, around)),
+            recovered=reconcile(log_store, make_applier().applied_through, state_store.installed_through),
+            seed=random.SystemRandom().getrandbits(64),
+            now_s=self._began_s,
+            time_ms=_wall_ms(),
         )
-        self._doors: Driver | Recorder = self.driver
-        if recorder is not None:
-            self._doors = recorder.begin(self.driver, recovered=recovered, seed=seed, now_s=now_s, time_ms=time_ms)
+        self.driver, self._doors = begin_life(origin, around, recorder)
         self._admission = Admission(identity, config, terms, memory, self.driver.replica)
 
     # --- life ---

@@ -9,13 +9,11 @@ Never: do what the driver does.
 
 from __future__ import annotations
 
-import random as random_module
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
-import crc32c
 
 from ..apply.applier import Applier, Outcome
 from ..apply.sessions import SessionOptions
@@ -23,6 +21,7 @@ from ..errors import StateDiverged, StorageError
 from ..node.driver import Driver
 from ..node.events import Event, LogFull, PeerClosed, PeerOpened
 from ..node.fence import Around
+from ..node.life import Origin, begin_life
 from ..node.ports import Ports
 from ..node.reconcile import reconcile
 from ..node.recording import Recorder
@@ -200,8 +199,8 @@ class Host:
         self.messages_sent = 0
         self.spent_s = 0.0
         """What this turn has taken so far."""
-        self.recorder: Callable[[], Recorder] | None = None
-        """Makes what records the next life, if lives are recorded."""
+        self.new_recorder: Callable[[], Recorder | None] = lambda: None
+        """Makes what records the next life, if it is recorded."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
         self.driver: Driver
@@ -267,7 +266,16 @@ class Host:
         self._busy_until_s = self._measured_at_s = self.world.now_s
         self.messages_sent = 0
         self._log_port, self._links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
-        seed, now_s, time_ms = self.random.getrandbits(64), self._local_s(), self._wall_ms()
+        origin = Origin(
+            node=self.node,
+            members=dict.fromkeys(self.disk.membership.members, ""),
+            paxos=self.options.paxos,
+            options=self.options.node,
+            recovered=recovered,
+            seed=self.random.getrandbits(64),
+            now_s=self._local_s(),
+            time_ms=self._wall_ms(),
+        )
         around = Around(
             make_applier=lambda: _WatchedApplier(self),
             state_store=self.store,
@@ -276,26 +284,9 @@ class Host:
             log=self,
             status=lambda: b"{}",
         )
-        recorder = None if self.recorder is None else self.recorder()
-        self.driver = Driver(
-            members=dict.fromkeys(self.disk.membership.members, ""),
-            options=self.options.node,
-            replica=_WatchedReplica(
-                self,
-                node=self.node,
-                options=self.options.paxos,
-                recovered=recovered,
-                random=random_module.Random(seed),
-                checksum=crc32c.crc32c,
-                now_s=now_s,
-                time_ms=time_ms,
-            ),
-            now_s=now_s,
-            **(around if recorder is None else recorder.around(self.node, around)),
+        self.driver, self._doors = begin_life(
+            origin, around, self.new_recorder(), lambda **made_of: _WatchedReplica(self, **made_of)
         )
-        self._doors: Driver | Recorder = self.driver
-        if recorder is not None:
-            self._doors = recorder.begin(self.driver, recovered=recovered, seed=seed, now_s=now_s, time_ms=time_ms)
         if self._weather.is_full:
             self._doors.put(LogFull(True))
         for peer in self.peers.values():

@@ -12,21 +12,19 @@ Never: touch a disk, but to read the record; take anything but the record for an
 from __future__ import annotations
 
 import math
-import random as random_module
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 import attrs
-import crc32c
 import msgspec
 
 from ..apply.applier import Outcome
 from ..errors import ConfigError, Damaged, StorageError, StorageFull
-from ..node.driver import Driver
 from ..node.events import Event, StateJobDone
 from ..node.fence import Around, Jobs, Sight, fenced
+from ..node.life import Origin, begin_life
 from ..node.ports import Ports
 from ..node.record_contents import Contents
 from ..node.record_format import Beginning, Call, Entry, JobDone, Put, RecordedEvent, Seen, Turn, read_frames
@@ -36,7 +34,6 @@ from ..node.settings import NodeOptions
 from ..node.state_jobs import Job, OpenSnapshot, ReadChunk, Scrub
 from ..paxos.ballot import Slot, node_name
 from ..paxos.options import Options
-from ..paxos.replica import Replica
 
 _T = TypeVar("_T")
 Say = Callable[[str], None]
@@ -207,21 +204,17 @@ class _Life:
         self._jobs = jobs
         self._stood = ""
         self.tape.put = self._put
-        self._driver = Driver(
+        origin = Origin(
+            node=beginning.node,
             members=beginning.members,
+            paxos=Options(**beginning.paxos),
             options=NodeOptions(**beginning.options),
-            replica=Replica(
-                node=beginning.node,
-                options=Options(**beginning.paxos),
-                recovered=beginning.recovered,
-                random=random_module.Random(beginning.seed),
-                checksum=crc32c.crc32c,
-                now_s=beginning.now_s,
-                time_ms=beginning.time_ms,
-            ),
+            recovered=beginning.recovered,
+            seed=beginning.seed,
             now_s=beginning.now_s,
-            **around,
+            time_ms=beginning.time_ms,
         )
+        self._driver, _ = begin_life(origin, around)
         self.tape.end()
 
     def _put(self, event: RecordedEvent) -> None:

@@ -24,6 +24,7 @@ from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
 from .errors import ConfigError
 from .log.contract import Identity
+from .node.recording import Recorder
 from .node.server import Node, unwrapped
 from .node.settings import ReplicaConfig
 from .paxos.ballot import NodeId, node_name
@@ -36,7 +37,11 @@ log = structlog.get_logger(__name__)
 
 
 async def run_replica(
-    config: ReplicaConfig, machine: StateMachine, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
+    config: ReplicaConfig,
+    machine: StateMachine,
+    *,
+    recorder: Recorder | None = None,
+    task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a replica until it is cancelled; then it hands over leadership, flushes and returns.
 
@@ -44,6 +49,7 @@ async def run_replica(
     ----------
     config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.
     machine: an instance of the state machine; the same class on every member.
+    recorder: records this life, so that ``replog sim --replay-record`` can live it again.
     task_status: told when the replica listens.
 
     Raises
@@ -53,7 +59,7 @@ async def run_replica(
     StateDiverged: the state machine is not deterministic.
     ConfigError: an address can't be listened on, or the members are not those the directory was formatted for.
     """
-    with _opened_node(config, machine) as node:
+    with _opened_node(config, machine, recorder) as node:
         listeners = await _listen(config, node.node)
         try:
             await node.run(listeners, _Started(node, task_status))
@@ -76,7 +82,7 @@ class _Started:
 
 
 @contextmanager
-def _opened_node(config: ReplicaConfig, machine: StateMachine) -> Iterator[Node]:
+def _opened_node(config: ReplicaConfig, machine: StateMachine, recorder: Recorder | None) -> Iterator[Node]:
     directory = open_directory(config.data_dir)
     try:
         log_store = directory.open_log(config.log)
@@ -84,12 +90,14 @@ def _opened_node(config: ReplicaConfig, machine: StateMachine) -> Iterator[Node]
             _check_members(config, log_store.identity)
             state_store = LmdbStateStore.open(directory.state_path)
             try:
-                yield Node(config, machine, log_store, state_store, KnownPeers(config.data_dir))
+                yield Node(config, machine, log_store, state_store, KnownPeers(config.data_dir), recorder=recorder)
             finally:
                 state_store.close()
         finally:
             log_store.close()
     finally:
+        if recorder is not None:
+            recorder.close()
         directory.close()
 
 

@@ -9,21 +9,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from replog.cli_kit.logging_setup import configure_logging
-from replog.cli_kit.options import LogFormatOption, LogLevelOption
+from replog.cli_kit.options import LogFormatOption, LogLevelOption, WholeNumber
 from replog.cli_kit.running import next_step
 from replog.errors import ConfigError, ReplogError
 
 if TYPE_CHECKING:
     import trio
 
+    from replog.node.recording import Recorder
     from replog.node.settings import ReplicaConfig
     from replog.state_machine import StateMachine
+
+RECORD_BYTES_MAX = 64 * 2**20
 
 
 def serve(
@@ -34,6 +38,9 @@ def serve(
     state_machine: Annotated[str | None, Parameter(metavar="MODULE:CLASS")] = None,
     log_level: LogLevelOption = "info",
     log_format: LogFormatOption = "auto",
+    record: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    record_contents: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    record_bytes_max: WholeNumber = RECORD_BYTES_MAX,
 ) -> None:
     """Run one replica until SIGTERM or Ctrl-C, which stop it cleanly.
 
@@ -49,6 +56,12 @@ def serve(
         Where to listen, if that is not the node's own address among the members.
     state_machine
         What it runs.
+    record
+        Write down this life of the node, so that `replog sim --replay-record` can live it again; costs speed.
+    record_contents
+        Write down what clients say and are told, too; zeros stand for it otherwise.
+    record_bytes_max
+        Room for the record: half for the beginning of the life, half for its newest turns.
     """
     from replog.config import load_config, load_state_machine
 
@@ -57,11 +70,21 @@ def serve(
         raise ConfigError(
             f'{config}: state_machine is missing; add state_machine = "module:Class", or say --state-machine.'
         )
+    if record_contents and record is None:
+        raise ConfigError("--record-contents says what --record FILE writes; give both.")
+    recorder = _recorder(record, record_bytes_max, is_with_contents=record_contents)
     find_modules_here()
     machine = load_state_machine(settings.state_machine)
     configure_logging(log_level, log_format, **_facts(settings))
     sys.setswitchinterval(settings.node.switch_interval_s)
-    run_until_signal(settings, machine)
+    run_until_signal(settings, machine, recorder)
+
+
+def _recorder(path: Path | None, bytes_max: int, *, is_with_contents: bool) -> Recorder | None:
+    """It opens its file only when the node has its directory to itself."""
+    from replog.node.recording import Recorder
+
+    return None if path is None else Recorder(path, bytes_max=bytes_max, is_with_contents=is_with_contents)
 
 
 def find_modules_here() -> None:
@@ -84,13 +107,13 @@ def _facts(settings: ReplicaConfig) -> dict[str, object]:
     return {"node": node_name(identity.node)} if identity else {}
 
 
-def run_until_signal(settings: ReplicaConfig, machine: StateMachine) -> None:
+def run_until_signal(settings: ReplicaConfig, machine: StateMachine, recorder: Recorder | None = None) -> None:
     """Run the replica; a failure is logged, since who reads the log may see nothing else, and raised."""
     import structlog
     import trio
 
     try:
-        trio.run(_run, settings, machine)
+        trio.run(_run, settings, machine, recorder)
     except BaseException as error:
         cause = _cause(error)
         if isinstance(cause, ReplogError):
@@ -108,7 +131,7 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-async def _run(settings: ReplicaConfig, machine: StateMachine) -> None:
+async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorder | None) -> None:
     import structlog
     import trio
 
@@ -116,7 +139,7 @@ async def _run(settings: ReplicaConfig, machine: StateMachine) -> None:
 
     async with trio.open_nursery() as nursery:
         await nursery.start(_stop_at_signal, nursery.cancel_scope)
-        node = await nursery.start(run_replica, settings, machine)
+        node = await nursery.start(partial(run_replica, settings, machine, recorder=recorder))
         structlog.get_logger(__name__).info(
             "serving",
             address=settings.bind or settings.members[node.node],

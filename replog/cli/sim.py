@@ -1,4 +1,4 @@
-"""``replog sim``: many simulated lives of a cluster, or one of them told line by line."""
+"""``replog sim``: many simulated lives of a cluster, or one of them, or that of a real node, told line by line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -31,6 +32,7 @@ def sim(
     *,
     seeds: Range | None = None,
     replay: WholeNumber | None = None,
+    replay_record: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     replicas: WholeNumber | None = None,
     state_machine: Annotated[str | None, Parameter(metavar="MODULE:CLASS")] = None,
     steps: WholeNumber = STEPS_PER_SEED,
@@ -47,6 +49,9 @@ def sim(
         Which seeds to run, A included, B excluded; each decides everything about one life of a cluster.
     replay
         Tell the story of this one seed line by line instead.
+    replay_record
+        Live again what a real node wrote down (`replog serve --record FILE`), and tell it line by line; ends with 1 if
+        something comes out that is not what the node did.
     replicas
         Size of the clusters; each seed picks 1, 3 or 5 if left out.
     state_machine
@@ -56,8 +61,13 @@ def sim(
     jobs
         Processes to use; as many as there are cores if left out.
     """
-    if (seeds is None) == (replay is None):
-        raise ConfigError("give either --seeds A:B to run many seeds or --replay SEED to tell the story of one.")
+    if sum(asked is not None for asked in (seeds, replay, replay_record)) != 1:
+        raise ConfigError(
+            "give either --seeds A:B to run many seeds, or --replay SEED to tell the story of one, or --replay-record "
+            "FILE to tell the story of a real node."
+        )
+    if replay_record is not None:
+        return _replay_record(replay_record, is_json=json)
     find_modules_here()
     if replay is not None:
         return _replay(replay, replicas, state_machine, steps, is_json=json)
@@ -214,3 +224,26 @@ def _replay(seed: int, replicas: int | None, state_machine: str | None, steps: i
 
         print_text(f"[bold red]VIOLATED[/]: seed {seed}, {escape(violation[0])}: {escape(violation[1])}")
     return ExitCode.OK if violation is None else ExitCode.BUG
+
+
+def _replay_record(path: Path, *, is_json: bool) -> int:
+    from msgspec.structs import asdict
+
+    from replog.sim.record_replay import replay_record
+
+    story: list[str] = []
+    told = replay_record(path, story.append if is_json else print)
+    difference = told.difference
+    if is_json:
+        found = None if difference is None else asdict(difference)
+        counts = {"turns": told.turns, "events": told.events, "turns_told": told.turns_told}
+        print_json({"node": told.node, **counts, "ended": told.ended, "difference": found, "story": story})
+    elif difference is None:
+        ended = f"; then it ended with {told.ended}" if told.ended else ""
+        newest = f"; {told.turns_told:,} newer turns were told only" if told.turns_told else ""
+        print_text(f"[bold green]SAME[/]: {told.node}, {told.turns:,} turns, {told.events:,} events{ended}{newest}")
+    else:
+        from rich.markup import escape
+
+        print_text(f"[bold red]DIFFERS[/]: {told.node}, {escape(str(difference))}")
+    return ExitCode.OK if difference is None else ExitCode.BUG

@@ -150,7 +150,7 @@ class ClientDesk:
         self._keys: dict[ClientLink, set[bytes]] = {}
         self._outboxes: dict[ClientLink, _Outbox] = {}
         self._talking: dict[ClientLink, _Outbox] = {}
-        self._told_not_leader: set[ClientLink] = set()
+        self._told_not_leader: dict[ClientLink, None] = {}
         self._reads: dict[int, tuple[ClientLink, Query]] = {}
         self._reads_waiting: list[ReadReady] = []
         self._reads_due: list[_Due] = []
@@ -176,7 +176,7 @@ class ClientDesk:
                 del self._routes[key]
         self._outboxes.pop(link, None)
         self._talking.pop(link, None)
-        self._told_not_leader.discard(link)
+        self._told_not_leader.pop(link, None)
         self._following.pop(link, None)
         self._heard.pop(link, None)
 
@@ -255,6 +255,10 @@ class ClientDesk:
         else:
             self.say(link, Refused(message.session, first_sequence_of(submission), refusal.value, REASONS[refusal]))
 
+    def is_awaited(self, key: bytes) -> bool:
+        """Whether somebody who is connected here waits for what is told under this key."""
+        return key in self._routes
+
     def on_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """What applying a slot told whom; most of it concerns nobody who is connected here."""
         routes = self._routes
@@ -267,7 +271,7 @@ class ClientDesk:
 
     def say_not_leader(self, link: ClientLink) -> None:
         """Once a turn, however many submissions it sent."""
-        self._told_not_leader.add(link)
+        self._told_not_leader[link] = None
         outbox = self._outboxes.get(link)
         if outbox is not None and not any(type(message) is NotLeader for message in outbox.messages):
             self.say(link, NotLeader(*self._book.leader_address()))

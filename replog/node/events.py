@@ -17,86 +17,86 @@ from ..wire.client_messages import ClientMessage
 from .state_jobs import Job
 
 
-class PeerOpened(msgspec.Struct, frozen=True, gc=False):
+class PeerOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """A link to a peer is greeted and in use."""
 
     peer: NodeId
 
 
-class PeerClosed(msgspec.Struct, frozen=True, gc=False):
+class PeerClosed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """The link to a peer is gone."""
 
     peer: NodeId
 
 
-class PeerMessages(msgspec.Struct, frozen=True, gc=False):
+class PeerMessages(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """What one frame of a peer holds, checked."""
 
     peer: NodeId
     messages: list[Message]
 
 
-class ClientOpened(msgspec.Struct, frozen=True, gc=False):
+class ClientOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """A client's link is greeted; ``client`` is its number, never used again."""
 
     client: int
 
 
-class ClientClosed(msgspec.Struct, frozen=True, gc=False):
+class ClientClosed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """A client's link is gone."""
 
     client: int
 
 
-class ClientMessages(msgspec.Struct, frozen=True, gc=False):
+class ClientMessages(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """What one frame of a client holds, checked."""
 
     client: int
     messages: list[ClientMessage]
 
 
-class ClientsLookedAt(msgspec.Struct, frozen=True, gc=False):
+class ClientsLookedAt(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """It is time to let go of clients that have been silent for too long."""
 
 
-class LinkDrained(msgspec.Struct, frozen=True, gc=False):
+class LinkDrained(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """A client's link has taken all that was kept for it: there may be more to say."""
 
     client: int
 
 
-class Written(msgspec.Struct, frozen=True, gc=False):
+class Written(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """The writes up to ``ticket`` are durable."""
 
     ticket: int
 
 
-class Compacted(msgspec.Struct, frozen=True, gc=False):
+class Compacted(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """Slots up to ``through`` have left the log."""
 
     through: Slot
 
 
-class FloorInstalled(msgspec.Struct, frozen=True, gc=False):
+class FloorInstalled(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """The log begins above ``through``, durably: the end of an install."""
 
     through: Slot
 
 
-class SlotsRead(msgspec.Struct, frozen=True, gc=False):
+class SlotsRead(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """Old slots for a peer; none if the first one can't be read."""
 
     target: NodeId
     slots: list[AcceptedSlot]
 
 
-class SlotDamaged(msgspec.Struct, frozen=True, gc=False):
+class SlotDamaged(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """A record of the log fails its checksum."""
 
     slot: Slot
 
 
-class LogFull(msgspec.Struct, frozen=True, gc=False):
+class LogFull(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """The log's disk has room for nothing new, or has it again."""
 
     is_full: bool
@@ -110,11 +110,11 @@ class StateJobDone(msgspec.Struct, frozen=True):
     error: Exception | None
 
 
-class HandOver(msgspec.Struct, frozen=True, gc=False):
+class HandOver(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """The node is to stop: somebody else should lead."""
 
 
-class StopApplying(msgspec.Struct, frozen=True, gc=False):
+class StopApplying(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """The node is about to stop: nothing more is applied, and what is applied becomes durable."""
 
 

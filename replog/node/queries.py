@@ -20,6 +20,15 @@ class Queried(Protocol):
     def query(self, request: bytes) -> bytes: ...
 
 
+def checked(answer: bytes) -> bytes:
+    """What ``query`` returned. Raises ``TypeError`` or ``ValueError`` if it is no answer."""
+    if type(answer) is not bytes:
+        raise TypeError(f"query must return bytes, not {type(answer).__name__}")
+    if len(answer) > ANSWER_BYTES_MAX:
+        raise ValueError(f"an answer has at most {ANSWER_BYTES_MAX:,} bytes, not {len(answer):,}")
+    return answer
+
+
 @trio.lowlevel.enable_ki_protection
 def answer_query(state: Queried, request: bytes) -> tuple[bytes, bool]:
     """The answer to a read, and whether the query failed; then the answer is the error's text.
@@ -31,12 +40,7 @@ def answer_query(state: Queried, request: bytes) -> tuple[bytes, bool]:
     such a state would be wrong.
     """
     try:
-        answer = state.query(request)
-        if type(answer) is not bytes:
-            raise TypeError(f"query must return bytes, not {type(answer).__name__}")
-        if len(answer) > ANSWER_BYTES_MAX:
-            raise ValueError(f"an answer has at most {ANSWER_BYTES_MAX:,} bytes, not {len(answer):,}")
-        is_failed = False
+        answer, is_failed = checked(state.query(request)), False
     except BaseException as error:
         answer, is_failed = error_text(error), True
     if state.failure is not None:

@@ -30,7 +30,7 @@ def _installed_version() -> str:
         return ""
 
 
-_VERSION = _installed_version()
+RELEASE = _installed_version()
 """Looked up once, at import: in a turn nothing may depend on files that come and go."""
 
 
@@ -69,7 +69,7 @@ def report(node: Node) -> NodeStatus:
         state_bytes=node.state_store.file_bytes,
         sync_p50_ms=commits.latency_us(0.5) / 1000 if commits.commits else None,
         sync_p99_ms=commits.latency_us(0.99) / 1000 if commits.commits else None,
-        version=_VERSION,
+        version=RELEASE,
         uptime_s=round(node.uptime_s, 3),
         membership_version=membership.version,
         members={node_name(member): address for member, address in node.config.members.items()},

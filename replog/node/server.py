@@ -16,7 +16,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-import crc32c
 import structlog
 import trio
 
@@ -38,10 +37,13 @@ from .events import (
     HandOver,
     StopApplying,
 )
+from .fence import Around
+from .life import Origin, begin_life
 from .links import Transport
 from .log_port import DurableLog, LogPort
 from .ports import Ports
 from .reconcile import reconcile
+from .recording import Recorder
 from .report import report
 from .settings import ReplicaConfig
 from .state_port import StatePort
@@ -70,6 +72,7 @@ class Node:
     log_store, state_store: opened by the caller, who also closes them.
     memory: which incarnation of each peer is let in.
     is_write_threaded: False writes on the event loop, for stores that are memory.
+    recorder: records this life; closed by the caller.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Node:
         memory: PeerMemory,
         *,
         is_write_threaded: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
         identity = log_store.identity
         self.node = identity.node
@@ -105,36 +109,34 @@ class Node:
             self._doors,
             config.transport,
         )
-        self.driver = self._new_driver(machine)
+        self.driver, self._entrance = self._begin_life(machine, recorder)
         self._doors.open(Admission(identity, config, memory, self.driver.replica))
 
-    def _new_driver(self, machine: StateMachine) -> Driver:
+    def _begin_life(self, machine: StateMachine, recorder: Recorder | None) -> tuple[Driver, Driver | Recorder]:
         config, log_store, state_store = self.config, self.log_store, self.state_store
 
         def make_applier() -> Applier:
             return Applier(machine, state_store, config.sessions)
 
-        replica = Replica(
-            node=self.node,
-            options=config.paxos,
-            recovered=reconcile(log_store, make_applier().applied_through, state_store.installed_through),
-            random=random.Random(),
-            checksum=crc32c.crc32c,
-            now_s=self._began_s,
-            time_ms=_wall_ms(),
-        )
-        return Driver(
-            members=config.members,
-            options=config.node,
-            replica=replica,
+        around = Around(
             make_applier=make_applier,
             state_store=state_store,
             ports=Ports(log=self.log_port, state=self.state_port, peers=self.transport, clients=self._doors),
             clock=_cheap_clock(),
             log=log,
             status=lambda: encode_status(self.status()),
-            now_s=self._began_s,
         )
+        origin = Origin(
+            node=self.node,
+            members=config.members,
+            paxos=config.paxos,
+            options=config.node,
+            recovered=reconcile(log_store, make_applier().applied_through, state_store.installed_through),
+            seed=random.SystemRandom().getrandbits(64),
+            now_s=self._began_s,
+            time_ms=_wall_ms(),
+        )
+        return begin_life(origin, around, recorder)
 
     # --- life ---
 
@@ -242,12 +244,12 @@ class Node:
 
     def put(self, event: Event) -> None:
         """One event for the next turn."""
-        self.driver.put(event)
+        self._entrance.put(event)
         self._wake()
 
     def put_at_once(self, event: Event) -> None:
         """One event, and a turn for it."""
-        self.driver.put(event)
+        self._entrance.put(event)
         self.turn()
 
     def turn(self) -> None:
@@ -256,7 +258,7 @@ class Node:
 
     def _turn(self) -> None:
         driver = self.driver
-        driver.turn(trio.current_time(), _wall_ms())
+        self._entrance.turn(trio.current_time(), _wall_ms())
         if driver.is_due:
             self._wake()
         self._set_alarm(driver.deadline_s)

@@ -9,13 +9,11 @@ Never: do what the driver does.
 
 from __future__ import annotations
 
-import random as random_module
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
-import crc32c
 
 from ..apply.applier import Applier
 from ..apply.command_loop import Outcome
@@ -23,8 +21,11 @@ from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
 from ..node.driver import Driver
 from ..node.events import Event, LogFull, PeerClosed, PeerOpened
+from ..node.fence import Around
+from ..node.life import Origin, begin_life
 from ..node.ports import Ports
 from ..node.reconcile import reconcile
+from ..node.recording import Recorder
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_notice
@@ -218,6 +219,8 @@ class Host:
         self.messages_sent = 0
         self.spent_s = 0.0
         """What this turn has taken so far."""
+        self.new_recorder: Callable[[], Recorder | None] = lambda: None
+        """Makes what records the next life, if it is recorded."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
         self.driver: Driver
@@ -283,30 +286,29 @@ class Host:
         self._busy_until_s = self._measured_at_s = self.world.now_s
         self.messages_sent = 0
         self._log_port, self._links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
-        replica = _WatchedReplica(
-            self,
+        origin = Origin(
             node=self.node,
-            options=self.options.paxos,
+            members=dict.fromkeys(self.disk.membership.members, ""),
+            paxos=self.options.paxos,
+            options=self.options.node,
             recovered=recovered,
-            random=random_module.Random(self.random.getrandbits(64)),
-            checksum=crc32c.crc32c,
+            seed=self.random.getrandbits(64),
             now_s=self._local_s(),
             time_ms=self._wall_ms(),
         )
-        self.driver = Driver(
-            members=dict.fromkeys(self.disk.membership.members, ""),
-            options=self.options.node,
-            replica=replica,
+        around = Around(
             make_applier=lambda: _WatchedApplier(self),
             state_store=self.store,
             ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
             clock=lambda: self._local_s() + self.spent_s,
             log=self,
             status=lambda: b"{}",
-            now_s=self._local_s(),
+        )
+        self.driver, self._doors = begin_life(
+            origin, around, self.new_recorder(), lambda **made_of: _WatchedReplica(self, **made_of)
         )
         if self._weather.is_full:
-            self.driver.put(LogFull(True))
+            self._doors.put(LogFull(True))
         for peer in self.peers.values():
             if peer.is_up:
                 self.later(self.network.weather.delay_s, self._link_opened, peer.node)
@@ -367,7 +369,7 @@ class Host:
     def put(self, event: Event) -> None:
         """One event for the driver; a frozen or slow process takes many of them in one turn."""
         if self.is_up:
-            self.driver.put(event)
+            self._doors.put(event)
             self.wake()
 
     def wake(self) -> None:
@@ -394,7 +396,7 @@ class Host:
         driver = self.driver
         self._is_inside, self.spent_s = True, 0.0
         try:
-            driver.turn(self._local_s(), self._wall_ms())
+            self._doors.turn(self._local_s(), self._wall_ms())
         except Killed:
             assert not self.is_up
         except StateDiverged:

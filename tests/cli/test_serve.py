@@ -19,6 +19,7 @@ from replog.directory.layout import format_directory
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.ports import free_ports
+from replog.sim.record_replay import replay_record
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -113,6 +114,32 @@ def test_a_directory_in_use_is_refused(file: Path) -> None:
         assert code == 4
         assert f"is held by another process (id {replica.process.pid})" in stderr
         assert replica.process.poll() is None
+
+
+def test_a_record_is_written_when_it_is_asked_for(file: Path) -> None:
+    """Of this life, readable by nobody else, and whole when the node has stopped."""
+    format_data(file)
+    record = file.parent / "n1.record"
+    with serving("--config", file, "--record", record) as replica:
+        replica.wait_for("serving")
+        replica.process.send_signal(signal.SIGTERM)
+        replica.wait_for("stopped")
+        assert replica.process.wait(DEADLINE_S) == 0
+    assert record.stat().st_mode & 0o777 == 0o600
+    told = replay_record(record, lambda _line: None)
+    assert (told.node, told.difference, told.ended) == ("n1", None, "")
+    assert told.turns > 0
+
+
+def test_a_record_that_can_not_be_written_is_refused(file: Path) -> None:
+    """Before the node serves; so is an option that says nothing alone, and a room that holds nothing."""
+    format_data(file)
+    code, stderr = refused("--config", file, "--record", file.parent / "nowhere" / "n1.record")
+    assert (code, "can't be written: No such file or directory" in stderr) == (2, True)
+    code, stderr = refused("--config", file, "--record-contents")
+    assert (code, "--record FILE" in stderr) == (2, True)
+    code, stderr = refused("--config", file, "--record", file.parent / "n1.record", "--record-bytes-max", 7)
+    assert (code, "not 7" in stderr) == (2, True)
 
 
 def test_an_address_in_use_is_named(file: Path) -> None:

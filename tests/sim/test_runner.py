@@ -27,7 +27,7 @@ FAULTS = {
     # clocks
     "clock_jump", "clock_skew",
     # memory
-    "memory_lack",
+    "memory_lack", "slot_cut",
     # clients
     "client_message_lost", "client_timeout", "client_retry", "client_other_node", "client_new_session",
     "client_held_up", "client_session_expired", "client_outcome_unknown",

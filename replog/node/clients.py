@@ -150,7 +150,7 @@ class ClientDesk:
         self._keys: dict[ClientLink, set[bytes]] = {}
         self._outboxes: dict[ClientLink, _Outbox] = {}
         self._talking: dict[ClientLink, _Outbox] = {}
-        self._told_not_leader: set[ClientLink] = set()
+        self._told_not_leader: dict[ClientLink, None] = {}
         self._reads: dict[int, tuple[ClientLink, Query]] = {}
         self._reads_waiting: list[ReadReady] = []
         self._reads_due: list[_Due] = []
@@ -176,7 +176,7 @@ class ClientDesk:
                 del self._routes[key]
         self._outboxes.pop(link, None)
         self._talking.pop(link, None)
-        self._told_not_leader.discard(link)
+        self._told_not_leader.pop(link, None)
         self._following.pop(link, None)
         self._heard.pop(link, None)
 
@@ -267,7 +267,7 @@ class ClientDesk:
 
     def say_not_leader(self, link: ClientLink) -> None:
         """Once a turn, however many submissions it sent."""
-        self._told_not_leader.add(link)
+        self._told_not_leader[link] = None  # in the order in which they asked
         outbox = self._outboxes.get(link)
         if outbox is not None and not any(type(message) is NotLeader for message in outbox.messages):
             self.say(link, NotLeader(*self._book.leader_address()))

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import attrs
 import crc32c
 
-from ..apply.applier import Applier, Outcome
 from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
 from ..node.driver import Driver
@@ -27,21 +26,20 @@ from ..node.reconcile import reconcile
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_notice
-from ..paxos.effects import Effects, Notice, NoticeKind, Refusal
+from ..paxos.effects import Notice, NoticeKind
 from ..paxos.messages import Message
 from ..paxos.options import Options
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
 from ..wire.client_messages import ClientMessage, NodeMessage
-from .checkers import ProtocolChecker, Violation, ViolationFound
+from .checkers import ProtocolChecker
 from .disk import SimLogStore
 from .network import Network
 from .ports import Killed, SimClients, SimLogPort, SimPeers, SimStatePort
-from .workload import Unsteady, Workload
+from .watched import WatchedApplier, WatchedReplica
+from .workload import Workload
 from .world import World
 
-STACK_DEPTH_MAX = 60
-"""How much deeper one replica may be in its stack than another when it applies the same slot."""
 _NOTICES = {kind.value: kind for kind in NoticeKind}
 _COUNTED = {
     NoticeKind.DAMAGE_REPAIRED: "damage_repaired",
@@ -99,62 +97,6 @@ class HostOptions:
     """Writes that are durable within the turn, where the driver lets them be."""
     slow_reader_s: float = 0.0
     """How long a client's link takes for each frame."""
-
-
-def _from_deeper(levels: int, call: Callable[..., Any], *arguments: Any) -> Any:
-    return _from_deeper(levels - 1, call, *arguments) if levels else call(*arguments)
-
-
-class _WatchedReplica(Replica):
-    """The core, with checkers that see what goes in and what comes out."""
-
-    def __init__(self, host: Host, **made_of: Any) -> None:
-        super().__init__(**made_of)
-        self._host = host
-
-    def submit(self, submission: bytes) -> Refusal | None:
-        refusal = super().submit(submission)
-        if refusal is None:
-            self._host.checker.taken[submission] += 1
-        return refusal
-
-    def take_effects(self) -> Effects:
-        """What this node knows chosen it may say at once: the checker hears of it before it hears the messages."""
-        effects = super().take_effects()
-        host = self._host
-        for record in effects.release:
-            host.checker.on_released(host.node, record, host.disk)
-            host.checker.on_stamped(record, host.world.true_ms)
-        return effects
-
-
-class _WatchedApplier(Applier):
-    """An Applier that is called from any depth, in a process that is short of memory now and then."""
-
-    def __init__(self, host: Host) -> None:
-        self._unsteady = Unsteady(host.workload.machine(), host.stack, host.options.memory_lack_rate)
-        self._host = host
-        super().__init__(self._unsteady, host.store, host.options.sessions)
-
-    def apply(self, slot: Slot, value: bytes) -> list[Outcome]:
-        host = self._host
-        before, failed_before = self.commands_applied, self.commands_failed
-        depth = int(host.stack.random() * STACK_DEPTH_MAX)
-        outcomes: list[Outcome] = _from_deeper(depth, super().apply, slot, value)
-        if self.misuse:
-            raise ViolationFound(Violation("state machine", f"apply uses its state wrongly: {self.misuse}"))
-        host.count["memory_lack"] += self._unsteady.moments
-        self._unsteady.moments = 0
-        host.commands_applied += self.commands_applied - before
-        host.commands_failed += self.commands_failed - failed_before
-        host.spent_s += host.options.apply_s
-        host.checker.on_applied(host.node, slot, self.digest)
-        return outcomes
-
-    @property
-    def unflushed_keys(self) -> int:
-        """While the disk hangs, memory is as good as full."""
-        return 2**30 if self._host.weather.is_state_hanging else super().unflushed_keys
 
 
 class Host:
@@ -251,7 +193,7 @@ class Host:
         self.store.crash()
         try:
             chosen_before = self.disk.chosen_through
-            applied_through = _WatchedApplier(self).applied_through
+            applied_through = WatchedApplier(self).applied_through
             recovered = reconcile(self.disk, applied_through, self.store.installed_through)
         except StorageError:
             self.disk.replace()
@@ -263,7 +205,7 @@ class Host:
         self._busy_until_s = self._measured_at_s = self.world.now_s
         self.messages_sent = 0
         self._log_port, self._links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
-        replica = _WatchedReplica(
+        replica = WatchedReplica(
             self,
             node=self.node,
             options=self.options.paxos,
@@ -277,7 +219,7 @@ class Host:
             members=dict.fromkeys(self.disk.membership.members, ""),
             options=self.options.node,
             replica=replica,
-            make_applier=lambda: _WatchedApplier(self),
+            make_applier=lambda: WatchedApplier(self),
             state_store=self.store,
             ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
             clock=lambda: self._local_s() + self.spent_s,

@@ -1,0 +1,78 @@
+"""The core and the Applier of a simulated process, with somebody who watches what goes in and what comes out.
+
+Never: change what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..apply.applier import Applier, Outcome
+from ..paxos.ballot import Slot
+from ..paxos.effects import Effects, Refusal
+from ..paxos.replica import Replica
+from .checkers import Violation, ViolationFound
+from .workload import Unsteady
+
+if TYPE_CHECKING:
+    from .host import Host
+
+STACK_DEPTH_MAX = 60
+"""How much deeper one replica may be in its stack than another when it applies the same slot."""
+
+
+def _from_deeper(levels: int, call: Callable[..., Any], *arguments: Any) -> Any:
+    return _from_deeper(levels - 1, call, *arguments) if levels else call(*arguments)
+
+
+class WatchedReplica(Replica):
+    """The core, with checkers that see what goes in and what comes out."""
+
+    def __init__(self, host: Host, **made_of: Any) -> None:
+        super().__init__(**made_of)
+        self._host = host
+
+    def submit(self, submission: bytes) -> Refusal | None:
+        refusal = super().submit(submission)
+        if refusal is None:
+            self._host.checker.taken[submission] += 1
+        return refusal
+
+    def take_effects(self) -> Effects:
+        """What this node knows chosen it may say at once: the checker hears of it before it hears the messages."""
+        effects = super().take_effects()
+        host = self._host
+        for record in effects.release:
+            host.checker.on_released(host.node, record, host.disk)
+            host.checker.on_stamped(record, host.world.true_ms)
+        return effects
+
+
+class WatchedApplier(Applier):
+    """An Applier that is called from any depth, in a process that is short of memory now and then."""
+
+    def __init__(self, host: Host) -> None:
+        self._unsteady = Unsteady(host.workload.machine(), host.stack, host.options.memory_lack_rate)
+        self._host = host
+        super().__init__(self._unsteady, host.store, host.options.sessions)
+
+    def apply(self, slot: Slot, value: bytes) -> list[Outcome]:
+        host = self._host
+        before, failed_before = self.commands_applied, self.commands_failed
+        depth = int(host.stack.random() * STACK_DEPTH_MAX)
+        outcomes: list[Outcome] = _from_deeper(depth, super().apply, slot, value)
+        if self.misuse:
+            raise ViolationFound(Violation("state machine", f"apply uses its state wrongly: {self.misuse}"))
+        host.count["memory_lack"] += self._unsteady.moments
+        self._unsteady.moments = 0
+        host.commands_applied += self.commands_applied - before
+        host.commands_failed += self.commands_failed - failed_before
+        host.spent_s += host.options.apply_s
+        host.checker.on_applied(host.node, slot, self.digest)
+        return outcomes
+
+    @property
+    def unflushed_keys(self) -> int:
+        """While the disk hangs, memory is as good as full."""
+        return 2**30 if self._host.weather.is_state_hanging else super().unflushed_keys

@@ -25,26 +25,19 @@ from ..node.ports import Ports
 from ..node.reconcile import reconcile
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
-from ..paxos.describe import describe_notice
-from ..paxos.effects import Notice, NoticeKind
 from ..paxos.messages import Message
 from ..paxos.options import Options
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
 from ..wire.client_messages import ClientMessage, NodeMessage
-from .checkers import ProtocolChecker
+from .checkers import ProtocolChecker, Violation, ViolationFound
+from .client_links import SimClients
 from .disk import SimLogStore
 from .network import Network
-from .ports import Killed, SimClients, SimLogPort, SimPeers, SimStatePort
-from .watched import WatchedApplier, WatchedReplica
+from .ports import Killed, SimLogPort, SimPeers, SimStatePort
+from .watched import StoryLog, WatchedApplier, WatchedReplica, sizes_of
 from .workload import Workload
 from .world import World
-
-_NOTICES = {kind.value: kind for kind in NoticeKind}
-_COUNTED = {
-    NoticeKind.DAMAGE_REPAIRED: "damage_repaired",
-    NoticeKind.STATE_TRANSFER_BEGAN: "state_transfer",
-}
 
 
 class Clients(Protocol):
@@ -66,6 +59,8 @@ class DiskWeather:
     """Crashes aimed between durable and answered."""
     job_crash_rate: float = 0.0
     """Crashes aimed before or after any job on the state's disk."""
+    crash_at_job: str = ""
+    """``before Flush``, ``after StoreChunk``: the next job of that kind is cut short."""
     unheard_rate: float = 0.5
     """Crashes during a write after which the write is found durable all the same."""
     is_full: bool = False
@@ -78,7 +73,7 @@ class DiskWeather:
 
 @attrs.define(kw_only=True)
 class HostOptions:
-    """What all hosts of one simulation share."""
+    """Settings and conditions of one process; ``paxos`` and ``sessions`` are the same on every member."""
 
     paxos: Options
     sessions: SessionOptions
@@ -91,12 +86,26 @@ class HostOptions:
     """A process takes its turns up to so much later than it could."""
     apply_s: float = 0.0
     """What a slot costs the turn in which it is applied."""
+    submit_s: float = 0.0
+    """What a submission costs the turn in which the core takes it."""
     memory_lack_rate: float = 0.0
     """Commands that raise MemoryError the first time a replica runs them."""
     durable_here_rate: float = 0.0
     """Writes that are durable within the turn, where the driver lets them be."""
     slow_reader_s: float = 0.0
     """How long a client's link takes for each frame."""
+    client_buffer_bytes_max: int = 2**26
+    """What may wait for a client before its link is given up."""
+    client_flip_rate: float = 0.0
+    """Frames of clients that arrive with a bit flipped."""
+    client_close_rate: float = 0.0
+    """Links of clients that end before the next thing is said over them."""
+    pings_max: int = 0
+    """A client's frame holds fewer pings than this beside what it is about."""
+    clock_rate: float = 1.0
+    """How fast its monotonic clock runs."""
+    install_crash_rate: float = 0.0
+    """Crashes aimed between a received state and the log's floor, which follows it."""
 
 
 class Host:
@@ -129,9 +138,8 @@ class Host:
         self.is_paused = False
         self.wall_skew_ms = 0
         """How far its wall clock is from the true time."""
-        self.clock_rate = 1.0
-        self.install_crash_rate = 0.0
-        """Crashes aimed between a received state and the log's floor, which follows it."""
+        self.clock_rate = options.clock_rate
+        self.install_crash_rate = options.install_crash_rate
         self.count: Counter[str] = Counter()
         """Faults that struck here by themselves, by kind."""
         self.commands_applied = 0
@@ -140,6 +148,8 @@ class Host:
         self.messages_sent = 0
         self.spent_s = 0.0
         """What this turn has taken so far."""
+        self.violation: Violation | None = None
+        """Found where the driver would keep what is raised to itself; raised behind the turn."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
         self.driver: Driver
@@ -223,7 +233,7 @@ class Host:
             state_store=self.store,
             ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
             clock=lambda: self._local_s() + self.spent_s,
-            log=self,
+            log=StoryLog(self),
             status=lambda: b"{}",
             now_s=self._local_s(),
         )
@@ -331,9 +341,12 @@ class Host:
             self._after_turn(driver)
 
     def _after_turn(self, driver: Driver) -> None:
+        if self.violation is not None:
+            raise ViolationFound(self.violation)
         positions = (driver.replica.chosen_through, driver.replica.compacted_through, driver.applied_through)
         self.checker.on_positions(self.node, self.life, positions)
         self._busy_until_s = self.world.now_s + self.spent_s
+        self.count["turn_cut"] += driver.is_due and self.spent_s >= self.options.node.turn_s_max
         if driver.is_due:
             self._is_turn_due = True
             self.later(max(self.spent_s, 1e-6), self._turn)
@@ -360,6 +373,15 @@ class Host:
         """A client's message arrives."""
         self._links.receive(client, message)
 
+    def is_linked(self, client: int) -> bool:
+        """Whether this life of the process has an open link to a client."""
+        return self.is_up and self._links.is_linked(client)
+
+    def lose_client(self, client: int) -> None:
+        """A client closes its link."""
+        if self.is_up:
+            self._links.leave(client)
+
     def _link_opened(self, peer: NodeId) -> None:
         self.put(PeerOpened(peer))
 
@@ -371,29 +393,12 @@ class Host:
         self.later(0.0, self._link_closed, peer)
         self.later(0.002, self._link_opened, peer)
 
-    # --- ``node.event_log.EventLog`` ---
-
-    def info(self, event: str, **facts: Any) -> None:
-        """What the driver's rooms say is part of the story."""
-        kind = _NOTICES.get(event)
-        if kind is None:
-            return
-        self.world.say(describe_notice(self.node, Notice(kind, facts)))
-        self.elections += kind is NoticeKind.BECAME_LEADER
-        if kind in _COUNTED:
-            self.count[_COUNTED[kind]] += 1
-
-    warning = info
-
     # --- what is measured ---
 
     def _measure(self) -> None:
-        now_s = self.world.now_s
-        self.checker.on_measured(
-            self.node, self.driver.replica.sizes(), self.messages_sent, now_s - self._measured_at_s
-        )
-        self.messages_sent = 0
-        self._measured_at_s = now_s
+        seconds = self.world.now_s - self._measured_at_s
+        self.checker.on_measured(self.node, sizes_of(self.driver), self.messages_sent, seconds)
+        self.messages_sent, self._measured_at_s = 0, self.world.now_s
         self.later(self.options.node.flush_interval_s, self._measure)
 
     def violations(self) -> list[str]:

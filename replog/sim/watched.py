@@ -9,8 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..apply.applier import Applier, Outcome
+from ..node.driver import Driver
 from ..paxos.ballot import Slot
-from ..paxos.effects import Effects, Refusal
+from ..paxos.describe import describe_notice
+from ..paxos.effects import Effects, Notice, NoticeKind, Refusal
+from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from .checkers import Violation, ViolationFound
 from .workload import Unsteady
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
 STACK_DEPTH_MAX = 60
 """How much deeper one replica may be in its stack than another when it applies the same slot."""
+_NOTICES = {kind.value: kind for kind in NoticeKind}
+_COUNTED = {
+    NoticeKind.DAMAGE_REPAIRED: "damage_repaired",
+    NoticeKind.STATE_TRANSFER_BEGAN: "state_transfer",
+}
 
 
 def _from_deeper(levels: int, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -35,6 +43,7 @@ class WatchedReplica(Replica):
 
     def submit(self, submission: bytes) -> Refusal | None:
         refusal = super().submit(submission)
+        self._host.spent_s += self._host.options.submit_s
         if refusal is None:
             self._host.checker.taken[submission] += 1
         return refusal
@@ -76,3 +85,27 @@ class WatchedApplier(Applier):
     def unflushed_keys(self) -> int:
         """While the disk hangs, memory is as good as full."""
         return 2**30 if self._host.weather.is_state_hanging else super().unflushed_keys
+
+
+class StoryLog:
+    """What the driver's rooms say is part of the story; satisfies ``node.event_log.EventLog``."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def info(self, event: str, **facts: Any) -> None:
+        kind, host = _NOTICES.get(event), self._host
+        if kind is None:
+            return
+        host.world.say(describe_notice(host.node, Notice(kind, facts)))
+        host.elections += kind is NoticeKind.BECAME_LEADER
+        if kind in _COUNTED:
+            host.count[_COUNTED[kind]] += 1
+
+    warning = info
+
+
+def sizes_of(driver: Driver) -> list[Size]:
+    """What the core and the driver's rooms keep in memory, with its bounds."""
+    rooms = (driver.replica, driver.sending, driver.applying, driver.jobs, driver.desk, driver.serving)
+    return [size for room in rooms for size in room.sizes()]

@@ -14,6 +14,7 @@ from ..apply.applier import Applier
 from ..apply.command_loop import Outcome
 from ..paxos.ballot import Slot
 from ..paxos.messages import AcceptedSlot
+from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from .settings import NodeOptions
 from .state_jobs import StateJobs
@@ -42,6 +43,9 @@ class Applying:
         self._released_bytes = 0
         self.is_stopped = False
         """The node is about to stop."""
+
+    def sizes(self) -> list[Size]:
+        return [Size("released slots", len(self._released), RELEASED_SLOTS_MAX + self._options.apply_slots_max)]
 
     def begin_anew(self) -> None:
         """Over a state that came from a peer."""

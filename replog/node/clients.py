@@ -23,6 +23,7 @@ from ..errors import StorageError, error_text
 from ..paxos.ballot import NodeId, Slot
 from ..paxos.effects import ReadReady, Refusal
 from ..paxos.messages import AcceptedSlot
+from ..paxos.outbox import Size
 from ..wire.client_messages import (
     Entries,
     Follow,
@@ -124,6 +125,10 @@ class _Outbox:
         self.weights: list[int] = []
         self.waiting_bytes = 0
 
+    @property
+    def bytes_before_last(self) -> int:
+        return self.waiting_bytes - self.weights[-1] if self.weights else 0
+
     def take_frame(self) -> list[NodeMessage]:
         """Some of it, from the front; all of it, if it is not much."""
         frame = self.messages
@@ -190,6 +195,13 @@ class ClientDesk:
             elif since_s < before_s:
                 idle.append(link)
         return idle
+
+    def sizes(self) -> list[Size]:
+        """A client's buffer has room for all that waits for it but the last message."""
+        return [
+            Size("answers' bytes for a client", outbox.bytes_before_last, link.write_buffer_bytes_max)
+            for link, outbox in self._outboxes.items()
+        ]
 
     # --- serving one ---
 
@@ -271,7 +283,7 @@ class ClientDesk:
 
     def say_not_leader(self, link: ClientLink) -> None:
         """Once a turn, however many submissions it sent."""
-        self._told_not_leader[link] = None
+        self._told_not_leader[link] = None  # in the order in which they asked
         outbox = self._outboxes.get(link)
         if outbox is not None and not any(type(message) is NotLeader for message in outbox.messages):
             self.say(link, NotLeader(*self._book.leader_address()))
@@ -291,6 +303,11 @@ class ClientDesk:
             self._told_not_leader.clear()
 
     # --- reads ---
+
+    @property
+    def reads_under_way(self) -> int:
+        """Linearizable ones, until they are answered: while nothing is applied, those that are confirmed wait too."""
+        return len(self._reads)
 
     def begin_read(self, link: ClientLink, message: Query) -> int:
         """Remember a linearizable read; returns its id."""

@@ -182,11 +182,11 @@ class Driver:
             self._step()  # a write was durable at once
         if self._inbox or self._written:
             self.is_due = True
-        if self.desk.has_followers and self.desk.feed_followers(self.read_log):
+        is_whole = self.applied_through <= self.replica.chosen_through  # else a floor is missing below a received state
+        if is_whole and self.desk.has_followers and self.desk.feed_followers(self.read_log):
             self.is_due = True
         self.desk.send()
-        job = self.jobs.next_job(now_s)
-        if job is not None:
+        if (job := self.jobs.next_job(now_s)) is not None:
             self._state.perform(job)
         self.deadline_s = min(self._core_deadline_s, self.jobs.deadline_s, self.sending.deadline_s)
 
@@ -270,7 +270,9 @@ class Driver:
             self.replica.on_storage_full(is_full)
 
     def read_log(self, first: Slot, last: Slot, slots_max: int, bytes_max: int = APPLY_BYTES) -> list[AcceptedSlot]:
-        """Slots at once; a damaged one is told to the core and not given."""
+        """Slots at once; a damaged one is told to the core, once, and not given before it is repaired."""
+        if self.replica.is_damaged(first):
+            return []
         try:
             return self._log_port.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
         except Damaged as error:
@@ -358,4 +360,6 @@ class Driver:
 
     def leader_address(self) -> tuple[NodeId, str]:
         leader = self.replica.leader
-        return (NodeId(0), "") if leader is None else (leader, self.members.get(leader, ""))
+        if leader is None or (leader == self.replica.node and not self.replica.is_leading):  # it has stepped down
+            return NodeId(0), ""
+        return leader, self.members.get(leader, "")

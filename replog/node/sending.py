@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from ..paxos.ballot import NodeId
 from ..paxos.effects import Effects, LogWrite
 from ..paxos.messages import Message, Outbound
+from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from .ports import PeerPort
 from .settings import NodeOptions
@@ -49,6 +50,15 @@ class Sending:
     @property
     def deadline_s(self) -> float:
         return self.thrifty.deadline_s
+
+    def sizes(self) -> list[Size]:
+        """What is held is about slots that a disk writes, at a ballot or two; what is kept leaves within a moment."""
+        options = self._replica.options
+        held = sum(len(outbounds) for _, outbounds in self._held)
+        return [
+            Size("messages held for a write", held, 4 * options.open_slots_max),
+            Size("messages kept for a spared peer", self.thrifty.kept_count, 2 * options.accept_ahead_slots_max),
+        ]
 
     def send_beside(self, effects: Effects) -> bool:
         """Send what may leave beside the write, and hold what rests on it; whether the write is about a lone command

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 
 from ..apply.outcomes import Refused
 from ..paxos.ballot import NodeId
+from ..paxos.effects import Refusal
+from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from ..wire.client_messages import (
     ClientMessage,
@@ -72,6 +74,9 @@ class Serving:
             or self._waiting_bytes > self._options.inbox_bytes_max
             or self._replica.submissions_waiting > self._replica.options.queue_submissions_max // 2
         )
+
+    def sizes(self) -> list[Size]:
+        return [Size("reads under way", self._desk.reads_under_way, self._replica.options.reads_waiting_max)]
 
     # --- events ---
 
@@ -142,8 +147,9 @@ class Serving:
         if message.is_stale:
             self._desk.answer_soon(link, message)
             return
+        is_full = self._desk.reads_under_way >= self._replica.options.reads_waiting_max
         read_id = self._desk.begin_read(link, message)
-        refusal = self._replica.read(read_id)
+        refusal = Refusal.OVERLOADED if is_full else self._replica.read(read_id)
         if refusal is not None:
             self._desk.refuse_read(read_id, refusal)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -23,6 +24,7 @@ from ..errors import Damaged, StorageFull
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.effects import SendState, StoreStatePiece
 from ..paxos.messages import StatePiece
+from ..paxos.outbox import Size
 from ..state.contract import StateSnapshot, StateStore
 from .event_log import EventLog
 from .settings import NodeOptions
@@ -104,6 +106,8 @@ Job = Flush | Scrub | OpenSnapshot | ReadChunk | BeginInstall | StoreChunk | Pre
 class Owner(Protocol):
     """What the jobs lead to; the driver."""
 
+    members: Mapping[NodeId, str]
+
     @property
     def applier(self) -> Applier: ...
 
@@ -160,6 +164,12 @@ class StateJobs:
     def store(self, chunk: StoreStatePiece) -> None:
         """The core asks for one chunk at a time, so nothing piles up here."""
         self._chunks.append(chunk)
+
+    def sizes(self) -> list[Size]:
+        return [
+            Size("chunks to store", len(self._chunks), 1),
+            Size("peers that wait for a chunk", len(self._asked), len(self._owner.members) - 1),
+        ]
 
     def is_behind(self) -> bool:
         """Whether applying must wait for a flush, which then begins as soon as it can.
@@ -315,7 +325,8 @@ class StateJobs:
     def _on_opened(self, snapshot: StateSnapshot, asked: SendState) -> None:
         self._snapshot = snapshot
         self._log.info("state_image_opened", target=node_name(asked.target), slot=snapshot.applied_through)
-        self._asked.appendleft(asked)
+        if all(other.target != asked.target for other in self._asked):  # it has not asked again meanwhile
+            self._asked.appendleft(asked)
 
     def _on_read(self, job: ReadChunk, data: bytes, is_last: bool) -> None:
         snapshot = job.snapshot
@@ -373,5 +384,5 @@ class StateJobs:
         except Damaged as error:
             self._on_damaged_snapshot(chunk, error)
             return
-        self._is_flush_unfinished = False
+        self.is_full = self._is_flush_unfinished = False
         self._owner.on_swapped(chunk.applied_through)

@@ -52,6 +52,11 @@ class Thrifty:
         self.deadline_s = math.inf
         """When ``send_due`` has something to send."""
 
+    @property
+    def kept_count(self) -> int:
+        """Messages kept for one peer, at most."""
+        return max(map(len, self._kept.values()), default=0)
+
     def spare(self, slot: Slot, reachable: Collection[NodeId], needed: int, now_s: float) -> Collection[NodeId]:
         """Whom the proposal of ``slot`` need not reach at once.
 

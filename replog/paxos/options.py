@@ -57,7 +57,7 @@ class Options:
     piece_slots_max: int = attrs.field(default=1024, validator=ge(1))
     """Slots in one Promise or Learn piece."""
     reads_waiting_max: int = attrs.field(default=16384, validator=ge(1))
-    """Linearizable reads waiting for a confirmation; more are refused as overload."""
+    """Linearizable reads that wait, for a confirmation or to be answered; more are refused as overload."""
     are_invariants_checked: bool = False
     """Whether the core compares all it keeps with itself after each input; for tests and simulators."""
 

@@ -15,8 +15,6 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..apply.applier import Applier
-from ..apply.command_loop import Outcome
 from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
 from ..node.driver import Driver
@@ -28,27 +26,19 @@ from ..node.reconcile import reconcile
 from ..node.recording import Recorder
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
-from ..paxos.describe import describe_notice
-from ..paxos.effects import Effects, Notice, NoticeKind, Refusal
 from ..paxos.messages import Message
 from ..paxos.options import Options
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
 from ..wire.client_messages import ClientMessage, NodeMessage
 from .checkers import ProtocolChecker, Violation, ViolationFound
+from .client_links import SimClients
 from .disk import SimLogStore
 from .network import Network
-from .ports import Killed, SimClients, SimLogPort, SimPeers, SimStatePort
-from .workload import Unsteady, Workload
+from .ports import Killed, SimLogPort, SimPeers, SimStatePort
+from .watched import StoryLog, WatchedApplier, WatchedReplica, sizes_of
+from .workload import Workload
 from .world import World
-
-STACK_DEPTH_MAX = 60
-"""How much deeper one replica may be in its stack than another when it applies the same slot."""
-_NOTICES = {kind.value: kind for kind in NoticeKind}
-_COUNTED = {
-    NoticeKind.DAMAGE_REPAIRED: "damage_repaired",
-    NoticeKind.STATE_TRANSFER_BEGAN: "state_transfer",
-}
 
 
 class Clients(Protocol):
@@ -70,6 +60,8 @@ class DiskWeather:
     """Crashes aimed between durable and answered."""
     job_crash_rate: float = 0.0
     """Crashes aimed before or after any job on the state's disk."""
+    crash_at_job: str = ""
+    """``before Flush``, ``after StoreChunk``: the next job of that kind is cut short."""
     unheard_rate: float = 0.5
     """Crashes during a write after which the write is found durable all the same."""
     is_full: bool = False
@@ -82,7 +74,7 @@ class DiskWeather:
 
 @attrs.define(kw_only=True)
 class HostOptions:
-    """What all hosts of one simulation share."""
+    """Settings and conditions of one process; ``paxos`` and ``sessions`` are the same on every member."""
 
     paxos: Options
     sessions: SessionOptions
@@ -97,84 +89,26 @@ class HostOptions:
     """What a slot costs the turn in which it is applied."""
     cut_rate: float = 0.0
     """Looks at the clock within a slot at which the turn's time is over."""
+    submit_s: float = 0.0
+    """What a submission costs the turn in which the core takes it."""
     memory_lack_rate: float = 0.0
     """Commands that raise MemoryError the first time a replica runs them."""
     durable_here_rate: float = 0.0
     """Writes that are durable within the turn, where the driver lets them be."""
     slow_reader_s: float = 0.0
     """How long a client's link takes for each frame."""
-
-
-def _from_deeper(levels: int, call: Callable[..., Any], *arguments: Any) -> Any:
-    return _from_deeper(levels - 1, call, *arguments) if levels else call(*arguments)
-
-
-class _WatchedReplica(Replica):
-    """The core, with checkers that see what goes in and what comes out."""
-
-    def __init__(self, host: Host, **made_of: Any) -> None:
-        super().__init__(**made_of)
-        self._host = host
-
-    def submit(self, submission: bytes) -> Refusal | None:
-        refusal = super().submit(submission)
-        if refusal is None:
-            self._host.checker.taken[submission] += 1
-        return refusal
-
-    def take_effects(self) -> Effects:
-        """What this node knows chosen it may say at once: the checker hears of it before it hears the messages."""
-        effects = super().take_effects()
-        host = self._host
-        for record in effects.release:
-            host.checker.on_released(host.node, record, host.disk)
-            host.checker.on_stamped(record, host.world.true_ms)
-        return effects
-
-
-class _WatchedApplier(Applier):
-    """An Applier that is called from any depth, in a process that is short of memory now and then."""
-
-    def __init__(self, host: Host) -> None:
-        self._unsteady = Unsteady(host.workload.machine(), host.stack, host.options.memory_lack_rate)
-        self._host = host
-        super().__init__(self._unsteady, host.store, host.options.sessions)
-        self._step_commands = 1  # slots are short here
-
-    def run(self, is_over: Callable[[], bool]) -> list[Outcome] | None:
-        host = self._host
-        before, failed_before = self.commands_applied, self.commands_failed
-        depth = int(host.stack.random() * STACK_DEPTH_MAX)
-        outcomes: list[Outcome] | None = _from_deeper(depth, super().run, self._cut(is_over))
-        if self.misuse:
-            raise ViolationFound(Violation("state machine", f"apply uses its state wrongly: {self.misuse}"))
-        host.count["memory_lack"] += self._unsteady.moments
-        self._unsteady.moments = 0
-        host.commands_applied += self.commands_applied - before
-        host.commands_failed += self.commands_failed - failed_before
-        host.spent_s += host.options.apply_s
-        if outcomes is not None:
-            host.checker.on_applied(host.node, self.applied_through, self.digest)
-        return outcomes
-
-    def _cut(self, is_over: Callable[[], bool]) -> Callable[[], bool]:
-        """Turns end in the middle of a slot now and then, on one replica and not on another."""
-        host = self._host
-        if not host.options.cut_rate:
-            return is_over
-
-        def is_cut() -> bool:
-            if host.cuts.random() >= host.options.cut_rate:
-                return is_over()
-            host.count["slot_cut"] += 1
-            return True
-
-        return is_cut
-
-    @property
-    def unflushed_keys(self) -> int:
-        """While the disk hangs, memory is as good as full."""
-        return 2**30 if self._host.weather.is_state_hanging else super().unflushed_keys
+    client_buffer_bytes_max: int = 2**26
+    """What may wait for a client before its link is given up."""
+    client_flip_rate: float = 0.0
+    """Frames of clients that arrive with a bit flipped."""
+    client_close_rate: float = 0.0
+    """Links of clients that end before the next thing is said over them."""
+    pings_max: int = 0
+    """A client's frame holds fewer pings than this beside what it is about."""
+    clock_rate: float = 1.0
+    """How fast its monotonic clock runs."""
+    install_crash_rate: float = 0.0
+    """Crashes aimed between a received state and the log's floor, which follows it."""
 
 
 class Host:
@@ -208,9 +142,8 @@ class Host:
         self.is_paused = False
         self.wall_skew_ms = 0
         """How far its wall clock is from the true time."""
-        self.clock_rate = 1.0
-        self.install_crash_rate = 0.0
-        """Crashes aimed between a received state and the log's floor, which follows it."""
+        self.clock_rate = options.clock_rate
+        self.install_crash_rate = options.install_crash_rate
         self.count: Counter[str] = Counter()
         """Faults that struck here by themselves, by kind."""
         self.commands_applied = 0
@@ -221,6 +154,8 @@ class Host:
         """What this turn has taken so far."""
         self.new_recorder: Callable[[], Recorder | None] = lambda: None
         """Makes what records the next life, if it is recorded."""
+        self.violation: Violation | None = None
+        """Found where the driver would keep what is raised to itself; raised behind the turn."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
         self.driver: Driver
@@ -274,7 +209,7 @@ class Host:
         self.store.crash()
         try:
             chosen_before = self.disk.chosen_through
-            applied_through = _WatchedApplier(self).applied_through
+            applied_through = WatchedApplier(self).applied_through
             recovered = reconcile(self.disk, applied_through, self.store.installed_through)
         except StorageError:
             self.disk.replace()
@@ -297,15 +232,15 @@ class Host:
             time_ms=self._wall_ms(),
         )
         around = Around(
-            make_applier=lambda: _WatchedApplier(self),
+            make_applier=lambda: WatchedApplier(self),
             state_store=self.store,
             ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
             clock=lambda: self._local_s() + self.spent_s,
-            log=self,
+            log=StoryLog(self),
             status=lambda: b"{}",
         )
         self.driver, self._doors = begin_life(
-            origin, around, self.new_recorder(), lambda **made_of: _WatchedReplica(self, **made_of)
+            origin, around, self.new_recorder(), lambda **made_of: WatchedReplica(self, **made_of)
         )
         if self._weather.is_full:
             self._doors.put(LogFull(True))
@@ -411,9 +346,12 @@ class Host:
             self._after_turn(driver)
 
     def _after_turn(self, driver: Driver) -> None:
+        if self.violation is not None:
+            raise ViolationFound(self.violation)
         positions = (driver.replica.chosen_through, driver.replica.compacted_through, driver.applied_through)
         self.checker.on_positions(self.node, self.life, positions)
         self._busy_until_s = self.world.now_s + self.spent_s
+        self.count["turn_cut"] += driver.is_due and self.spent_s >= self.options.node.turn_s_max
         if driver.is_due:
             self._is_turn_due = True
             self.later(max(self.spent_s, 1e-6), self._turn)
@@ -440,6 +378,15 @@ class Host:
         """A client's message arrives."""
         self._links.receive(client, message)
 
+    def is_linked(self, client: int) -> bool:
+        """Whether this life of the process has an open link to a client."""
+        return self.is_up and self._links.is_linked(client)
+
+    def lose_client(self, client: int) -> None:
+        """A client closes its link."""
+        if self.is_up:
+            self._links.leave(client)
+
     def _link_opened(self, peer: NodeId) -> None:
         self.put(PeerOpened(peer))
 
@@ -451,29 +398,12 @@ class Host:
         self.later(0.0, self._link_closed, peer)
         self.later(0.002, self._link_opened, peer)
 
-    # --- ``node.event_log.EventLog`` ---
-
-    def info(self, event: str, **facts: Any) -> None:
-        """What the driver's rooms say is part of the story."""
-        kind = _NOTICES.get(event)
-        if kind is None:
-            return
-        self.world.say(describe_notice(self.node, Notice(kind, facts)))
-        self.elections += kind is NoticeKind.BECAME_LEADER
-        if kind in _COUNTED:
-            self.count[_COUNTED[kind]] += 1
-
-    warning = info
-
     # --- what is measured ---
 
     def _measure(self) -> None:
-        now_s = self.world.now_s
-        self.checker.on_measured(
-            self.node, self.driver.replica.sizes(), self.messages_sent, now_s - self._measured_at_s
-        )
-        self.messages_sent = 0
-        self._measured_at_s = now_s
+        seconds = self.world.now_s - self._measured_at_s
+        self.checker.on_measured(self.node, sizes_of(self.driver), self.messages_sent, seconds)
+        self.messages_sent, self._measured_at_s = 0, self.world.now_s
         self.later(self.options.node.flush_interval_s, self._measure)
 
     def violations(self) -> list[str]:

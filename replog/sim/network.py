@@ -24,6 +24,8 @@ class Weather:
     loss: float = 0.0
     duplication: float = 0.0
     delay_s: float = 0.0005
+    queue_s: float = 0.0
+    """How long a message keeps an ordered link busy; the next one waits."""
     straggler_rate: float = 0.0
     """Messages that take up to a hundred times as long, and so are overtaken."""
     piece_loss: float = 0.0
@@ -87,13 +89,18 @@ class Network:
             self.count["message_overtaken"] += 1
             return [delay_s * (1 + 99 * random())]
         if weather.is_ordered:
-            arrival_s = max(self._world.now_s + delay_s, self._last_arrival_s.get((sender, target), 0.0) + 1e-9)
-            self._last_arrival_s[sender, target] = arrival_s
-            delay_s = arrival_s - self._world.now_s
+            delay_s = self._behind_the_last(sender, target, delay_s)
         if weather.duplication and random() < weather.duplication:
             self.count["message_doubled"] += 1
             return [delay_s, delay_s * (1 + 3 * random())]
         return [delay_s]
+
+    def _behind_the_last(self, sender: NodeId, target: NodeId, delay_s: float) -> float:
+        now_s, queue_s = self._world.now_s, self.weather.queue_s
+        free_s = self._last_arrival_s.get((sender, target), 0.0) + max(queue_s, 1e-9)
+        self.count["message_queued"] += queue_s > 0 and free_s > now_s + delay_s
+        arrival_s = self._last_arrival_s[sender, target] = max(now_s + delay_s, free_s)
+        return arrival_s - now_s
 
     def _is_piece_lost(self, message: Promise) -> bool:
         is_lost = message.piece_count > 1 and self._flips.random() < self.weather.piece_loss

@@ -1,4 +1,4 @@
-"""The simulated disks, links and clients of one process: the driver's ports, with weather.
+"""The simulated disks and peers of one process: the driver's ports, with weather.
 
 Each says what has happened by an event, later, as the real ones do; each can be cut short by a crash between any two
 steps, which is what they are for.
@@ -15,33 +15,27 @@ import attrs
 
 from ..errors import Damaged, StorageError, StorageFull
 from ..node.events import (
-    ClientMessages,
-    ClientOpened,
     Compacted,
     FloorInstalled,
-    LinkDrained,
     PeerMessages,
     SlotDamaged,
     SlotsRead,
     StateJobDone,
     Written,
 )
-from ..node.message_checks import check_peer_messages, check_query
+from ..node.message_checks import check_peer_messages
 from ..node.state_jobs import BeginInstall, Flush, Job, PrepareInstall, StoreChunk
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.describe import describe_write
 from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message
-from ..wire.client_messages import ClientMessage, Query
-from ..wire.codec import HEADER_BYTES, Kind, decode_payload, encode_frame
 
 if TYPE_CHECKING:
     from .host import Host
 
 JOB_S = 0.0005
 """What a job on the state's disk takes that has no time of its own."""
-CROWDED_RETRY_S = 0.001
 COMPACT_SLOTS_MAX = 40
 
 
@@ -230,22 +224,27 @@ class SimStatePort:
         if host.is_paused or (isinstance(job, Flush) and host.weather.is_state_hanging):
             host.later(0.01, self._end, job)
             return
-        rate = host.weather.job_crash_rate
-        is_before = self._random.random() < 0.5
-        is_crashing = rate > 0 and self._random.random() < rate
-        if is_crashing and is_before:
-            host.aimed_crash(f"before {type(job).__name__} was durable")
+        name, aimed = type(job).__name__, self._aim()
+        if aimed in ("before", f"before {name}"):
+            host.aimed_crash(f"before {name} was done")
             return
         try:
-            if host.weather.is_state_full and isinstance(job, Flush | BeginInstall | StoreChunk):
+            if host.weather.is_state_full and isinstance(job, Flush | BeginInstall | StoreChunk | PrepareInstall):
                 raise StorageFull("the simulated state's disk is full")  # as the store would
             done = StateJobDone(job, job.perform(host.store), None)
         except (StorageError, StorageFull) as error:
             done = StateJobDone(job, None, error)
-        if is_crashing:
-            host.aimed_crash(f"after {type(job).__name__} was durable")
+        if aimed in ("after", f"after {name}"):
+            host.aimed_crash(f"after {name} was done")
             return
         host.put(done)
+
+    def _aim(self) -> str:
+        """When a job is cut short: ``before``, ``after``, of a kind or of any; or never."""
+        weather = self._host.weather
+        if weather.job_crash_rate and self._random.random() < weather.job_crash_rate:
+            return self._random.choice(("before", "after"))
+        return weather.crash_at_job
 
 
 class SimPeers:
@@ -273,65 +272,3 @@ class SimPeers:
         host = self._host
         check_peer_messages(sender, [message], host.driver.replica.promise)
         host.put(PeerMessages(sender, [message]))
-
-
-class SimLink:
-    """One client's link to one life of a process; satisfies ``clients.ClientLink``."""
-
-    def __init__(self, host: Host, client: int) -> None:
-        self._host = host
-        self.number = client
-        self.bytes_received = 0
-        self.unsent_bytes = 0
-        self.write_buffer_bytes_max = 2**26
-        self.is_closed = False
-        self.peer_address = f"client {client}"
-
-    def write(self, frame: bytes) -> bool:
-        """As bytes, as they would travel; a slow reader takes the next one a moment later."""
-        host = self._host
-        if self.is_closed:
-            return False
-        for message in decode_payload(Kind.NODE, frame[HEADER_BYTES:], list):
-            host.clients.deliver(self.number, host.node, message)
-        slow_s = host.options.slow_reader_s
-        if slow_s:
-            self.unsent_bytes = len(frame)
-            host.later(slow_s, self._drain)
-        return True
-
-    def _drain(self) -> None:
-        self.unsent_bytes = 0
-        self._host.put(LinkDrained(self.number))
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-class SimClients:
-    """Satisfies ``driver.ClientPort``: a link for each client that has said something in this life."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._links: dict[int, SimLink] = {}
-
-    def find(self, client: int) -> SimLink | None:
-        return self._links.get(client)
-
-    def receive(self, client: int, message: ClientMessage) -> None:
-        """At the door. While the node has too much to do a client is not read."""
-        host = self._host
-        if client not in self._links:
-            self._links[client] = SimLink(host, client)
-            host.put(ClientOpened(client))
-        if host.driver.serving.is_crowded:
-            host.count["client_held_up"] += 1
-            host.later(CROWDED_RETRY_S, self.receive, client, message)
-            return
-        payload = encode_frame(Kind.CLIENT, [message])[HEADER_BYTES:]
-        messages = decode_payload(Kind.CLIENT, payload, list)
-        for one in messages:
-            if isinstance(one, Query):
-                check_query(one)
-        self._links[client].bytes_received += len(payload)
-        host.put(ClientMessages(client, messages))

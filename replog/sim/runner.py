@@ -5,7 +5,6 @@ A failing seed says so in one sentence and with the command that replays it, ste
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import time
@@ -13,23 +12,20 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 
-import attrs
 import msgspec
 
-from ..apply.sessions import SessionOptions
 from ..errors import ConfigError
-from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot
-from ..paxos.membership import Membership
-from ..paxos.options import Options
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .clients import Client, ClientGroup, ClientWeather
 from .disk import SimLogStore
 from .faults import Faults
+from .followers import Audience, Follower
 from .history import History, judge
 from .host import Host, HostOptions
-from .network import Network, Weather
+from .network import Network
 from .strangers import Stranger
+from .swarm import FAR_S, NEAR_S, draw
 from .workload import Workload, load_workload
 from .world import Trace, World
 
@@ -41,10 +37,6 @@ PROGRESS_LIMIT_S = 20.0
 """Virtual time in which every operation has to end once the faults have."""
 REPLAYED_ELSEWHERE_EVERY = 8
 """One seed in so many has its log replayed under other hash seeds."""
-
-
-_DELAYS_MAX = 3
-"""A round trip takes at most so many times the mean delay of a message, unless one straggles."""
 
 
 class SeedResult(msgspec.Struct):
@@ -81,21 +73,6 @@ class SimulationReport(msgspec.Struct):
     seconds: float
 
 
-def _far_apart(options: Options, distance: float) -> Options:
-    """Options for members whose round trips take ``distance`` heartbeat intervals (PROTOCOL.md, "The election").
-
-    With batches or pieces of one each, every command would wait for hundreds of round trips.
-    """
-    return attrs.evolve(
-        options,
-        election_rounds=max(3, math.ceil(distance) + 1),
-        resend_interval_s=1.1 * distance * options.heartbeat_interval_s,
-        batch_submissions_max=4096,
-        piece_slots_max=64,
-        piece_bytes_max=2**20,
-    )
-
-
 class Simulation:
     """One seed's cluster: what is drawn, built, run and judged."""
 
@@ -110,111 +87,47 @@ class Simulation:
         state_machine: str | None = None,
     ) -> None:
         self.world = World(seed, trace, epoch_ms=EPOCH_MS)
+        self.workload = workload
         self._state_machine = state_machine
         self._steps = steps
-        draw, draw_install = self.world.stream("swarm"), self.world.stream("installs")
-        drive = self.world.stream("drivers")
-        count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
-        voters = tuple(NodeId(n) for n in range(1, count + 1))
-        learners = (NodeId(count + 1),) if draw.random() < 0.15 else ()
-        self.membership = Membership(1, voters, learners)
-        window = draw.choice((1, 4, 64))
-        options = HostOptions(
-            paxos=Options(
-                window_slots=window,
-                accept_ahead_slots_max=max(window, draw.choice((8, 256))),
-                undurable_slots_max=draw.choice((1, 1, 4)),
-                batch_submissions_max=draw.choice((1, 3, 4096)),
-                piece_slots_max=draw.choice((1, 2, 64)),
-                piece_bytes_max=draw.choice((64, 4096, 2**20)),
-                peer_in_flight_bytes_max=draw.choice((256, 2**20)),
-                resend_interval_s=draw.choice((0.05, 0.25)),
-                disk_stall_s=draw.choice((0.3, 1.0)),
-                are_invariants_checked=True,
-            ),
-            sessions=SessionOptions(
-                sessions_max=draw.choice((3, 6, 1000)),
-                session_idle_max_s=draw.choice((1, 60, 3600)),
-                replies_kept_max=draw.choice((1, 3, 65_536)),
-                digest_interval_slots=draw.choice((1, 16)),
-            ),
-            node=NodeOptions(
-                flush_interval_s=draw.choice((0.02, 0.2)),
-                log_tail_slots=draw.choice((0, 2, 20, 1000)),
-                state_piece_bytes=draw.choice((64, 4096)),
-                image_idle_max_s=0.5,
-                scrub_interval_s=0.5,
-                storage_check_interval_s=0.05,
-                unflushed_keys_max=drive.choice((1, 5, 250_000)),
-                apply_slots_max=drive.choice((1, 4, 64)),
-                thrift_s=drive.choice((0.0, 0.002)),
-                inbox_submissions_max=drive.choice((1, 10, 65_536)),
-                turn_s_max=0.02,
-            ),
-            flush_s=draw.choice((0.001, 0.05)),
-            install_s=draw_install.choice((0.0005, 0.02, 0.3)),
-            turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
-            cut_rate=drive.choice((0.0, 0.1)),
-            apply_s=drive.choice((0.0, 0.0, 0.001)),
-            durable_here_rate=drive.choice((0.0, 0.5)),
-            slow_reader_s=drive.choice((0.0, 0.0, 0.01)),
-            memory_lack_rate=self.world.stream("memory").choice((0.0, 0.0, 0.02)),
-        )
-        distance = self.world.stream("distance").choices((0.0, 1.1, 1.7, 2.5), (88, 4, 4, 4))[0]
-        options.paxos = _far_apart(options.paxos, distance) if distance else options.paxos
-        rare = self.world.stream("rare weather")
-        weather = Weather(
-            loss=draw.choice((0.0, 0.0, 0.01, 0.1)),
-            duplication=draw.choice((0.0, 0.0, 0.05)),
-            delay_s=max(
-                draw.choice((0.0002, 0.001, 0.005)), distance * options.paxos.heartbeat_interval_s / _DELAYS_MAX
-            ),
-            straggler_rate=draw.choice((0.0, 0.0, 0.02)),
-            is_ordered=draw.random() < 0.6,
-            piece_loss=rare.choice((0.0, 0.0, 0.4)),
-            flip_rate=rare.choice((0.0, 0.0, 0.005, 0.05)),
-        )
-        client_weather = ClientWeather(
-            think_s=draw.choice((0.01, 0.03, 0.1)),
-            loss=draw.choice((0.0, 0.0, 0.02)),
-            burst_max=draw.choice((1, 4)),
-            session_restart_rate=draw.choice((0.0, 0.0, 0.02)),
-        )
-        self.workload = workload
-        self.session_options = options.sessions
-        self.network = Network(self.world, weather)
+        drawn = draw(self.world, replicas)
+        self.membership = drawn.membership
+        self._is_far = drawn.weather.delay_s >= FAR_S
+        self.network = Network(self.world, drawn.weather)
         self.checker = ProtocolChecker(self.membership)
-        if len(voters) > 1:
-            self.checker.log_time_ahead_max_ms = options.paxos.clock_offset_max_s * 1000
+        shared = next(iter(drawn.hosts.values()))
+        self.session_options = shared.sessions
+        if len(self.membership.voters) > 1:
+            self.checker.log_time_ahead_max_ms = shared.paxos.clock_offset_max_s * 1000
         self.history = History()
-        self.group = ClientGroup(self.world, client_weather)
-        self.hosts = {
-            node: Host(
-                self.world,
-                self.network,
-                self.checker,
-                self.group,
-                workload,
-                options,
-                SimLogStore(b"simulated", node, b"%d" % node, self.membership),
-            )
-            for node in self.membership.members
-        }
+        self.group = ClientGroup(self.world, drawn.clients)
+        self.audience = Audience(self.group)
+        self.hosts = {node: self._host(node, options) for node, options in drawn.hosts.items()}
         for host in self.hosts.values():
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
-            host.clock_rate = draw.choice((1.0, 1.0, 0.95, 1.05))
-            host.install_crash_rate = draw_install.choice((0.0, 0.5))
+        self._gather_clients(drawn.clients)
+        self._healed = set(self.membership.members)
+        self.faults = Faults(self.world, self.network, self.hosts, self.membership)
+
+    def _host(self, node: NodeId, options: HostOptions) -> Host:
+        disk = SimLogStore(b"simulated", node, b"%d" % node, self.membership)
+        return Host(self.world, self.network, self.checker, self.audience, self.workload, options, disk)
+
+    def _gather_clients(self, weather: ClientWeather) -> None:
+        random = self.world.stream("clients")
         self.group.clients = [
-            Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
-            for number in range(draw.randint(2, 4))
+            Client(number, self.world, self.network, self.hosts, self.history, self.workload, weather)
+            for number in range(random.randint(2, 4))
         ]
         count = len(self.group.clients)
         self.group.strangers = [
             Stranger(number, self.world, self.hosts, self.history, self.group.clients, mean_gap_s=0.1)
-            for number in range(count, count + draw.choice((0, 0, 1)))
+            for number in range(count, count + random.choice((0, 0, 1)))
         ]
-        self._healed = set(self.membership.members)
-        self.faults = Faults(self.world, self.network, self.hosts, self.membership)
+        self.followers = [
+            Follower(number, self.world, self.hosts, self.audience, self.checker)
+            for number in range(random.choice((0, 1, 2)))
+        ]
 
     def run(self) -> None:
         """The whole life; raises at the first violation."""
@@ -224,6 +137,8 @@ class Simulation:
             client.start()
         for stranger in self.group.strangers:
             stranger.start()
+        for follower in self.followers:
+            follower.start()
         self.faults.start()
         self.faults.revive()
         self.world.run(60.0, steps_max=self._steps)
@@ -233,11 +148,14 @@ class Simulation:
     def _progress(self) -> None:
         """Once a majority is healed, every operation ends and somebody leads."""
         self._healed = healed = self.faults.end()
+        self.network.weather.delay_s = min(self.network.weather.delay_s, NEAR_S)
         self.network.weather.loss = min(self.network.weather.loss, 0.01)
         self.network.weather.piece_loss = 0.0
         for client in self.group.clients:
             client.is_asking = False
             client.reach_only(healed)
+        for follower in self.followers:
+            follower.reach_only(healed)
         end_s = self.world.now_s + PROGRESS_LIMIT_S
         self.world.run(end_s, is_done=self._is_settled, steps_max=self.world.steps + PROGRESS_STEPS_MAX)
         if not self.group.is_idle:
@@ -254,7 +172,8 @@ class Simulation:
         up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
         positions = {host.applied_through for host in up if not host.weather.is_state_full}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
-        return self.group.is_idle and len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
+        is_one = len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
+        return is_one and self.group.is_idle and all(one.has_seen(max(positions)) for one in self.followers)
 
     def _is_fit(self, leader: Host, up: list[Host]) -> bool:
         """A full node does not lead beside a voter that has room."""
@@ -291,7 +210,11 @@ class Simulation:
             faults += client.count
         for stranger in self.group.strangers:
             faults += stranger.count
+        for follower in self.followers:
+            faults += follower.count
         faults["clock_skew"] = sum(host.clock_rate != 1.0 for host in self.hosts.values())
+        faults["settings_differ"] = len({host.options.node for host in self.hosts.values()}) > 1
+        faults["far_apart"] = self._is_far
         return SeedResult(
             seed=self.world.seed,
             steps=self.world.steps,

@@ -49,6 +49,13 @@ STANDING = "paxos/standing.py"
 ROLES = "paxos/roles.py"
 DIVERGENCE = "paxos/divergence.py"
 LOG_TIME = "paxos/log_time.py"
+DRIVER = "node/driver.py"
+APPLYING = "node/applying.py"
+SENDING = "node/sending.py"
+THRIFTY = "node/thrifty.py"
+STATE_JOBS = "node/state_jobs.py"
+SERVING = "node/serving.py"
+CLIENTS = "node/clients.py"
 
 _NO_PROMISE_ASSERT = Change(ACCEPTOR, "        assert ballot >= self.promise, (ballot, self.promise)  # P2\n", "")
 _NO_HELD_ASSERT = Change(
@@ -884,5 +891,276 @@ MUTANTS = (
                 "",
             ),
         ),
+    ),
+    Mutant(
+        "messages that rest on a write leave beside it",
+        6,
+        (
+            Change(
+                SENDING,
+                "            self._held.append((effects.ticket, effects.send_after_write))\n",
+                "            self.send(effects.send_after_write)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "one durable write lets everything go that is held",
+        6,
+        (
+            Change(
+                SENDING,
+                "        while held and held[0][0] <= ticket:\n",
+                "        while held:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "slots are applied while a state is swapped in",
+        0,
+        (Change(APPLYING, "        if jobs.is_installing:\n            return False\n", ""),),
+    ),
+    Mutant(
+        "the core hears of an install before the floor is durable",
+        0,
+        (
+            Change(
+                DRIVER,
+                "        self._log_port.install_floor(applied_through, self.replica.membership)\n",
+                "        self.replica.on_state_installed(applied_through)\n"
+                "        self._log_port.install_floor(applied_through, self.replica.membership)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "what was kept for a spared peer is overtaken",
+        0,
+        (Change(THRIFTY, "        kept = self._kept.pop(peer, None)\n", "        kept = None\n"),),
+    ),
+    Mutant(
+        "what was kept for a spared peer is never sent",
+        0,
+        (Change(THRIFTY, "            self._send(peer, messages)\n", "            messages.clear()\n"),),
+    ),
+    Mutant(
+        "a snapshot that was cut resumes behind what is here",
+        0,
+        (
+            Change(
+                STATE_JOBS,
+                "self._owner.on_chunk_stored(chunk.image, received_bytes)",
+                "self._owner.on_chunk_stored(chunk.image, received_bytes + 1)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a peer whose snapshot is gone is given the middle of another one",
+        0,
+        (
+            Change(
+                STATE_JOBS,
+                "position = asked.position if snapshot.name == asked.image else 0",
+                "position = asked.position",
+            ),
+        ),
+    ),
+    Mutant(
+        "released slots that found no room in memory are skipped",
+        0,
+        (
+            Change(APPLYING, "RELEASED_SLOTS_MAX = 1024", "RELEASED_SLOTS_MAX = 2"),
+            Change(APPLYING, "        while released and released[0].slot <= slot:\n", "        while released:\n"),
+            Change(APPLYING, "            if record.slot == slot:\n", "            if record.slot >= slot:\n"),
+        ),
+    ),
+    Mutant(
+        "reads are answered before their slot is applied",
+        17,
+        (Change(CLIENTS, "            if ready.slot > self._book.applied_through:\n", "            if False:\n"),),
+    ),
+    Mutant(
+        "the rest of a client's frame is lost when the turn's time is over",
+        0,
+        (
+            Change(
+                DRIVER,
+                "            self._inbox.appendleft(rest)\n",
+                "            self.serving.expect(rest.messages, -1)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the rest of a client's frame waits behind the client's next one",
+        0,
+        (Change(DRIVER, "            self._inbox.appendleft(rest)\n", "            self._inbox.append(rest)\n"),),
+    ),
+    Mutant(
+        "a turn that takes too long loses the events behind it",
+        0,
+        (
+            Change(
+                DRIVER,
+                "            if clock() >= self._ends_s:\n                break\n",
+                "            if clock() >= self._ends_s:\n                inbox.clear()\n                break\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a flush that found the disk full is forgotten",
+        0,
+        (Change(STATE_JOBS, "            self._is_flush_unfinished = True\n", ""),),
+    ),
+    Mutant(
+        "the log is compacted while a snapshot is being sent",
+        0,
+        (Change(DRIVER, " and not self.jobs.is_sending:", ":"),),
+    ),
+    Mutant(
+        "the log is compacted past what a flush made durable",
+        0,
+        (
+            Change(
+                DRIVER,
+                "through = min(self.applier.durable_through, self.replica.chosen_through)",
+                "through = self.applied_through",
+            ),
+        ),
+    ),
+    Mutant(
+        "a client that reads slowly never gets the rest",
+        0,
+        (
+            Change(
+                CLIENTS,
+                "            if outbox.messages and not link.is_closed:\n"
+                "                self._talking[link] = outbox\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "a flush that went well says that the log has room",
+        0,
+        (
+            Change(
+                DRIVER,
+                "        self.jobs.on_done(event.job, event.result, event.error, self.now_s)\n",
+                "        self.jobs.on_done(event.job, event.result, event.error, self.now_s)\n"
+                "        self._is_log_full = self.jobs.is_full\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a full log hides that the state's disk is full",
+        0,
+        (Change(DRIVER, "is_full = self._is_log_full or self.jobs.is_full", "is_full = self._is_log_full"),),
+    ),
+    Mutant(
+        "a read's number is given again while it waits",
+        0,
+        (Change(CLIENTS, "        self._next_read_id += 1\n", "        self._next_read_id = len(self._reads)\n"),),
+    ),
+    Mutant(
+        "what a turn took from a client counts as waiting for ever",
+        0,
+        (Change(SERVING, "        self.expect(event.messages, -1)\n", ""),),
+    ),
+    Mutant(
+        "a follower of the log is told what is not applied",
+        0,
+        (
+            Change(
+                CLIENTS,
+                "Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))",
+                "Slot(following.next_slot + following.credit - 1)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a follower of the log is told more than it asked for",
+        0,
+        (Change(CLIENTS, "        following.credit -= len(records)\n", ""),),
+    ),
+    Mutant(
+        "a follower of the log is not told what did not fit into a piece",
+        0,
+        (
+            Change(
+                CLIENTS,
+                "        following.next_slot = Slot(records[-1].slot + 1)\n",
+                "        following.next_slot = Slot(last + 1)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the Applier goes on over a state that was replaced",
+        0,
+        (
+            Change(
+                APPLYING,
+                "        self.applier = self._make_applier()\n        self._released.clear()\n",
+                "        self._released.clear()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a transfer waits for ever on a full disk",
+        0,
+        (
+            Change(
+                STATE_JOBS,
+                "            if isinstance(job, PrepareInstall):\n            self._next = job\n"
+                if False
+                else "        if isinstance(job, PrepareInstall):\n            self._next = job\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "an answer whose client has gone goes to another one",
+        0,
+        (
+            Change(
+                CLIENTS,
+                "            link = routes.get(key)\n            if link is not None:\n",
+                "            link = routes.get(key) or next(iter(self._keys), None)\n"
+                "            if link is not None:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "after the first flush nobody begins another one",
+        0,
+        (
+            Change(
+                STATE_JOBS,
+                "        if not self.is_full:\n            self.hurry()\n        return True",
+                "        return self._job is None or True",
+            ),
+            Change(
+                STATE_JOBS,
+                "        self._flush_at_s = now_s + self._options.flush_interval_s\n"
+                "        self._owner.applier.end_flush()",
+                "        self._flush_at_s = math.inf\n        self._owner.applier.end_flush()",
+            ),
+        ),
+    ),
+    Mutant(
+        "a follower of the log is told what lies below a floor that is missing",
+        0,
+        (
+            Change(
+                DRIVER, "        if is_whole and self.desk.has_followers and", "        if self.desk.has_followers and"
+            ),
+        ),
+    ),
+    Mutant(
+        "a damaged slot is read for a follower again and again",
+        0,
+        (Change(DRIVER, "        if self.replica.is_damaged(first):\n            return []\n", ""),),
+    ),
+    Mutant(
+        "who has stepped down sends clients to itself",
+        0,
+        (Change(DRIVER, " or (leader == self.replica.node and not self.replica.is_leading):", ":"),),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from replog.apply.outcomes import Refused, Replies, SessionExpired, SessionOpened
 from replog.apply.submissions import session_key
 from replog.paxos.ballot import node_name
-from replog.wire.client_messages import NodeMessage, NotLeader, QueryAnswers, QueryRefused
+from replog.wire.client_messages import Entries, NodeMessage, NotLeader, QueryAnswers, QueryRefused
 
 
 class StageClient:
@@ -18,6 +18,7 @@ class StageClient:
         self.waiting: dict[int, bytes] = {}
         self.done: set[bytes] = set()
         self.answer = b""
+        self.followed_through = 0
 
     @property
     def secret(self) -> bytes:
@@ -44,7 +45,19 @@ class StageClient:
                 return f"refused: {message.code}"
             case SessionExpired():
                 return f"session {message.session} has expired"
+            case Entries():
+                return self._read_on(message)
         return type(message).__name__
+
+    def _read_on(self, message: Entries) -> str:
+        if not message.entries:
+            self.followed_through = message.compacted_through
+            return f"the log begins above slot {message.compacted_through}"
+        first, last = message.entries[0].slot, message.entries[-1].slot
+        assert self.followed_through in (0, first - 1), (self.followed_through, first)
+        assert [entry.slot for entry in message.entries] == list(range(first, last + 1)), message.entries
+        self.followed_through = last
+        return f"slots {first}..{last} of the log"
 
     def _take(self, message: Replies, position: int) -> str:
         number = message.first_sequence + position

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
+import attrs
 import msgspec
 from crc32c import crc32c
 
@@ -28,7 +30,7 @@ from replog.sim.disk import SimLogStore
 from replog.sim.host import DiskWeather, Host, HostOptions
 from replog.sim.network import Network, Weather
 from replog.sim.world import World
-from replog.wire.client_messages import NodeMessage, Query, Submit
+from replog.wire.client_messages import Follow, NodeMessage, Query, Submit
 
 from .client import StageClient
 from .notebook import NotebookWorkload
@@ -111,28 +113,9 @@ class Stage:
 
     def do_cluster(self, words: list[str]) -> None:
         """``cluster 3 [option=value ...]``: started, nobody leads; ``epoch_s`` is the wall clocks' time by then."""
-        settings = {name: float(value) for name, _, value in (word.partition("=") for word in words[1:])}
-        tail = int(settings.pop("tail", 1000))
-        flush_s = settings.pop("flush_s", 0.02)
-        install_s = settings.pop("install_s", 0.0)
-        thrift_s = settings.pop("thrift_s", 0.0)
-        sessions = int(settings.pop("sessions", 1000))
-        epoch_ms = int(settings.pop("epoch_s", 0)) * 1000
-        exact = {name: value if name.endswith("_s") else int(value) for name, value in settings.items()}
-        options = HostOptions(
-            paxos=Options(**exact),  # type: ignore[arg-type]
-            sessions=SessionOptions(sessions_max=sessions, digest_interval_slots=1),
-            node=NodeOptions(
-                flush_interval_s=flush_s,
-                log_tail_slots=tail,
-                state_piece_bytes=4096,
-                image_idle_max_s=0.5,
-                scrub_interval_s=3600.0,
-                thrift_s=thrift_s,
-            ),
-            install_s=install_s,
-        )
-        self.world = World(1, self._hear, epoch_ms=epoch_ms)
+        settings = {name: _number(name, value) for name, _, value in (word.partition("=") for word in words[1:])}
+        self.world = World(1, self._hear, epoch_ms=int(settings.pop("epoch_s", 0)) * 1000)
+        options = _options(settings)
         self.network = StageNetwork(self.world)
         self.membership = Membership(1, tuple(NodeId(n) for n in range(1, int(words[0]) + 1)))
         self.checker = StageChecker(self.membership)
@@ -254,6 +237,16 @@ class Stage:
         client, words = self._by(words)
         self._host(words[0]).receive_client(client.number, Query(1, True, [b"line/"]))
 
+    def do_follow(self, words: list[str]) -> None:
+        """``follow f n2 1 64``: client f is told slots from 1 on, 64 at most."""
+        client = self._clients.setdefault(words[0], StageClient(len(self._clients)))
+        self._host(words[1]).receive_client(client.number, Follow(int(words[2]), int(words[3])))
+
+    def do_leave(self, words: list[str]) -> None:
+        """``leave n1 [by d]``: client c closes its link."""
+        client, words = self._by(words)
+        self._host(words[0]).lose_client(client.number)
+
     def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None:
         """An answer of a node (``replog.sim.host.Clients``)."""
         name, one = list(self._clients.items())[client]
@@ -295,7 +288,16 @@ class Stage:
         self._host(words[0]).weather = DiskWeather(write_s=WRITE_S)
 
     def do_full(self, words: list[str]) -> None:
-        self._host(words[0]).weather = DiskWeather(write_s=WRITE_S, is_full=True)
+        """``full n1``: its log's disk; ``full n1 state``, ``full n1 both``."""
+        what = words[1] if len(words) > 1 else "log"
+        self._host(words[0]).weather = DiskWeather(
+            write_s=WRITE_S, is_full=what != "state", is_state_full=what in ("state", "both")
+        )
+
+    def do_kill(self, words: list[str]) -> None:
+        """``kill n3 after StoreChunk``: at its next such job; ``kill n3 before any``: at the next job at all."""
+        when = words[1] if words[2] == "any" else f"{words[1]} {words[2]}"
+        self._host(words[0]).weather = DiskWeather(write_s=WRITE_S, crash_at_job=when)
 
     def do_hang(self, words: list[str]) -> None:
         """``hang n1``: its state can't be flushed, so nothing more is applied."""
@@ -469,6 +471,24 @@ class Stage:
         """``applied n1 4``: at least."""
         return self._host(words[0]).applied_through >= int(words[1])
 
+    def is_followed(self, words: list[str]) -> bool:
+        """``followed 5 by f``: it was told slots up to 5, each after the one before."""
+        client, words = self._by(words)
+        return client.followed_through == int(words[0])
+
+    def is_full(self, words: list[str]) -> bool:
+        """``full n1``: the core takes nothing new, for want of room."""
+        replica = self._host(words[0]).replica
+        return replica is not None and replica.is_storage_full
+
+    def is_stored(self, words: list[str]) -> bool:
+        """``stored n3 2``: so many pieces of states has this life of it stored, at least."""
+        return self._host(words[0]).driver.jobs.chunks_stored >= int(words[1])
+
+    def is_durable(self, words: list[str]) -> bool:
+        """``durable n1 4``: its state would stand there after a crash, at least."""
+        return self._host(words[0]).durable_through >= int(words[1])
+
     def is_floor(self, words: list[str]) -> bool:
         """``floor n1 4``: at least that much of its log is compacted away."""
         return self._host(words[0]).disk.compacted_through >= int(words[1])
@@ -539,6 +559,31 @@ class Stage:
         others = [node for node in self.hosts if node not in ones] if right == "others" else self._nodes(right)
         pairs = {(one, other) for one in ones for other in others}
         return sorted(pairs | {(other, one) for one, other in pairs} if arrow == "-" else pairs)
+
+
+def _number(name: str, value: str) -> float | int:
+    return float(value) if name.endswith(("_s", "_s_max", "_rate")) else int(value)
+
+
+def _options(settings: dict[str, Any]) -> HostOptions:
+    """Settings of the core, the driver or the simulated process by their names, but for those taken here."""
+    sessions = SessionOptions(sessions_max=settings.pop("sessions", 1000), digest_interval_slots=1)
+    node = {
+        "flush_interval_s": settings.pop("flush_s", 0.02),
+        "log_tail_slots": settings.pop("tail", 1000),
+        "state_piece_bytes": 4096,
+        "image_idle_max_s": 0.5,
+        "scrub_interval_s": 3600.0,
+        "storage_check_interval_s": 0.05,
+        "thrift_s": 0.0,
+    }
+    host: dict[str, Any] = {"flush_s": settings.pop("flush_takes_s", 0.001)}
+    for name in list(settings):
+        if name in attrs.fields_dict(NodeOptions):
+            node[name] = settings.pop(name)
+        elif name in attrs.fields_dict(HostOptions):
+            host[name] = settings.pop(name)
+    return HostOptions(paxos=Options(**settings), sessions=sessions, node=NodeOptions(**node), **host)
 
 
 def _seconds(words: list[str]) -> float:

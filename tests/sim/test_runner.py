@@ -17,9 +17,10 @@ from replog.sim.workload import RegisterWorkload
 FAULTS = {
     # network
     "message_lost", "message_doubled", "message_overtaken", "partition", "one_way_cut", "isolate_one_link", "chain",
-    "flap", "unheard_leader", "piece_lost", "value_flipped",
+    "flap", "unheard_leader", "piece_lost", "value_flipped", "message_queued", "far_apart",
     # processes
-    "crash", "crash_all", "pause", "hand_over", "aimed_crash", "aimed_crashes", "write_unheard",
+    "crash", "crash_all", "pause", "hand_over", "aimed_crash", "aimed_crashes", "write_unheard", "turn_cut",
+    "settings_differ",
     # disks
     "slow_disk", "stalled_disk", "write_stalled", "full_disk", "failing_write", "write_failed", "damaged_record",
     "damage_repaired", "damaged_promise", "damaged_acceptance", "wiped_disk", "incarnation_refused", "state_transfer",
@@ -30,7 +31,10 @@ FAULTS = {
     "memory_lack", "slot_cut",
     # clients
     "client_message_lost", "client_timeout", "client_retry", "client_other_node", "client_new_session",
-    "client_held_up", "client_session_expired", "client_outcome_unknown",
+    "client_held_up", "client_session_expired", "client_outcome_unknown", "client_frame_flipped",
+    "client_link_closed", "client_dropped",
+    # followers of the log
+    "follower_moved", "follower_began_anew",
     # strangers
     "stranger_OpenSession", "stranger_Commands", "stranger_CloseSession",
 }  # fmt: skip

@@ -1,0 +1,61 @@
+"""What faults strike, and for how long.
+
+Never: decide what is done to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from ..paxos.ballot import NodeId, node_name
+from ..paxos.membership import Membership
+from .host import Host
+from .network import Network
+from .world import World
+
+
+class Ground:
+    """The hosts and links of one life, and the draws of its faults."""
+
+    def __init__(self, world: World, network: Network, hosts: dict[NodeId, Host], membership: Membership) -> None:
+        self.world = world
+        self.network = network
+        self.hosts = hosts
+        self.membership = membership
+        self.random = world.stream("faults")
+        self.is_over = False
+        """Nothing strikes any more, and what would be undone later has been."""
+        self.count: Counter[str] = Counter()
+        """Faults that struck, by kind."""
+
+    def some_host(self) -> Host:
+        return self.hosts[self.random.choice(self.membership.members)]
+
+    def some_pair(self) -> list[tuple[NodeId, NodeId]]:
+        """Some link, in both directions; a cluster of one has none."""
+        members = self.membership.members
+        if len(members) < 2:
+            return []
+        one, other = self.random.sample(members, 2)
+        return [(one, other), (other, one)]
+
+    def leading(self) -> list[Host]:
+        return [host for host in self.hosts.values() if host.replica is not None and host.replica.is_leading]
+
+    def while_s(self) -> float:
+        """How long something lasts: mostly short, now and then long."""
+        return self.random.choice((0.02, 0.1, 0.4, 1.5)) * (0.5 + self.random.random())
+
+    def after(self, delay_s: float, act: Callable[..., None], *arguments: object) -> None:
+        """Undo a fault later, unless the end has come before."""
+        self.world.after(delay_s, self._unless_over, act, arguments)
+
+    def _unless_over(self, act: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        if not self.is_over:
+            act(*arguments)
+
+    def restart(self, host: Host) -> None:
+        if not host.is_up:
+            self.world.say(f"-- {node_name(host.node)} starts again")
+            host.start()

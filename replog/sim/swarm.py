@@ -1,0 +1,152 @@
+"""What a seed draws for one life: limits, delays and weather (swarm testing: Groce et al., ISSTA 2012).
+
+Each concern draws from a stream of its own, so that what is added to one leaves the others as they were.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..apply.sessions import SessionOptions
+from ..node.settings import NodeOptions
+from ..paxos.ballot import NodeId
+from ..paxos.membership import Membership
+from ..paxos.options import Options
+from .clients import ClientWeather
+from .host import HostOptions
+from .network import Weather
+from .world import World
+
+FAR_S = 0.07
+"""One way; there and back is longer than a heartbeat's interval, so nobody is sure of its leader for long."""
+NEAR_S = 0.005
+"""What leaves an election time enough."""
+
+
+class Drawn(NamedTuple):
+    """One life's conditions."""
+
+    membership: Membership
+    hosts: dict[NodeId, HostOptions]
+    weather: Weather
+    clients: ClientWeather
+
+
+def draw(world: World, replicas: int | None) -> Drawn:
+    """Everything but the faults.
+
+    Parameters
+    ----------
+    replicas: how many voters; None draws it too.
+    """
+    membership = _draw_membership(world, replicas)
+    paxos, sessions = _draw_paxos(world), _draw_sessions(world)
+    weather = _draw_weather(world)
+    return Drawn(
+        membership,
+        {node: _draw_host(world, node, paxos, sessions) for node in membership.members},
+        weather,
+        _draw_clients(world, is_far=weather.delay_s >= FAR_S),
+    )
+
+
+def _draw_membership(world: World, replicas: int | None) -> Membership:
+    draw = world.stream("membership")
+    count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
+    voters = tuple(NodeId(n) for n in range(1, count + 1))
+    return Membership(1, voters, (NodeId(count + 1),) if draw.random() < 0.15 else ())
+
+
+def _draw_paxos(world: World) -> Options:
+    """The same on every member."""
+    draw = world.stream("paxos")
+    window = draw.choice((1, 4, 64))
+    return Options(
+        window_slots=window,
+        accept_ahead_slots_max=max(window, draw.choice((8, 256))),
+        undurable_slots_max=draw.choice((1, 1, 4)),
+        batch_submissions_max=draw.choice((1, 3, 4096)),
+        queue_submissions_max=draw.choice((2, 16, 16384)),
+        queue_bytes_max=draw.choice((200, 2**25, 2**25)),
+        reads_waiting_max=draw.choice((1, 16384, 16384)),
+        piece_slots_max=draw.choice((1, 2, 64)),
+        piece_bytes_max=draw.choice((64, 4096, 2**20)),
+        peer_in_flight_bytes_max=draw.choice((256, 2**20)),
+        resend_interval_s=draw.choice((0.05, 0.25)),
+        disk_stall_s=draw.choice((0.3, 1.0)),
+        are_invariants_checked=True,
+    )
+
+
+def _draw_sessions(world: World) -> SessionOptions:
+    """The same on every member."""
+    draw = world.stream("sessions")
+    return SessionOptions(
+        sessions_max=draw.choice((3, 6, 1000)),
+        session_idle_max_s=draw.choice((1, 60, 3600)),
+        replies_kept_max=draw.choice((1, 3, 65_536)),
+        digest_interval_slots=draw.choice((1, 16)),
+    )
+
+
+def _draw_host(world: World, node: NodeId, paxos: Options, sessions: SessionOptions) -> HostOptions:
+    """Each node's own: nobody may rely on another's settings, speed or clients."""
+    draw = world.stream(f"options {node}")
+    return HostOptions(
+        paxos=paxos,
+        sessions=sessions,
+        node=NodeOptions(
+            flush_interval_s=draw.choice((0.02, 0.2)),
+            log_tail_slots=draw.choice((0, 2, 20, 1000)),
+            state_piece_bytes=draw.choice((64, 4096)),
+            image_idle_max_s=0.5,
+            scrub_interval_s=0.5,
+            storage_check_interval_s=0.05,
+            unflushed_keys_max=draw.choice((1, 5, 250_000)),
+            apply_slots_max=draw.choice((1, 4, 64)),
+            thrift_s=draw.choice((0.0, 0.002)),
+            inbox_submissions_max=draw.choice((1, 10, 65_536)),
+            follow_credit_max=draw.choice((1, 5, 1024)),
+            turn_s_max=0.02,
+        ),
+        flush_s=draw.choice((0.001, 0.05)),
+        install_s=draw.choice((0.0005, 0.02, 0.3)),
+        turn_delay_s=draw.choice((0.0, 0.0, 0.0005)),
+        apply_s=draw.choice((0.0, 0.0, 0.001, 0.015)),
+        cut_rate=draw.choice((0.0, 0.1)),
+        submit_s=draw.choice((0.0, 0.0, 0.0, 0.025)),
+        durable_here_rate=draw.choice((0.0, 0.5)),
+        slow_reader_s=draw.choice((0.0, 0.0, 0.01)),
+        client_buffer_bytes_max=draw.choice((2**26, 2**26, 4000)),
+        client_flip_rate=draw.choice((0.0, 0.0, 0.02)),
+        client_close_rate=draw.choice((0.0, 0.0, 0.05)),
+        pings_max=draw.choice((0, 0, 20)),
+        memory_lack_rate=draw.choice((0.0, 0.0, 0.02)),
+        clock_rate=draw.choice((1.0, 1.0, 0.95, 1.05)),
+        install_crash_rate=draw.choice((0.0, 0.5)),
+    )
+
+
+def _draw_weather(world: World) -> Weather:
+    draw = world.stream("weather")
+    return Weather(
+        loss=draw.choice((0.0, 0.0, 0.01, 0.1)),
+        duplication=draw.choice((0.0, 0.0, 0.05)),
+        delay_s=draw.choice((0.0002, 0.0002, 0.001, 0.001, 0.005, 0.005, FAR_S)),
+        queue_s=draw.choice((0.0, 0.0, 0.0, 0.001)),
+        straggler_rate=draw.choice((0.0, 0.0, 0.02)),
+        is_ordered=draw.random() < 0.6,
+        piece_loss=draw.choice((0.0, 0.0, 0.4)),
+        flip_rate=draw.choice((0.0, 0.0, 0.005, 0.05)),
+    )
+
+
+def _draw_clients(world: World, *, is_far: bool) -> ClientWeather:
+    draw = world.stream("client weather")
+    return ClientWeather(
+        think_s=draw.choice((0.01, 0.03, 0.1)),
+        timeout_s=1.0 if is_far else 0.25,
+        loss=draw.choice((0.0, 0.0, 0.02)),
+        burst_max=draw.choice((1, 4)),
+        session_restart_rate=draw.choice((0.0, 0.0, 0.02)),
+    )

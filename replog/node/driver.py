@@ -360,6 +360,4 @@ class Driver:
 
     def leader_address(self) -> tuple[NodeId, str]:
         leader = self.replica.leader
-        if leader is None or (leader == self.replica.node and not self.replica.is_leading):  # it has stepped down
-            return NodeId(0), ""
-        return leader, self.members.get(leader, "")
+        return (NodeId(0), "") if leader is None else (leader, self.members.get(leader, ""))

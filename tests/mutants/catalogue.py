@@ -1158,9 +1158,4 @@ MUTANTS = (
         0,
         (Change(DRIVER, "        if self.replica.is_damaged(first):\n            return []\n", ""),),
     ),
-    Mutant(
-        "who has stepped down sends clients to itself",
-        0,
-        (Change(DRIVER, " or (leader == self.replica.node and not self.replica.is_leading):", ":"),),
-    ),
 )

@@ -29,10 +29,11 @@ from ..state_machine import StateMachine
 from .command_loop import CommandLoop, Outcome, SlotRun
 from .digest import RunningDigest
 from .fixed_stack import call_on_fixed_stack, is_raising_warnings, warnings_never_raised
+from .limits import REPLIES_KEPT_BYTES_MAX, SLOT_COMMANDS_MAX
 from .outcomes import Refused, SequenceGap, SessionExpired, SessionOpened
 from .sessions import Session, SessionOptions, Sessions
 from .state_access import Reader, StagedState
-from .submissions import CloseSession, Commands, MalformedSubmission, OpenSession, Submission, decode_submission
+from .submissions import CloseSession, Commands, MalformedSubmission, OpenSession, decode_submission
 
 STEP_COMMANDS = 32
 """Run between two looks at the clock."""
@@ -176,13 +177,17 @@ class Applier:
             self._state.begin()
             left = self._step_commands
             for data in decoded.submissions:
-                submission = self._submission(data)
-                if not isinstance(submission, Commands):
-                    if submission is not None:
-                        self._apply_session(submission, run)
+                try:
+                    submission = decode_submission(data)
+                except MalformedSubmission:  # skipped, everywhere alike; an older log may hold such bytes
+                    self.submissions_malformed += 1
                     continue
-                session, payloads = self._admitted(submission, run)
-                if session is None:
+                if not isinstance(submission, Commands):
+                    self._apply_session(submission, run)
+                    continue
+                session = self._sessions.find(submission.session, submission.key)
+                payloads = self._admitted(submission, session, run)
+                if session is None or payloads is None:
                     continue
                 while len(payloads) > left and self._loop.run(session, payloads[:left], run, self.log_time_ms):
                     payloads = payloads[left:]
@@ -194,7 +199,10 @@ class Applier:
                 if len(payloads) <= left:
                     self._loop.run(session, payloads, run, self.log_time_ms)
                     left -= len(payloads)
-                self._end_submission(submission, session, run)
+                self._loop.finish(session, run)
+                if session.last_sequence + 1 < submission.first_sequence + len(submission.payloads):
+                    self._tell_gap(submission, session, run)
+                self._sessions.touch(session, slot, self.log_time_ms)
             self._state.end()
             if self._state.failure is not None:
                 raise self._state.failure  # whatever the state machine made of it: its answers rest on a failed read
@@ -214,14 +222,6 @@ class Applier:
             log.warning("slot_malformed", slot=slot, bytes=len(value), reason=str(error))
             return NoOp()
 
-    def _submission(self, data: bytes) -> Submission | None:
-        """None for bytes that are no submission: they are skipped, everywhere alike; an older log may hold them."""
-        try:
-            return decode_submission(data)
-        except MalformedSubmission:
-            self.submissions_malformed += 1
-            return None
-
     def _apply_session(self, submission: OpenSession | CloseSession, run: SlotRun) -> None:
         match submission:
             case OpenSession(key):
@@ -240,18 +240,17 @@ class Applier:
         run.tell(key, SessionOpened(key, session.number))
         run.offset += 1
 
-    def _admitted(self, submission: Commands, run: SlotRun) -> tuple[Session | None, list[bytes]]:
-        """Answer what ran before; returns what comes next, if anything may be run of it."""
+    def _admitted(self, submission: Commands, session: Session | None, run: SlotRun) -> list[bytes] | None:
+        """Answer what ran before; returns what comes next, or None if nothing may be run of it."""
         key, first, payloads = submission.key, submission.first_sequence, submission.payloads
-        session = self._sessions.find(submission.session, key)
         if session is None:
             run.tell(key, SessionExpired(submission.session))
-            return None, []
+            return None
         expected = session.last_sequence + 1
         count = len(payloads)
-        if first > expected or count > run.room:
+        if first > expected or run.offset + count > SLOT_COMMANDS_MAX or run.is_full:
             run.tell(key, SequenceGap(session.number, min(first, expected), submission.acknowledged_below))
-            return None, []
+            return None
         if first < expected:
             repeated = min(expected - first, count)
             self.commands_repeated += repeated
@@ -259,16 +258,14 @@ class Applier:
                 run.tell(key, replies, weight)
             payloads = payloads[repeated:]
         session.forget_below(min(submission.acknowledged_below, expected))
-        room = session.room(self._options.replies_kept_max)
-        return session, payloads if len(payloads) <= room else payloads[: max(0, room)]
+        kept_max = self._options.replies_kept_max
+        if session.kept_count + len(payloads) > kept_max or session.kept_bytes >= REPLIES_KEPT_BYTES_MAX:
+            payloads = payloads[: max(0, session.room(kept_max))]
+        return payloads
 
-    def _end_submission(self, submission: Commands, session: Session, run: SlotRun) -> None:
-        """Say from where on the client has to send again, if not all of it ran."""
-        self._loop.finish(session, run)
-        if session.last_sequence + 1 < submission.first_sequence + len(submission.payloads):
-            gap = SequenceGap(session.number, session.last_sequence + 1, submission.acknowledged_below)
-            run.tell(session.key, gap)
-        self._sessions.touch(session, run.slot, self.log_time_ms)
+    def _tell_gap(self, submission: Commands, session: Session, run: SlotRun) -> None:
+        """From where on the client has to send again."""
+        run.tell(session.key, SequenceGap(session.number, session.last_sequence + 1, submission.acknowledged_below))
 
     @property
     def commands_applied(self) -> int:

@@ -34,7 +34,7 @@ Outcome = tuple[bytes, Told, int]
 class SlotRun:
     """What one slot has run and told so far; it has room for so much and no more (``limits``)."""
 
-    __slots__ = ("_digest", "failed", "offset", "outcomes", "replies", "replies_bytes", "slot", "weight")
+    __slots__ = ("digest", "failed", "is_full", "offset", "outcomes", "replies", "replies_bytes", "slot", "weight")
 
     def __init__(self, slot: Slot, digest: RunningDigest) -> None:
         self.slot = slot
@@ -45,17 +45,24 @@ class SlotRun:
         """Of one session, not told yet, with the positions of those that failed and what they weigh."""
         self.failed: list[int] = []
         self.weight = 0
-        self._digest = digest
+        self.digest = digest
+        self.is_full = False
+        """With replies, whosever they are."""
 
     @property
     def room(self) -> int:
         """How many commands may still be run; an opened session takes a place, too."""
-        return SLOT_COMMANDS_MAX - self.offset if self.replies_bytes < SLOT_REPLIES_BYTES_MAX else 0
+        return 0 if self.is_full else SLOT_COMMANDS_MAX - self.offset
 
     def tell(self, key: bytes, message: Told, weight: int = 0) -> None:
         self.outcomes.append((key, message, weight))
+        self.digest.tell(key, message)
+        self.add(weight)
+
+    def add(self, weight: int) -> None:
+        """So much more is told."""
         self.replies_bytes += weight
-        self._digest.tell(key, message)
+        self.is_full = self.replies_bytes >= SLOT_REPLIES_BYTES_MAX
 
 
 def _refuse_reply(reply: bytes) -> NoReturn:
@@ -154,7 +161,10 @@ class CommandLoop:
         run.replies, run.failed, run.weight = [], [], 0
         first_sequence = session.last_sequence + 1
         session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
-        run.tell(session.key, Replies(session.number, first_sequence, run.slot, run.offset, replies, failed), weight)
+        message = Replies(session.number, first_sequence, run.slot, run.offset, replies, failed)
+        run.outcomes.append((session.key, message, weight))
+        self._digest.tell_replies(message)
+        run.add(weight)
         run.offset += len(replies)
         self.commands_applied += len(replies)
         self.commands_failed += len(failed)

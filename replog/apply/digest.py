@@ -48,15 +48,10 @@ class RunningDigest:
         """Something was told whoever submitted under ``key``."""
         match message:
             case Replies():
-                failed, replies = message.failed, message.replies
-                if failed:
-                    replies = list(replies)
-                    for position in failed:
-                        replies[position] = b""
-                entry: tuple[Any, ...]
-                entry = (0, message.session, message.first_sequence, message.first_offset, replies, failed)
+                self.tell_replies(message)
+                return
             case SessionOpened():
-                entry = (1, key, message.session)
+                entry: tuple[Any, ...] = (1, key, message.session)
             case SessionExpired():
                 entry = (2, message.session)
             case SequenceGap():
@@ -64,6 +59,15 @@ class RunningDigest:
             case Refused():
                 entry = (4,)
         self._told.append(entry)
+
+    def tell_replies(self, message: Replies) -> None:
+        """As ``tell``; what replicas need not agree on is left out."""
+        failed, replies = message.failed, message.replies
+        if failed:
+            replies = list(replies)
+            for position in failed:
+                replies[position] = b""
+        self._told.append((0, message.session, message.first_sequence, message.first_offset, replies, failed))
 
     def close(self, slot: Slot) -> bytes:
         """The digest after ``slot``."""

@@ -602,7 +602,7 @@ MUTANTS = (
     Mutant(
         "replicas must agree on an error's text",
         24,
-        (Change("apply/digest.py", "                if failed:\n", "                if False:\n"),),
+        (Change("apply/digest.py", "        if failed:\n", "        if False:\n"),),
     ),
     Mutant(
         "a restart believes its acceptances below a received state",

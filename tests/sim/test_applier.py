@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from replog.apply import applier as applier_module
 from replog.apply import command_loop
 from replog.apply.applier import Applier
 from replog.apply.limits import FAILURE_BYTES_MAX, REPLIES_KEPT_BYTES_MAX, REPLIES_PIECE_BYTES, REPLY_BYTES_MAX
@@ -135,7 +136,8 @@ def test_a_poisoned_submission_is_skipped() -> None:
 
 def test_no_two_sessions_get_one_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slot has so many places; what finds none is not run and has to be sent again."""
-    monkeypatch.setattr(command_loop, "SLOT_COMMANDS_MAX", 8)
+    for module in (applier_module, command_loop):
+        monkeypatch.setattr(module, "SLOT_COMMANDS_MAX", 8)
     log = Log()
     session = log.open(MINE)
     told = log.put(

@@ -275,6 +275,8 @@ class ClientSession:
         expected = message.expected
         is_news = message.session == self.number and message.acknowledged_below >= self._resent_at
         if is_news and expected in self._pending.calls:
+            if not self._is_held_back and self._resend_from not in self._pending.calls:
+                self._resend_from = 0  # what was asked for before has been answered since
             self._resend_from = min(self._resend_from or expected, expected)
             if expected == self._resent_from:
                 self._retry.pause(now_s)

@@ -357,4 +357,6 @@ class Driver:
 
     def leader_address(self) -> tuple[NodeId, str]:
         leader = self.replica.leader
-        return (NodeId(0), "") if leader is None else (leader, self.members.get(leader, ""))
+        if leader is None or (leader == self.replica.node and not self.replica.is_leading):
+            return NodeId(0), ""  # to a client, a node that names itself leads
+        return leader, self.members.get(leader, "")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random as random_module
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 import crc32c
@@ -32,11 +32,10 @@ from ..paxos.messages import Message
 from ..paxos.options import Options
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
-from ..wire.client_messages import ClientMessage, NodeMessage
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .disk import SimLogStore
 from .network import Network
-from .ports import Killed, SimClients, SimLogPort, SimPeers, SimStatePort
+from .ports import FarEnd, Killed, SimClients, SimLink, SimLogPort, SimPeers, SimStatePort
 from .workload import Unsteady, Workload
 from .world import World
 
@@ -49,10 +48,9 @@ _COUNTED = {
 }
 
 
-class Clients(Protocol):
-    """Where answers go."""
-
-    def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None: ...
+def address_of(node: NodeId) -> str:
+    """Where clients reach it."""
+    return f"{node_name(node)}:1"
 
 
 @attrs.define(kw_only=True)
@@ -165,7 +163,6 @@ class Host:
         world: World,
         network: Network,
         checker: ProtocolChecker,
-        clients: Clients,
         workload: Workload,
         options: HostOptions,
         disk: SimLogStore,
@@ -174,7 +171,6 @@ class Host:
         self.world = world
         self.network = network
         self.checker = checker
-        self.clients = clients
         self.workload = workload
         self.options = options
         self.disk = disk
@@ -200,6 +196,7 @@ class Host:
         """What this turn has taken so far."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
+        self.links: SimClients
         self.driver: Driver
 
     # --- what it is ---
@@ -262,7 +259,7 @@ class Host:
         self._tick_at_s = float("inf")
         self._busy_until_s = self._measured_at_s = self.world.now_s
         self.messages_sent = 0
-        self._log_port, self._links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
+        self._log_port, self.links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
         replica = _WatchedReplica(
             self,
             node=self.node,
@@ -274,12 +271,12 @@ class Host:
             time_ms=self._wall_ms(),
         )
         self.driver = Driver(
-            members=dict.fromkeys(self.disk.membership.members, ""),
+            members={node: address_of(node) for node in self.disk.membership.members},
             options=self.options.node,
             replica=replica,
             make_applier=lambda: _WatchedApplier(self),
             state_store=self.store,
-            ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
+            ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self.links),
             clock=lambda: self._local_s() + self.spent_s,
             log=self,
             status=lambda: b"{}",
@@ -303,6 +300,7 @@ class Host:
         if self._log_port.is_writing and self.random.random() < self._weather.unheard_rate:
             self.count["write_unheard"] += 1
             self._log_port.commit_unheard()
+        self.links.on_killed()
         for peer in self.peers.values():
             if peer.is_up and not self.network.is_cut(self.node, peer.node):
                 peer.later(self.network.weather.delay_s, peer._link_closed, self.node)
@@ -414,9 +412,9 @@ class Host:
             told(self.node, sender, message)
         self._peer_port.receive(sender, message)
 
-    def receive_client(self, client: int, message: ClientMessage) -> None:
-        """A client's message arrives."""
-        self._links.receive(client, message)
+    def open_client(self, far: FarEnd) -> SimLink:
+        """A client connects."""
+        return self.links.open(far)
 
     def _link_opened(self, peer: NodeId) -> None:
         self.put(PeerOpened(peer))

@@ -8,13 +8,15 @@ Never: decide anything that the driver decides.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from ..errors import Damaged, StorageError, StorageFull
 from ..node.events import (
+    ClientClosed,
     ClientMessages,
     ClientOpened,
     Compacted,
@@ -33,7 +35,7 @@ from ..paxos.describe import describe_write
 from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message
-from ..wire.client_messages import ClientMessage, Query
+from ..wire.client_messages import ClientMessage, NodeMessage, Pong, Query
 from ..wire.codec import HEADER_BYTES, Kind, decode_payload, encode_frame
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 JOB_S = 0.0005
 """What a job on the state's disk takes that has no time of its own."""
 CROWDED_RETRY_S = 0.001
+BUSY_WORD_INTERVAL_S = 0.1
 COMPACT_SLOTS_MAX = 40
 
 
@@ -275,25 +278,44 @@ class SimPeers:
         host.put(PeerMessages(sender, [message]))
 
 
-class SimLink:
-    """One client's link to one life of a process; satisfies ``clients.ClientLink``."""
+class FarEnd(Protocol):
+    """The client's end of a link, as the node's end knows it."""
 
-    def __init__(self, host: Host, client: int) -> None:
+    def carry(self, messages: list[NodeMessage], frame_bytes: int) -> None:
+        """A frame leaves the node."""
+
+    def on_closed(self) -> None:
+        """The node has closed its end; what it sent before is on its way."""
+
+    def on_killed(self) -> None:
+        """The process has died, and what it sent last with it."""
+
+
+class SimLink:
+    """The node's end of one client's link to one life of a process; satisfies ``clients.ClientLink``."""
+
+    def __init__(self, host: Host, number: int, far: FarEnd) -> None:
         self._host = host
-        self.number = client
+        self._far = far
+        self._unread: deque[list[ClientMessage]] = deque()
+        self._is_left = False
+        self._word_s = -math.inf
+        """When the client was last told that this node is busy."""
+        self.number = number
         self.bytes_received = 0
         self.unsent_bytes = 0
         self.write_buffer_bytes_max = 2**26
         self.is_closed = False
-        self.peer_address = f"client {client}"
+        self.peer_address = f"client {number}"
+
+    # --- ``clients.ClientLink`` ---
 
     def write(self, frame: bytes) -> bool:
         """As bytes, as they would travel; a slow reader takes the next one a moment later."""
         host = self._host
         if self.is_closed:
             return False
-        for message in decode_payload(Kind.NODE, frame[HEADER_BYTES:], list):
-            host.clients.deliver(self.number, host.node, message)
+        self._far.carry(decode_payload(Kind.NODE, frame[HEADER_BYTES:], list), len(frame))
         slow_s = host.options.slow_reader_s
         if slow_s:
             self.unsent_bytes = len(frame)
@@ -305,33 +327,86 @@ class SimLink:
         self._host.put(LinkDrained(self.number))
 
     def close(self) -> None:
-        self.is_closed = True
+        if not self.is_closed:
+            self._far.on_closed()
+            self.end()
+
+    # --- the far end ---
+
+    def receive(self, messages: list[ClientMessage]) -> None:
+        """At the door, as one frame. While the node has too much to do a client is not read."""
+        if not self.is_closed:
+            self._unread.append(messages)
+            if len(self._unread) == 1:
+                self._read()
+
+    def _read(self) -> None:
+        host, unread = self._host, self._unread
+        while unread and not self.is_closed:
+            if host.driver.serving.is_crowded:
+                host.count["client_held_up"] += 1
+                self._say_busy()
+                host.later(CROWDED_RETRY_S, self._read)
+                return
+            payload = encode_frame(Kind.CLIENT, unread.popleft())[HEADER_BYTES:]
+            messages = decode_payload(Kind.CLIENT, payload, list)
+            for message in messages:
+                if type(message) is Query:
+                    check_query(message)
+            self.bytes_received += len(payload)
+            host.put(ClientMessages(self.number, messages))
+        if self._is_left:
+            self.end()
+
+    def _say_busy(self) -> None:
+        """As the real door does: a client must not take a node that is busy for one that hangs."""
+        host = self._host
+        if not host.is_paused and host.world.now_s >= self._word_s + BUSY_WORD_INTERVAL_S:
+            self._word_s = host.world.now_s
+            self.write(encode_frame(Kind.NODE, [Pong(0)]))
+
+    def on_left(self) -> None:
+        """The client has closed its end, behind what it sent."""
+        self._is_left = True
+        if not self._unread:
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more comes or goes."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._host.later(0.0, self._host.links.forget, self)
+
+    def on_killed(self) -> None:
+        """The process is dead."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._far.on_killed()
 
 
 class SimClients:
-    """Satisfies ``driver.ClientPort``: a link for each client that has said something in this life."""
+    """Satisfies ``driver.ClientPort``: the links of clients to one life of a process."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._links: dict[int, SimLink] = {}
+        self._met = 0
 
     def find(self, client: int) -> SimLink | None:
         return self._links.get(client)
 
-    def receive(self, client: int, message: ClientMessage) -> None:
-        """At the door. While the node has too much to do a client is not read."""
-        host = self._host
-        if client not in self._links:
-            self._links[client] = SimLink(host, client)
-            host.put(ClientOpened(client))
-        if host.driver.serving.is_crowded:
-            host.count["client_held_up"] += 1
-            host.later(CROWDED_RETRY_S, self.receive, client, message)
-            return
-        payload = encode_frame(Kind.CLIENT, [message])[HEADER_BYTES:]
-        messages = decode_payload(Kind.CLIENT, payload, list)
-        for one in messages:
-            if isinstance(one, Query):
-                check_query(one)
-        self._links[client].bytes_received += len(payload)
-        host.put(ClientMessages(client, messages))
+    def open(self, far: FarEnd) -> SimLink:
+        """Somebody has connected."""
+        self._met += 1
+        link = self._links[self._met] = SimLink(self._host, self._met, far)
+        self._host.put(ClientOpened(link.number))
+        return link
+
+    def forget(self, link: SimLink) -> None:
+        """The node hears that a link has ended."""
+        del self._links[link.number]
+        self._host.put(ClientClosed(link.number))
+
+    def on_killed(self) -> None:
+        for link in self._links.values():
+            link.on_killed()

@@ -5,6 +5,7 @@ A failing seed says so in one sentence and with the command that replays it, ste
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
@@ -15,13 +16,15 @@ from collections.abc import Callable
 import msgspec
 
 from ..apply.sessions import SessionOptions
+from ..client.options import ClientOptions
 from ..errors import ConfigError
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot
 from ..paxos.membership import Membership
 from ..paxos.options import Options
 from .checkers import ProtocolChecker, Violation, ViolationFound
-from .clients import Client, ClientGroup, ClientWeather
+from .client_links import LinkWeather
+from .clients import Client, ClientWeather
 from .disk import SimLogStore
 from .faults import Faults
 from .history import History, judge
@@ -92,7 +95,7 @@ class Simulation:
         self._state_machine = state_machine
         self._steps = steps
         draw, draw_install = self.world.stream("swarm"), self.world.stream("installs")
-        drive = self.world.stream("drivers")
+        drive, crowd = self.world.stream("drivers"), self.world.stream("crowds")
         count = replicas or draw.choices((3, 5, 1), (55, 40, 5))[0]
         voters = tuple(NodeId(n) for n in range(1, count + 1))
         learners = (NodeId(count + 1),) if draw.random() < 0.15 else ()
@@ -109,6 +112,8 @@ class Simulation:
                 peer_in_flight_bytes_max=draw.choice((256, 2**20)),
                 resend_interval_s=draw.choice((0.05, 0.25)),
                 disk_stall_s=draw.choice((0.3, 1.0)),
+                queue_submissions_max=crowd.choice((2, 16_384)),
+                reads_waiting_max=crowd.choice((1, 16_384, 16_384)),
             ),
             sessions=SessionOptions(
                 sessions_max=draw.choice((3, 6, 1000)),
@@ -147,11 +152,22 @@ class Simulation:
             piece_loss=rare.choice((0.0, 0.0, 0.4)),
             flip_rate=rare.choice((0.0, 0.0, 0.005, 0.05)),
         )
+        ask = self.world.stream("clients")
         client_weather = ClientWeather(
-            think_s=draw.choice((0.01, 0.03, 0.1)),
-            loss=draw.choice((0.0, 0.0, 0.02)),
-            burst_max=draw.choice((1, 4)),
-            session_restart_rate=draw.choice((0.0, 0.0, 0.02)),
+            links=LinkWeather(
+                break_rate=ask.choice((0.0, 0.0, 0.01, 0.05)),
+                stall_rate=ask.choice((0.0, 0.0, 0.005)),
+            ),
+            options=ClientOptions(
+                in_flight_commands_max=ask.choice((2, 16_384, 16_384)),
+                waiting_commands_max=ask.choice((4, 262_144, 262_144)),
+            ),
+            think_s=ask.choice((0.01, 0.03, 0.1)),
+            burst_max=ask.choice((1, 4)),
+            timeouts_s=ask.choice(((math.inf,), (0.1, 0.5, 3.0, math.inf))),
+            abandon_rate=ask.choice((0.0, 0.0, 0.05)),
+            submission_bytes_max=ask.choice((100, 2**20, 2**20)),
+            restart_rate=ask.choice((0.0, 0.0, 0.05)),
         )
         self.workload = workload
         self.session_options = options.sessions
@@ -160,13 +176,11 @@ class Simulation:
         if len(voters) > 1:
             self.checker.log_time_ahead_max_ms = options.paxos.clock_offset_max_s * 1000
         self.history = History()
-        self.group = ClientGroup(self.world, client_weather)
         self.hosts = {
             node: Host(
                 self.world,
                 self.network,
                 self.checker,
-                self.group,
                 workload,
                 options,
                 SimLogStore(b"simulated", node, b"%d" % node, self.membership),
@@ -177,14 +191,13 @@ class Simulation:
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
             host.clock_rate = draw.choice((1.0, 1.0, 0.95, 1.05))
             host.install_crash_rate = draw_install.choice((0.0, 0.5))
-        self.group.clients = [
-            Client(number, self.world, self.network, self.hosts, self.history, workload, client_weather)
+        self.clients = [
+            Client(number, self.world, self.hosts, self.history, workload, client_weather)
             for number in range(draw.randint(2, 4))
         ]
-        count = len(self.group.clients)
-        self.group.strangers = [
-            Stranger(number, self.world, self.hosts, self.history, self.group.clients, mean_gap_s=0.1)
-            for number in range(count, count + draw.choice((0, 0, 1)))
+        self.strangers = [
+            Stranger(number, self.world, self.hosts, self.history, self.clients, mean_gap_s=0.1)
+            for number in range(draw.choice((0, 0, 1)))
         ]
         self._healed = set(self.membership.members)
         self.faults = Faults(self.world, self.network, self.hosts, self.membership)
@@ -193,9 +206,9 @@ class Simulation:
         """The whole life; raises at the first violation."""
         for host in self.hosts.values():
             host.start()
-        for client in self.group.clients:
+        for client in self.clients:
             client.start()
-        for stranger in self.group.strangers:
+        for stranger in self.strangers:
             stranger.start()
         self.faults.start()
         self.faults.revive()
@@ -205,16 +218,15 @@ class Simulation:
 
     def _progress(self) -> None:
         """Once a majority is healed, every operation ends and somebody leads."""
-        self._healed = healed = self.faults.end()
+        self._healed = self.faults.end()
         self.network.weather.loss = min(self.network.weather.loss, 0.01)
         self.network.weather.piece_loss = 0.0
-        for client in self.group.clients:
+        for client in self.clients:
             client.is_asking = False
-            client.reach_only(healed)
         end_s = self.world.now_s + PROGRESS_LIMIT_S
         self.world.run(end_s, is_done=self._is_settled, steps_max=self.world.steps + PROGRESS_STEPS_MAX)
-        if not self.group.is_idle:
-            waiting = [client.number for client in self.group.clients if not client.is_idle]
+        if not self._is_idle:
+            waiting = [client.number for client in self.clients if not client.is_idle]
             raise ViolationFound(
                 Violation("progress", f"clients {waiting} still wait {PROGRESS_LIMIT_S:.0f} s after the faults ended")
             )
@@ -223,11 +235,15 @@ class Simulation:
                 Violation("progress", f"{PROGRESS_LIMIT_S:.0f} s after the faults ended the replicas still differ")
             )
 
+    @property
+    def _is_idle(self) -> bool:
+        return all(client.is_idle for client in self.clients)
+
     def _is_settled(self) -> bool:
         up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
         positions = {host.applied_through for host in up if not host.weather.is_state_full}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
-        return self.group.is_idle and len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
+        return self._is_idle and len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
 
     def _is_fit(self, leader: Host, up: list[Host]) -> bool:
         """A full node does not lead beside a voter that has room."""
@@ -260,9 +276,9 @@ class Simulation:
         faults = self.faults.count + self.network.count
         for host in self.hosts.values():
             faults += host.count
-        for client in self.group.clients:
+        for client in self.clients:
             faults += client.count
-        for stranger in self.group.strangers:
+        for stranger in self.strangers:
             faults += stranger.count
         faults["clock_skew"] = sum(host.clock_rate != 1.0 for host in self.hosts.values())
         return SeedResult(
@@ -273,9 +289,9 @@ class Simulation:
             slots_chosen=self.checker.chosen_through,
             commands_applied=sum(host.commands_applied for host in self.hosts.values()),
             commands_failed=sum(host.commands_failed for host in self.hosts.values()),
-            reads_linearizable=sum(client.reads_linearizable for client in self.group.clients),
-            reads_stale=sum(client.reads_stale for client in self.group.clients),
-            operations=sum(client.answered for client in self.group.clients),
+            reads_linearizable=sum(client.reads_linearizable for client in self.clients),
+            reads_stale=sum(client.reads_stale for client in self.clients),
+            operations=sum(client.answered for client in self.clients),
             violation=violation,
         )
 

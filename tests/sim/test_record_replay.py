@@ -66,7 +66,7 @@ class Eavesdropper(Recorder):
     def call(self, line: str, kind: Any, act: Callable[[], _T], hide: Callable[[_T], Any] = as_it_is) -> _T:
         answer = super().call(line, kind, act, hide)
         if isinstance(answer, Applied):
-            told = [told for key, told, weight in answer.outcomes if self.concerns((key, told, weight))]
+            told = [told for key, told, weight in answer.outcomes or () if self.concerns((key, told, weight))]
             self.heard.update(*(one.replies for one in told if isinstance(one, Replies)))
         elif line.startswith("answers a read"):
             assert isinstance(answer, bytes)

@@ -38,7 +38,7 @@ EXCEPTIONS = {
 TYPING_CIRCLES = {
     ("replog.node.report", "replog.node.server"),
     ("replog.sim.strangers", "replog.sim.clients"),
-    ("replog.sim.client_links", "replog.sim.host"),
+    ("replog.sim.client_doors", "replog.sim.host"),
     ("replog.sim.ports", "replog.sim.host"),
     ("replog.sim.watched", "replog.sim.host"),
 }

@@ -272,10 +272,10 @@ class ClientSession:
         Once for all that is told about what left before; each copy answered by another one would never end. Where the
         same was sent again before, there is still no room for it, and a pause comes first.
         """
-        expected = message.expected
         is_news = message.session == self.number and message.acknowledged_below >= self._resent_at
-        if is_news and expected in self._pending.calls:
-            self._resend_from = min(self._resend_from or expected, expected)
+        if is_news and (expected := message.expected) in self._pending.calls:
+            is_still_due = self._is_held_back or self._resend_from in self._pending.calls
+            self._resend_from = min(self._resend_from or expected, expected) if is_still_due else expected
             if expected == self._resent_from:
                 self._retry.pause(now_s)
 

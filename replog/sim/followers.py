@@ -7,55 +7,32 @@ the slot that is next, it goes on above that node's floor.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from ..paxos.ballot import NodeId, Slot, node_name
-from ..wire.client_messages import Entries, Follow, LogEntry, NodeMessage
+from ..wire.client_messages import Entries, Follow, LogEntry, NodeMessage, Pong
 from .checkers import ProtocolChecker, Violation, ViolationFound
-from .clients import ClientGroup
+from .client_links import ClientLink, LinkWeather
 from .host import Host
 from .world import World
 
-FIRST_NUMBER = 1_000_000
-"""Clients are numbered below it."""
 DELAY_S = 0.0003
 PATIENCE_S = 0.3
 
 
-class Audience:
-    """Everybody who is told something: clients and strangers by their numbers, followers by that of their link."""
-
-    def __init__(self, clients: ClientGroup) -> None:
-        self._clients = clients
-        self._receivers: list[Callable[[NodeId, NodeMessage], None]] = []
-
-    def add(self, receive: Callable[[NodeId, NodeMessage], None]) -> int:
-        """A number for somebody new."""
-        self._receivers.append(receive)
-        return FIRST_NUMBER + len(self._receivers) - 1
-
-    def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None:
-        """An answer travels back (``host.Clients``)."""
-        if client < FIRST_NUMBER:
-            self._clients.deliver(client, node, message)
-        else:
-            self._receivers[client - FIRST_NUMBER](node, message)
-
-
 class Follower:
-    """Reads the log as it grows."""
+    """Reads the log as it grows; satisfies ``client_links.LinkUser``."""
 
     def __init__(
-        self, number: int, world: World, hosts: dict[NodeId, Host], audience: Audience, checker: ProtocolChecker
+        self, number: int, world: World, hosts: dict[NodeId, Host], weather: LinkWeather, checker: ProtocolChecker
     ) -> None:
         self._world = world
         self._hosts = hosts
-        self._audience = audience
+        self._weather = weather
         self._checker = checker
         self._random = world.stream(f"follower {number}")
         self._credit_max = self._random.choice((1, 7, 1024))
         self._credit = 0
-        self._client = 0
+        self.link: ClientLink | None = None
         self._node = self._random.choice(sorted(hosts))
         self._heard_at_s = 0.0
         self.next_slot = Slot(1)
@@ -92,26 +69,39 @@ class Follower:
         self._connect()
 
     def _connect(self) -> None:
-        for host in self._hosts.values():
-            host.lose_client(self._client)
-        self._client = client = self._audience.add(lambda _, message: self._later(client, message))
+        if self.link is not None:
+            self.link.close()
+            self.link = None
         self._heard_at_s = self._world.now_s
         self._credit = 0
         host = self._hosts[self._node]
         if host.is_up and not host.is_foreign:
-            self._ask(host, self._credit_max)
+            self.link = ClientLink(self._world, self._weather, self._random, self.count, host, self)
 
-    def _ask(self, host: Host, more: int) -> None:
+    def _ask(self, link: ClientLink, more: int) -> None:
         """So many may be under way beside those that are."""
         self._credit += more
-        host.receive_client(self._client, Follow(self.next_slot, more))
+        link.send([Follow(self.next_slot, more)])
 
-    def _later(self, client: int, message: NodeMessage) -> None:
-        self._world.after(DELAY_S, self._receive, client, message)
+    # --- ``client_links.LinkUser`` ---
 
-    def _receive(self, client: int, message: NodeMessage) -> None:
-        if client != self._client:
-            return  # over a link that it has given up
+    def on_greeted(self, link: ClientLink) -> None:
+        """The node can be asked."""
+        if link is self.link:
+            self._ask(link, self._credit_max)
+
+    def on_lost(self, link: ClientLink) -> None:
+        """At the same node, over another link."""
+        if link is self.link:
+            self._world.after(DELAY_S, self._connect)
+
+    def on_frame(self, link: ClientLink, messages: list[NodeMessage]) -> None:
+        """What a node tells of the log."""
+        for message in messages:
+            if link is self.link and not isinstance(message, Pong):
+                self._receive(link, message)
+
+    def _receive(self, link: ClientLink, message: NodeMessage) -> None:
         if not isinstance(message, Entries):
             raise ViolationFound(Violation("a follower sees the log", f"a follower was told {message!r}"))
         self._heard_at_s = self._world.now_s
@@ -120,11 +110,7 @@ class Follower:
             return
         for entry in message.entries:
             self._take(entry)
-        host = self._hosts[self._node]
-        if not host.is_linked(client):
-            self._connect()
-        else:
-            self._ask(host, len(message.entries))  # what it has taken: the node may have promised less
+        self._ask(link, len(message.entries))  # what it has taken: the node may have promised less
 
     def _begin_anew(self, compacted_through: Slot) -> None:
         if compacted_through < self.next_slot:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -30,9 +30,8 @@ from ..paxos.messages import Message
 from ..paxos.options import Options
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
-from ..wire.client_messages import ClientMessage, NodeMessage
 from .checkers import ProtocolChecker, Violation, ViolationFound
-from .client_links import SimClients
+from .client_doors import FarEnd, SimClients, SimLink
 from .disk import SimLogStore
 from .network import Network
 from .ports import Killed, SimLogPort, SimPeers, SimStatePort
@@ -41,10 +40,9 @@ from .workload import Workload
 from .world import World
 
 
-class Clients(Protocol):
-    """Where answers go."""
-
-    def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None: ...
+def address_of(node: NodeId) -> str:
+    """Where clients reach it."""
+    return f"{node_name(node)}:1"
 
 
 @attrs.define(kw_only=True)
@@ -101,8 +99,6 @@ class HostOptions:
     """What may wait for a client before its link is given up."""
     client_flip_rate: float = 0.0
     """Frames of clients that arrive with a bit flipped."""
-    client_close_rate: float = 0.0
-    """Links of clients that end before the next thing is said over them."""
     pings_max: int = 0
     """A client's frame holds fewer pings than this beside what it is about."""
     clock_rate: float = 1.0
@@ -119,7 +115,6 @@ class Host:
         world: World,
         network: Network,
         checker: ProtocolChecker,
-        clients: Clients,
         workload: Workload,
         options: HostOptions,
         disk: SimLogStore,
@@ -128,7 +123,6 @@ class Host:
         self.world = world
         self.network = network
         self.checker = checker
-        self.clients = clients
         self.workload = workload
         self.options = options
         self.disk = disk
@@ -158,6 +152,7 @@ class Host:
         """Found where the driver would keep what is raised to itself; raised behind the turn."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
+        self.links: SimClients
         self.driver: Driver
 
     # --- what it is ---
@@ -220,10 +215,10 @@ class Host:
         self._tick_at_s = float("inf")
         self._busy_until_s = self._measured_at_s = self.world.now_s
         self.messages_sent = 0
-        self._log_port, self._links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
+        self._log_port, self.links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
         origin = Origin(
             node=self.node,
-            members=dict.fromkeys(self.disk.membership.members, ""),
+            members={node: address_of(node) for node in self.disk.membership.members},
             paxos=self.options.paxos,
             options=self.options.node,
             recovered=recovered,
@@ -234,7 +229,7 @@ class Host:
         around = Around(
             make_applier=lambda: WatchedApplier(self),
             state_store=self.store,
-            ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self._links),
+            ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self.links),
             clock=lambda: self._local_s() + self.spent_s,
             log=StoryLog(self),
             status=lambda: b"{}",
@@ -260,6 +255,7 @@ class Host:
         if self._log_port.is_writing and self.random.random() < self._weather.unheard_rate:
             self.count["write_unheard"] += 1
             self._log_port.commit_unheard()
+        self.links.on_killed()
         for peer in self.peers.values():
             if peer.is_up and not self.network.is_cut(self.node, peer.node):
                 peer.later(self.network.weather.delay_s, peer._link_closed, self.node)
@@ -374,18 +370,9 @@ class Host:
             told(self.node, sender, message)
         self._peer_port.receive(sender, message)
 
-    def receive_client(self, client: int, message: ClientMessage) -> None:
-        """A client's message arrives."""
-        self._links.receive(client, message)
-
-    def is_linked(self, client: int) -> bool:
-        """Whether this life of the process has an open link to a client."""
-        return self.is_up and self._links.is_linked(client)
-
-    def lose_client(self, client: int) -> None:
-        """A client closes its link."""
-        if self.is_up:
-            self._links.leave(client)
+    def open_client(self, far: FarEnd) -> SimLink:
+        """A client connects."""
+        return self.links.open(far)
 
     def _link_opened(self, peer: NodeId) -> None:
         self.put(PeerOpened(peer))

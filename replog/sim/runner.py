@@ -17,15 +17,15 @@ import msgspec
 from ..errors import ConfigError
 from ..paxos.ballot import NodeId, Slot
 from .checkers import ProtocolChecker, Violation, ViolationFound
-from .clients import Client, ClientGroup, ClientWeather
+from .clients import Client, ClientWeather
 from .disk import SimLogStore
 from .faults import Faults
-from .followers import Audience, Follower
+from .followers import Follower
 from .history import History, judge
 from .host import Host, HostOptions
 from .network import Network
 from .strangers import Stranger
-from .swarm import FAR_S, NEAR_S, draw
+from .swarm import BUFFER_BYTES, FAR_S, NEAR_S, draw
 from .workload import Workload, load_workload
 from .world import Trace, World
 
@@ -100,8 +100,6 @@ class Simulation:
         if len(self.membership.voters) > 1:
             self.checker.log_time_ahead_max_ms = shared.paxos.clock_offset_max_s * 1000
         self.history = History()
-        self.group = ClientGroup(self.world, drawn.clients)
-        self.audience = Audience(self.group)
         self.hosts = {node: self._host(node, options) for node, options in drawn.hosts.items()}
         for host in self.hosts.values():
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
@@ -111,21 +109,20 @@ class Simulation:
 
     def _host(self, node: NodeId, options: HostOptions) -> Host:
         disk = SimLogStore(b"simulated", node, b"%d" % node, self.membership)
-        return Host(self.world, self.network, self.checker, self.audience, self.workload, options, disk)
+        return Host(self.world, self.network, self.checker, self.workload, options, disk)
 
     def _gather_clients(self, weather: ClientWeather) -> None:
         random = self.world.stream("clients")
-        self.group.clients = [
-            Client(number, self.world, self.network, self.hosts, self.history, self.workload, weather)
+        self.clients = [
+            Client(number, self.world, self.hosts, self.history, self.workload, weather)
             for number in range(random.randint(2, 4))
         ]
-        count = len(self.group.clients)
-        self.group.strangers = [
-            Stranger(number, self.world, self.hosts, self.history, self.group.clients, mean_gap_s=0.1)
-            for number in range(count, count + random.choice((0, 0, 1)))
+        self.strangers = [
+            Stranger(number, self.world, self.hosts, self.history, self.clients, mean_gap_s=0.1)
+            for number in range(random.choice((0, 0, 1)))
         ]
         self.followers = [
-            Follower(number, self.world, self.hosts, self.audience, self.checker)
+            Follower(number, self.world, self.hosts, weather.links, self.checker)
             for number in range(random.choice((0, 1, 2)))
         ]
 
@@ -133,9 +130,9 @@ class Simulation:
         """The whole life; raises at the first violation."""
         for host in self.hosts.values():
             host.start()
-        for client in self.group.clients:
+        for client in self.clients:
             client.start()
-        for stranger in self.group.strangers:
+        for stranger in self.strangers:
             stranger.start()
         for follower in self.followers:
             follower.start()
@@ -147,19 +144,20 @@ class Simulation:
 
     def _progress(self) -> None:
         """Once a majority is healed, every operation ends and somebody leads."""
-        self._healed = healed = self.faults.end()
+        self._healed = self.faults.end()
         self.network.weather.delay_s = min(self.network.weather.delay_s, NEAR_S)
         self.network.weather.loss = min(self.network.weather.loss, 0.01)
         self.network.weather.piece_loss = 0.0
-        for client in self.group.clients:
+        for host in self.hosts.values():
+            host.options.client_buffer_bytes_max = BUFFER_BYTES
+        for client in self.clients:
             client.is_asking = False
-            client.reach_only(healed)
         for follower in self.followers:
-            follower.reach_only(healed)
+            follower.reach_only(self._healed)
         end_s = self.world.now_s + PROGRESS_LIMIT_S
         self.world.run(end_s, is_done=self._is_settled, steps_max=self.world.steps + PROGRESS_STEPS_MAX)
-        if not self.group.is_idle:
-            waiting = [client.number for client in self.group.clients if not client.is_idle]
+        if not self._is_idle:
+            waiting = [client.number for client in self.clients if not client.is_idle]
             raise ViolationFound(
                 Violation("progress", f"clients {waiting} still wait {PROGRESS_LIMIT_S:.0f} s after the faults ended")
             )
@@ -168,12 +166,16 @@ class Simulation:
                 Violation("progress", f"{PROGRESS_LIMIT_S:.0f} s after the faults ended the replicas still differ")
             )
 
+    @property
+    def _is_idle(self) -> bool:
+        return all(client.is_idle for client in self.clients)
+
     def _is_settled(self) -> bool:
         up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
         positions = {host.applied_through for host in up if not host.weather.is_state_full}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
         is_one = len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
-        return is_one and self.group.is_idle and all(one.has_seen(max(positions)) for one in self.followers)
+        return is_one and self._is_idle and all(one.has_seen(max(positions)) for one in self.followers)
 
     def _is_fit(self, leader: Host, up: list[Host]) -> bool:
         """A full node does not lead beside a voter that has room."""
@@ -206,9 +208,9 @@ class Simulation:
         faults = self.faults.count + self.network.count
         for host in self.hosts.values():
             faults += host.count
-        for client in self.group.clients:
+        for client in self.clients:
             faults += client.count
-        for stranger in self.group.strangers:
+        for stranger in self.strangers:
             faults += stranger.count
         for follower in self.followers:
             faults += follower.count
@@ -223,9 +225,9 @@ class Simulation:
             slots_chosen=self.checker.chosen_through,
             commands_applied=sum(host.commands_applied for host in self.hosts.values()),
             commands_failed=sum(host.commands_failed for host in self.hosts.values()),
-            reads_linearizable=sum(client.reads_linearizable for client in self.group.clients),
-            reads_stale=sum(client.reads_stale for client in self.group.clients),
-            operations=sum(client.answered for client in self.group.clients),
+            reads_linearizable=sum(client.reads_linearizable for client in self.clients),
+            reads_stale=sum(client.reads_stale for client in self.clients),
+            operations=sum(client.answered for client in self.clients),
             violation=violation,
         )
 

@@ -13,8 +13,9 @@ import msgspec
 from ..apply.outcomes import Refused, SessionExpired
 from ..apply.submissions import CloseSession, Commands, OpenSession, Submission, session_key
 from ..paxos.ballot import NodeId
-from ..wire.client_messages import NodeMessage, NotLeader, Submit
+from ..wire.client_messages import NodeMessage, NotLeader, Pong, Submit
 from .checkers import Violation, ViolationFound
+from .client_doors import SimLink
 from .history import History
 from .host import Host
 from .world import World
@@ -35,10 +36,10 @@ class Stranger:
         victims: list[Client],
         mean_gap_s: float,
     ) -> None:
-        self.number = number
         self.count: Counter[str] = Counter()
         self._world = world
         self._hosts = hosts
+        self._links: dict[NodeId, SimLink] = {}
         self._history = history
         self._victims = victims
         self._mean_gap_s = mean_gap_s
@@ -57,7 +58,13 @@ class Stranger:
             submission = self._forged(victim)
             self.count[f"stranger_{type(submission).__name__}"] += 1
             secret = self._random.choice((self._secret, self._secret, b""))
-            host.receive_client(self.number, Submit(victim.session, msgspec.msgpack.encode(submission), secret))
+            self._link(host).receive([Submit(victim.session, msgspec.msgpack.encode(submission), secret)])
+
+    def _link(self, host: Host) -> SimLink:
+        link = self._links.get(host.node)
+        if link is None or link.is_closed:
+            link = self._links[host.node] = host.open_client(self)
+        return link
 
     def _forged(self, victim: Client) -> Submission:
         """The victim's session under the stranger's own key, or under the victim's."""
@@ -72,7 +79,16 @@ class Stranger:
         first = max(1, victim.next_sequence - self._random.randrange(3))
         return Commands(victim.session, first, first, [payload], key)
 
-    def receive(self, _node: NodeId, message: NodeMessage) -> None:
+    # --- ``client_doors.FarEnd`` ---
+
+    def carry(self, messages: list[NodeMessage], _frame_bytes: int) -> None:
         """It may be told that there is no such session of its own, and nothing of anybody else's."""
-        if not isinstance(message, SessionExpired | Refused | NotLeader):
-            raise ViolationFound(Violation("strangers", f"a stranger was told {message!r}"))
+        for message in messages:
+            if not isinstance(message, SessionExpired | Refused | NotLeader | Pong):
+                raise ViolationFound(Violation("strangers", f"a stranger was told {message!r}"))
+
+    def on_closed(self) -> None:
+        pass
+
+    def on_killed(self) -> None:
+        pass

@@ -5,13 +5,16 @@ Each concern draws from a stream of its own, so that what is added to one leaves
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from ..apply.sessions import SessionOptions
+from ..client.options import ClientOptions
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId
 from ..paxos.membership import Membership
 from ..paxos.options import Options
+from .client_links import LinkWeather
 from .clients import ClientWeather
 from .host import HostOptions
 from .network import Weather
@@ -21,6 +24,8 @@ FAR_S = 0.07
 """One way; there and back is longer than a heartbeat's interval, so nobody is sure of its leader for long."""
 NEAR_S = 0.005
 """What leaves an election time enough."""
+BUFFER_BYTES = 2**26
+"""What no client of a simulation fills."""
 
 
 class Drawn(NamedTuple):
@@ -46,7 +51,7 @@ def draw(world: World, replicas: int | None) -> Drawn:
         membership,
         {node: _draw_host(world, node, paxos, sessions) for node in membership.members},
         weather,
-        _draw_clients(world, is_far=weather.delay_s >= FAR_S),
+        _draw_clients(world, paxos),
     )
 
 
@@ -117,9 +122,8 @@ def _draw_host(world: World, node: NodeId, paxos: Options, sessions: SessionOpti
         submit_s=draw.choice((0.0, 0.0, 0.0, 0.025)),
         durable_here_rate=draw.choice((0.0, 0.5)),
         slow_reader_s=draw.choice((0.0, 0.0, 0.01)),
-        client_buffer_bytes_max=draw.choice((2**26, 2**26, 4000)),
+        client_buffer_bytes_max=draw.choice((BUFFER_BYTES, BUFFER_BYTES, 1000)),
         client_flip_rate=draw.choice((0.0, 0.0, 0.02)),
-        client_close_rate=draw.choice((0.0, 0.0, 0.05)),
         pings_max=draw.choice((0, 0, 20)),
         memory_lack_rate=draw.choice((0.0, 0.0, 0.02)),
         clock_rate=draw.choice((1.0, 1.0, 0.95, 1.05)),
@@ -141,12 +145,22 @@ def _draw_weather(world: World) -> Weather:
     )
 
 
-def _draw_clients(world: World, *, is_far: bool) -> ClientWeather:
+def _draw_clients(world: World, paxos: Options) -> ClientWeather:
     draw = world.stream("client weather")
+    submission_bytes_max = draw.choice((100, 2**20, 2**20))
     return ClientWeather(
+        links=LinkWeather(
+            break_rate=draw.choice((0.0, 0.0, 0.01, 0.05)),
+            stall_rate=draw.choice((0.0, 0.0, 0.005)),
+        ),
+        options=ClientOptions(
+            in_flight_commands_max=draw.choice((2, 16_384, 16_384)),
+            waiting_commands_max=draw.choice((4, 262_144, 262_144)),
+        ),
         think_s=draw.choice((0.01, 0.03, 0.1)),
-        timeout_s=1.0 if is_far else 0.25,
-        loss=draw.choice((0.0, 0.0, 0.02)),
         burst_max=draw.choice((1, 4)),
-        session_restart_rate=draw.choice((0.0, 0.0, 0.02)),
+        timeouts_s=draw.choice(((math.inf,), (0.1, 0.5, 3.0, math.inf))),
+        abandon_rate=draw.choice((0.0, 0.0, 0.05)),
+        submission_bytes_max=min(submission_bytes_max, paxos.queue_bytes_max // 2),  # a longer one never finds room
+        restart_rate=draw.choice((0.0, 0.0, 0.05)),
     )

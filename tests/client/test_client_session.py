@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replog.apply.outcomes import Refused, Replies, SessionOpened
+from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionOpened
 from replog.apply.outcomes import SessionExpired as SessionGone
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import OpenSession
@@ -21,7 +21,7 @@ from replog.errors import (
     StorageFull,
     Unavailable,
 )
-from replog.paxos.ballot import NodeId
+from replog.paxos.ballot import NodeId, Slot
 from replog.wire.client_messages import NotLeader
 
 from .sessions import NODE, Bench, commands, decoded, is_closing
@@ -231,6 +231,22 @@ def test_a_gap_told_about_an_older_copy_calls_for_none() -> None:
     assert [bench.count(payload) for payload in call.payloads] == [1, 1, 1]
     assert call.error is None
     assert call.left == 0
+
+
+def test_a_gap_behind_one_that_was_closed_meanwhile_is_closed_too(opened: Bench) -> None:
+    """What was asked for first has been answered by a copy that was under way; what is asked for next is sent."""
+    call = opened.call(b"a", b"b")
+    (message,) = opened.take()
+    number, first = opened.session.number, commands(message).first_sequence
+    no_room = SequenceGap(number, first, first)
+    opened.session.on_message(no_room, opened.now_s)
+    assert [commands(message).first_sequence for message in opened.take()] == [first]
+    opened.session.on_message(no_room, opened.now_s)
+    opened.session.on_message(Replies(number, first, Slot(9), 0, [b"reply"]), opened.now_s)
+    opened.session.on_message(SequenceGap(number, first + 1, first), opened.now_s)
+    opened.rest()
+    assert [commands(message).first_sequence for message in opened.take()] == [first + 1]
+    assert call.left == 1
 
 
 def test_a_session_that_a_node_calls_malformed_is_given_up(opened: Bench) -> None:

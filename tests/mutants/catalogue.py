@@ -796,17 +796,6 @@ MUTANTS = (
         (Change(REPLICA, "        self._turn.store_membership(membership)\n", ""),),
     ),
     Mutant(
-        "a client that finds no leader asks again at once",
-        0,
-        (
-            Change(
-                "sim/clients.py",
-                "self._resend_in(self._patience_s * (0.5 + self._random.random()))",
-                "self._resend_in(0.001)",
-            ),
-        ),
-    ),
-    Mutant(
         "an answer counts in its own round only",
         0,
         (
@@ -1157,5 +1146,47 @@ MUTANTS = (
         "a damaged slot is read for a follower again and again",
         0,
         (Change(DRIVER, "        if self.replica.is_damaged(first):\n            return []\n", ""),),
+    ),
+    Mutant(
+        "a client that finds no leader asks again at once",
+        0,
+        (Change("client/connection.py", "        return self._backoff.next_s()\n", "        return 0.0005\n"),),
+    ),
+    Mutant(
+        "a client says of what it sent that it is not done",
+        0,
+        (Change("client/session.py", "    if call.is_sent:\n", "    if False:\n"),),
+    ),
+    Mutant(
+        "a client forgets a gap behind one that was closed meanwhile",
+        0,
+        (Change("client/session.py", " if is_still_due else expected\n", "\n"),),
+    ),
+    Mutant(
+        "a client waits for a node that hangs",
+        0,
+        (
+            Change(
+                "client/connection.py",
+                "return Verdict.LEAVE if now_s - self._pinged_at_s >= self._answer_s else Verdict.WAIT",
+                "return Verdict.WAIT",
+            ),
+        ),
+    ),
+    Mutant(
+        "a client forgets its reads with their link",
+        0,
+        (Change("client/reads.py", "        for read in sent.values():\n            self.add(read)\n", ""),),
+    ),
+    Mutant(
+        "what may have run moves to a new session when the old one is gone",
+        0,
+        (
+            Change(
+                "client/session.py",
+                "self._node not in self._stray_nodes and self._pending.is_whole_and_certain(call)",
+                "True",
+            ),
+        ),
     ),
 )

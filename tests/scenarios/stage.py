@@ -14,7 +14,7 @@ import msgspec
 from crc32c import crc32c
 
 from replog.apply.sessions import SessionOptions
-from replog.apply.submissions import Commands, OpenSession, Submission, decode_submission
+from replog.apply.submissions import Commands, Submission, decode_submission
 from replog.node.events import PeerMessages
 from replog.node.settings import NodeOptions
 from replog.paxos import messages as message_types
@@ -30,7 +30,7 @@ from replog.sim.disk import SimLogStore
 from replog.sim.host import DiskWeather, Host, HostOptions
 from replog.sim.network import Network, Weather
 from replog.sim.world import World
-from replog.wire.client_messages import Follow, NodeMessage, Query, Submit
+from replog.wire.client_messages import Submit
 
 from .client import StageClient
 from .notebook import NotebookWorkload
@@ -125,7 +125,6 @@ class Stage:
                 self.world,
                 self.network,
                 self.checker,
-                self,
                 self.workloads[node],
                 options,
                 SimLogStore(b"staged", node, b"%d" % node, self.membership),
@@ -189,72 +188,67 @@ class Stage:
     # --- clients ---
 
     def do_session(self, words: list[str]) -> None:
-        """``session c n1``: client c opens a session at n1."""
-        client = self._clients.setdefault(words[0], StageClient(len(self._clients)))
-        submission: Submission = OpenSession(client.key)
-        self._submit(client, words[1], submission)
-        self._until(["session", words[0]])
+        """``session c n1``: client c opens a session at n1; the command it wanted that for is given up meanwhile."""
+        name = words[0]
+        client = self._clients.setdefault(name, self._client(name))
+        client.go_to(self._host(words[1]))
+        client.submit([b""]).abandon()
+        self._until(["session", name])
+
+    def _client(self, name: str) -> StageClient:
+        return StageClient(len(self._clients), self.world, lambda words: self._say(f"{name} {words}"))
 
     def do_submit(self, words: list[str]) -> None:
         """``submit n1 a b [by d]``: commands a and b, as one submission."""
         client, words = self._by(words)
-        first = client.next_sequence
-        for payload in words[1:]:
-            client.waiting[client.next_sequence] = payload.encode()
-            client.next_sequence += 1
-        payloads = [client.waiting[number] for number in range(first, client.next_sequence)]
-        self._submit(client, words[0], Commands(client.session, first, first, payloads, client.key))
+        client.go_to(self._host(words[0]))
+        client.submit([word.encode() for word in words[1:]])
 
     def do_again(self, words: list[str]) -> None:
-        """``again n2 [by d]``: what has no answer is sent once more, under its old numbers."""
+        """``again n2 [by d]``: it connects there, or anew; what has no answer is sent once more, under its numbers."""
         client, words = self._by(words)
-        first = min(client.waiting)
-        payloads = list(client.waiting.values())
-        self._submit(client, words[0], Commands(client.session, first, first, payloads, client.key))
+        client.connect(self._host(words[0]))
+        client.flush()
 
     def do_repeat(self, words: list[str]) -> None:
-        """``repeat n2 1 a``: number 1 of client c is sent once more, although it was answered."""
+        """``repeat n2 1``: number 1 of client c is sent once more, although it was answered."""
         client, words = self._by(words)
-        client.waiting[int(words[1])] = words[2].encode()
-        self._submit(client, words[0], Commands(client.session, int(words[1]), 1, [words[2].encode()], client.key))
+        client.go_to(self._host(words[0]))
+        number = int(words[1])
+        commands = Commands(client.session.number, number, 1, [client.sent[number]], client.key)
+        client.forge([_submit(client, commands)])
 
     def do_intrude(self, words: list[str]) -> None:
         """``intrude n1 2 x by d``: d submits x as number 2 of client c's session, under its own key, then under c's."""
         stranger, words = self._by(words)
+        stranger.go_to(self._host(words[0]))
         victim = self._clients["c"]
         for key in (stranger.key, victim.key):
-            forged = Commands(victim.session, int(words[1]), 1, [words[2].encode()], key)
-            self._submit(stranger, words[0], forged)
+            forged = Commands(victim.session.number, int(words[1]), 1, [words[2].encode()], key)
+            stranger.forge([_submit(stranger, forged)])
 
     def do_read(self, words: list[str]) -> None:
         """``read n1``: a linearizable read of everything."""
         client, words = self._by(words)
         client.answer = b""
-        self._host(words[0]).receive_client(client.number, Query(1, False, [b"line/"]))
+        client.go_to(self._host(words[0]))
+        client.read(b"line/", is_stale=False)
 
     def do_stale(self, words: list[str]) -> None:
         """``stale n3``: a read of what that node has applied."""
         client, words = self._by(words)
-        self._host(words[0]).receive_client(client.number, Query(1, True, [b"line/"]))
+        client.go_to(self._host(words[0]))
+        client.read(b"line/", is_stale=True)
 
     def do_follow(self, words: list[str]) -> None:
         """``follow f n2 1 64``: client f is told slots from 1 on, 64 at most."""
-        client = self._clients.setdefault(words[0], StageClient(len(self._clients)))
-        self._host(words[1]).receive_client(client.number, Follow(int(words[2]), int(words[3])))
+        client = self._clients.setdefault(words[0], self._client(words[0]))
+        client.follow(self._host(words[1]), int(words[2]), int(words[3]))
 
     def do_leave(self, words: list[str]) -> None:
         """``leave n1 [by d]``: client c closes its link."""
         client, words = self._by(words)
-        self._host(words[0]).lose_client(client.number)
-
-    def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None:
-        """An answer of a node (``replog.sim.host.Clients``)."""
-        name, one = list(self._clients.items())[client]
-        self._say(f"{name} <- {node_name(node)}: {one.receive(message)}")
-
-    def _submit(self, client: StageClient, node: str, submission: Submission) -> None:
-        encoded = msgspec.msgpack.encode(submission)
-        self._host(node).receive_client(client.number, Submit(client.session, encoded, client.secret))
+        client.leave()
 
     def _by(self, words: list[str]) -> tuple[StageClient, list[str]]:
         return (self._clients[words[-1]], words[:-2]) if "by" in words else (self._clients["c"], words)
@@ -446,7 +440,7 @@ class Stage:
         return replica is not None and replica.leader == self._nodes(words[1])[0]
 
     def is_session(self, words: list[str]) -> bool:
-        return self._clients[words[0]].session > 0
+        return self._clients[words[0]].session.number > 0
 
     def is_done(self, words: list[str]) -> bool:
         """``done a b``: client c has been answered."""
@@ -589,6 +583,10 @@ def _options(settings: dict[str, Any]) -> HostOptions:
 def _seconds(words: list[str]) -> float:
     number, unit = words
     return float(number) * {"ms": 0.001, "s": 1.0}[unit]
+
+
+def _submit(client: StageClient, submission: Submission) -> Submit:
+    return Submit(client.session.number, msgspec.msgpack.encode(submission), client.secret)
 
 
 def _ballot(text: str) -> Ballot:

@@ -21,7 +21,6 @@ from replog.sim.host import Host, HostOptions
 from replog.sim.network import Network, Weather
 from replog.sim.workload import RegisterWorkload
 from replog.sim.world import World
-from replog.wire.client_messages import NodeMessage
 
 
 class Failover(NamedTuple):
@@ -31,13 +30,6 @@ class Failover(NamedTuple):
     """From the crash until a new leader's first own slot is chosen, in heartbeat intervals."""
     ballots: int
     """How many ballots that took."""
-
-
-class _Nobody:
-    """No client asks anything."""
-
-    def deliver(self, client: int, node: NodeId, message: NodeMessage) -> None:
-        raise AssertionError(message)
 
 
 def crash_a_leader(seed: int, *, replicas: int, delay_s: float) -> Failover:
@@ -52,7 +44,6 @@ def crash_a_leader(seed: int, *, replicas: int, delay_s: float) -> Failover:
             world,
             network,
             checker,
-            _Nobody(),
             RegisterWorkload(),
             options,
             SimLogStore(b"failover", node, b"%d" % node, membership),

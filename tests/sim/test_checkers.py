@@ -12,6 +12,18 @@ from replog.apply.applier import Applier
 from replog.apply.outcomes import Replies
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import Commands, OpenSession, Submission
+from replog.client.call import Call, Receipt
+from replog.client.reads import Read
+from replog.errors import (
+    CommandTooLarge,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    ReplogError,
+    SessionExpired,
+    StorageFull,
+    Unavailable,
+)
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
@@ -20,7 +32,7 @@ from replog.paxos.outbox import Size
 from replog.paxos.values import NO_OP, Batch, encode_value
 from replog.sim.checkers import MESSAGES_BURST, MESSAGES_PER_S, ProtocolChecker, ViolationFound
 from replog.sim.disk import SimLogStore
-from replog.sim.history import RESENDS_PER_S_MAX, Acknowledged, Answered, History, judge
+from replog.sim.history import ATTEMPTS_PER_S_MAX, LATE_S_MAX, Acknowledged, Answered, History, judge
 from replog.sim.workload import RegisterWorkload
 from replog.state.memory import MemoryStateStore
 
@@ -304,6 +316,15 @@ def acknowledged(place: tuple[int, int], *, reply: bytes = b" 1 @0", payload: by
     return Acknowledged(1 << 20, 1, payload, place, reply, is_failed=False)
 
 
+def ended(*payloads: bytes, results: list[Receipt | None] | None = None, error: ReplogError | None = None) -> Call:
+    """A call with a deadline of one second."""
+    call = Call(payloads, 1.0)
+    call.results = list(results or call.results)
+    call.first_sequence = 1
+    call.error = error
+    return call
+
+
 def test_a_command_that_began_later_stands_later() -> None:
     """Real time order: it was asked when place (5, 0) had been told, and ended at or below it."""
     history = History()
@@ -361,12 +382,12 @@ class Log:
 def test_a_true_history_is_clean() -> None:
     """What really happened offends nobody."""
     log = Log()
-    for replies in log.replies:
+    for replies, payload in zip(log.replies, (b"r=a", b"r=b"), strict=True):
         log.history.acknowledged.append(
             Acknowledged(
                 replies.session,
                 replies.first_sequence,
-                b"r=?",
+                payload,
                 (replies.slot, replies.first_offset),
                 replies.replies[0],
                 is_failed=False,
@@ -387,12 +408,64 @@ def test_an_answered_command_is_in_the_log() -> None:
     assert log.judge() == ["nothing acknowledged is lost"]
 
 
+def test_an_answer_is_that_of_its_own_command() -> None:
+    """Nothing acknowledged is lost: the reply is the log's at that place, where another command stands."""
+    log = Log()
+    reply = log.replies[1].replies[0]
+    log.history.acknowledged.append(acknowledged((3, 0), reply=reply, payload=b"r=a"))
+    assert log.judge() == ["nothing acknowledged is lost"]
+
+
+@pytest.mark.parametrize("error", [Unavailable, Overloaded, StorageFull, CommandTooLarge])
+def test_what_a_caller_was_told_is_not_done_never_runs(error: type[ReplogError]) -> None:
+    """The whole call: none of it is in the log, now or later."""
+    log = Log()
+    log.history.on_call_ended(ended(b"r=other", b"r=b", error=error("no")), 1, (0, 0), 0.0)
+    assert log.judge() == ["not done is not done"]
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown, SessionExpired])
+def test_what_may_have_been_done_may_run_or_not(error: type[ReplogError]) -> None:
+    """Its caller was told that nobody knows; what comes of it later must be true all the same."""
+    log = Log()
+    call = ended(b"r=other", b"r=b", error=error("who knows"))
+    log.history.on_call_ended(call, 1 << 20, (0, 0), 0.0)
+    assert log.judge() == []
+    call.results[1] = Receipt(b"made up", 3, 0)
+    assert log.judge() == ["nothing acknowledged is lost"]
+
+
+def test_a_call_is_answered_whole_in_order_and_in_time() -> None:
+    """Every command has a result unless an error says why not, behind those before it, by the deadline."""
+    history = History()
+    done = Receipt(b"", 5, 1)
+
+    def told(call: Call, now_s: float = 0.0) -> str:
+        return caught(lambda: history.on_call_ended(call, 1, (0, 0), now_s))
+
+    assert told(ended(b"a", b"b", results=[done, None])) == "whole answers"
+    assert told(ended(b"c", results=[done], error=Unavailable("no"))) == "whole answers"
+    assert told(ended(b"d", error=Refused("a sound client is not"))) == "whole answers"
+    assert told(ended(b"e", b"f", results=[done, Receipt(b"", 5, 0)])) == "real time order"
+    assert told(ended(b"g", error=OutcomeUnknown("no")), 1.0 + 2 * LATE_S_MAX) == "deadlines"
+
+
+def test_a_read_ends_with_an_answer_or_without_one_in_time() -> None:
+    """What came of it is an answer, or that there was none."""
+    history = History()
+    read = Read(b"r", 1.0, is_stale=True)
+    read.error = OutcomeUnknown("a read has none")
+    assert caught(lambda: history.on_read_ended(read, (0, 0), 0.0)) == "whole answers"
+    read.error = Unavailable("nobody")
+    assert caught(lambda: history.on_read_ended(read, (0, 0), 1.0 + 2 * LATE_S_MAX)) == "deadlines"
+
+
 def test_a_command_is_answered_at_one_place() -> None:
     """Exactly once: the same number of the same session stands twice."""
     log = Log()
     first, second = (Acknowledged(1 << 20, 1, b"r=a", (r.slot, 0), r.replies[0], is_failed=False) for r in log.replies)
     log.history.acknowledged += [first, second]
-    assert log.judge() == ["exactly once"]
+    assert log.judge() == ["nothing acknowledged is lost", "exactly once"]
 
 
 def test_a_command_runs_once() -> None:
@@ -457,8 +530,8 @@ def test_what_a_node_keeps_and_sends_has_bounds() -> None:
 def test_a_client_sends_again_in_measure() -> None:
     """So many times a second, whatever it is told; another second and another client count for themselves."""
     history = History()
-    for _ in range(RESENDS_PER_S_MAX):
-        history.on_resent(1, 7.5)
-    history.on_resent(1, 8.0)
-    history.on_resent(2, 7.5)
-    assert caught(lambda: history.on_resent(1, 7.9)) == "bounded retries"
+    for _ in range(ATTEMPTS_PER_S_MAX):
+        history.on_again(1, 7.5)
+    history.on_again(1, 8.0)
+    history.on_again(2, 7.5)
+    assert caught(lambda: history.on_again(1, 7.9)) == "bounded retries"

@@ -62,7 +62,7 @@ def life(seed: int, hands: dict[int, bytes]) -> tuple[dict[NodeId, set[str]], di
             host.options.node, log_tail_slots=10_000
         )  # a state that is fetched would make two odd ones of one
         host.start()
-    for client in simulation.group.clients:
+    for client in simulation.clients:
         client.start()
     faults.start()
     faults.revive()

@@ -30,9 +30,13 @@ FAULTS = {
     # memory
     "memory_lack", "slot_cut",
     # clients
-    "client_message_lost", "client_timeout", "client_retry", "client_other_node", "client_new_session",
-    "client_held_up", "client_session_expired", "client_outcome_unknown", "client_frame_flipped",
-    "client_link_closed", "client_dropped",
+    "client_link_broken", "client_link_stalled", "client_unreached", "client_redirected", "client_ping",
+    "client_node_left", "client_repeated", "client_held_up", "client_abandoned", "client_left", "client_killed",
+    "client_told_NotLeader", "client_told_SequenceGap", "client_told_SessionExpired", "client_refused_overloaded",
+    "client_refused_storage_full", "client_read_refused_overloaded", "client_read_refused_not_leader",
+    "client_call_OutcomeUnknown", "client_call_SessionExpired", "client_call_Unavailable", "client_call_Overloaded",
+    "client_call_StorageFull", "client_read_Unavailable", "client_new_session", "client_frame_flipped",
+    "client_dropped",
     # followers of the log
     "follower_moved", "follower_began_anew",
     # strangers

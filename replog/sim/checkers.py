@@ -244,7 +244,8 @@ class ProtocolChecker:
             )
         held = disk.slots.get(record.slot)
         is_in_state = record.slot <= disk.compacted_through  # an installed state overtook the write
-        if not is_in_state and (held is None or held.value != record.value):
+        is_damaged = record.slot in disk.damaged  # since it became durable: another fault, that the node meets later
+        if not is_in_state and not is_damaged and (held is None or held.value != record.value):
             raise _violation(
                 "released is durable", f"{node_name(node)} releases slot {record.slot}, which is not on its disk (P7)"
             )

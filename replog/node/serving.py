@@ -33,7 +33,7 @@ from .events import ClientClosed, ClientMessages, ClientOpened
 from .ports import ClientPort
 from .settings import NodeOptions
 
-_LOOKS_AT_THE_CLOCK_EVERY = 16
+_LOOKS_AT_THE_CLOCK_EVERY = 4
 """Messages; each costs some microseconds."""
 
 

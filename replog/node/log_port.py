@@ -31,17 +31,6 @@ SCRUB_SLOTS = 64
 """Verified at a time: the interpreter is held for well under a millisecond."""
 
 
-class DurableLog(LogStore, Protocol):
-    """What the node needs of the log beside ``log.contract.LogStore``."""
-
-    def is_nearly_full(self) -> bool: ...
-
-    def scrub(self, from_slot: Slot, *, slots_max: int) -> tuple[Slot, list[Slot]]: ...
-
-    @property
-    def file_bytes(self) -> int: ...
-
-
 class Turns(Protocol):
     """The node, on the event loop's thread."""
 
@@ -65,7 +54,7 @@ class LogPort:
     is_threaded: False writes on the event loop, for a log that is memory.
     """
 
-    def __init__(self, store: DurableLog, options: NodeOptions, node: Turns, *, is_threaded: bool) -> None:
+    def __init__(self, store: LogStore, options: NodeOptions, node: Turns, *, is_threaded: bool) -> None:
         self._store = store
         self._options = options
         self._node = node

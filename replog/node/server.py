@@ -14,7 +14,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 import trio
@@ -23,6 +23,7 @@ from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
+from ..log.contract import LogStore
 from ..paxos.replica import Replica
 from ..state.contract import StateStore
 from ..state_machine import StateMachine
@@ -40,7 +41,7 @@ from .events import (
 from .fence import Around
 from .life import Origin, begin_life
 from .links import Transport
-from .log_port import DurableLog, LogPort
+from .log_port import LogPort
 from .ports import Ports
 from .reconcile import reconcile
 from .recording import Recorder
@@ -53,13 +54,6 @@ log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 _BUSY_WORD_INTERVAL_S = 0.1
 _LEAVE_POLL_S = 0.005
-
-
-class DurableState(StateStore, Protocol):
-    """What the node needs of the state beside ``state.contract.StateStore``."""
-
-    @property
-    def file_bytes(self) -> int: ...
 
 
 class Node:
@@ -79,8 +73,8 @@ class Node:
         self,
         config: ReplicaConfig,
         machine: StateMachine,
-        log_store: DurableLog,
-        state_store: DurableState,
+        log_store: LogStore,
+        state_store: StateStore,
         memory: PeerMemory,
         *,
         is_write_threaded: bool = True,

@@ -95,6 +95,8 @@ class Applier:
         self._is_flushing = False
         self._failure: BaseException | None = None
         self._under_way: Iterator[None] | None = None
+        self.is_inside_slot = False
+        """Whether a slot has been begun and not run to its end: nothing may be read or made durable meanwhile."""
         self._is_over: Callable[[], bool] = _never
         self._step_commands = STEP_COMMANDS
         self._outcomes: list[Outcome] = []
@@ -127,15 +129,12 @@ class Applier:
 
     def begin(self, slot: Slot, value: bytes) -> None:
         """Take in the next chosen slot; ``run`` runs it."""
-        self._refuse_after_failure()
+        if self._failure is not None or self._view.failure is not None:
+            self._refuse_after_failure()
         assert slot == self.applied_through + 1, (slot, self.applied_through)  # P7
         assert self._under_way is None, slot
         self._under_way = self._steps(slot, value)
-
-    @property
-    def is_inside_slot(self) -> bool:
-        """Whether a slot has been begun and not run to its end: nothing may be read or made durable meanwhile."""
-        return self._under_way is not None
+        self.is_inside_slot = True
 
     def run(self, is_over: Callable[[], bool]) -> list[Outcome] | None:
         """Go on with the slot that was begun, until it is done or ``is_over`` says that the caller's time is.
@@ -148,7 +147,8 @@ class Applier:
         StorageError, MemoryError: the store failed, or the process has no memory left. The slot is then half applied in
             memory, which nothing may be read from or made durable any more: the process must end.
         """
-        self._refuse_after_failure()
+        if self._failure is not None or self._view.failure is not None:
+            self._refuse_after_failure()
         steps = self._under_way
         assert steps is not None
         self._is_over = is_over
@@ -164,6 +164,7 @@ class Applier:
         if not is_done:
             return None
         self._under_way = None
+        self.is_inside_slot = False
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 

@@ -124,6 +124,14 @@ def warnings_never_raised() -> Iterator[None]:
         yield
 
 
+_rules_seen: list[object] = []
+_is_raising = False
+
+
 def is_raising_warnings() -> bool:
     """Whether some warning would be raised as an error in this process."""
-    return any(rule[0] == "error" for rule in warnings.filters)
+    global _rules_seen, _is_raising
+    if warnings.filters != _rules_seen:  # asked for each slot, and mostly the same rules
+        _rules_seen = list(warnings.filters)
+        _is_raising = any(rule[0] == "error" for rule in warnings.filters)
+    return _is_raising

@@ -156,6 +156,8 @@ def join_writes(writes: list[LogWrite], *, floor: Slot) -> Joined:
 def _newest_above(floor: Slot, writes: list[LogWrite]) -> list[AcceptedSlot]:
     """The last record of every slot above ``floor``, in slot order; mostly they come that way."""
     records = [record for write in writes for record in write.slots]
+    if len(records) == 1 and records[0].slot > floor:
+        return records
     slots = [record.slot for record in records]
     ascending = sorted(set(slots))
     if slots == ascending and (not slots or slots[0] > floor):

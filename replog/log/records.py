@@ -129,8 +129,7 @@ REPAIR: Final = "a slot known chosen is repaired from the peers when the node ru
 # --- records of which there is one -----------------------------------------------------------------------
 
 
-@attrs.frozen
-class Position:
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where the log stands; written in every transaction.
 
     Parameters

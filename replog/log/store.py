@@ -20,8 +20,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
-import attrs
 import lmdb
+import msgspec
 
 from ..disk.environment import DATA_FILE
 from ..errors import Damaged, StorageError
@@ -252,7 +252,7 @@ class LmdbLogStore:
         self._has_slots_below_floor = True
         self._transact(
             Change(
-                position=attrs.evolve(position, compacted_through=floor),
+                position=msgspec.structs.replace(position, compacted_through=floor),
                 promised=self._promised(None),
                 membership=self._if_newer(membership),
             )

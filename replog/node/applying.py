@@ -37,6 +37,7 @@ class Applying:
     def __init__(self, make_applier: Callable[[], Applier], replica: Replica, options: NodeOptions) -> None:
         self._make_applier = make_applier
         self._replica = replica
+        self._standing = replica.standing
         self._options = options
         self.applier = make_applier()
         self._released: deque[AcceptedSlot] = deque()
@@ -75,15 +76,16 @@ class Applying:
     ) -> bool:
         """Apply what is released; what an earlier life left is read from the log. Whether more could be applied at
         once."""
-        applier, replica = self.applier, self._replica
-        goal = replica.chosen_through
+        applier, goal = self.applier, self._standing.chosen_through
+        if applier.applied_through >= goal and not applier.is_inside_slot:
+            return False
         if jobs.is_installing:
             return False
         if applier.is_inside_slot and not self._finish(on_outcomes, is_over):
             return True
         if applier.applied_through >= goal or self.is_stopped:
             return False
-        if replica.is_damaged(Slot(applier.applied_through + 1)):
+        if applier.applied_through + 1 in self._standing.damaged:
             return False  # until it is repaired, or a state that goes over it is installed
         last = min(goal, applier.applied_through + self._options.apply_slots_max)
         while applier.applied_through < last and not jobs.is_behind():

@@ -309,6 +309,11 @@ class ClientDesk:
         """Linearizable ones, until they are answered: while nothing is applied, those that are confirmed wait too."""
         return len(self._reads)
 
+    @property
+    def has_reads(self) -> bool:
+        """Whether any read is confirmed, or asks for no confirmation, and is not answered yet."""
+        return bool(self._reads_due or self._reads_waiting)
+
     def begin_read(self, link: ClientLink, message: Query) -> int:
         """Remember a linearizable read; returns its id."""
         self._next_read_id += 1

@@ -56,6 +56,8 @@ class Doors:
         self._clients: dict[int, Link] = {}
         self._clients_met = 0
         self._space: trio.Event | None = None
+        self.is_waiting_for_room = False
+        """Whether some client waits until the node can take more."""
 
     def open(self, admission: Admission) -> None:
         """From here on somebody may knock."""
@@ -119,12 +121,14 @@ class Doors:
         if self._space is not None and not self._node.driver.serving.is_crowded:
             self._space.set()
             self._space = None
+            self.is_waiting_for_room = False
 
     async def wait_for_room(self, link: Link) -> None:
         """The client hears now and then that this node lives: it must not take one that is busy for one that hangs."""
         while self._node.driver.serving.is_crowded:
             if self._space is None:
                 self._space = trio.Event()
+                self.is_waiting_for_room = True
             with trio.move_on_after(_BUSY_WORD_INTERVAL_S) as waiting:
                 await self._space.wait()
             if waiting.cancelled_caught:

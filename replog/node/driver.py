@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ..apply.applier import Applier
@@ -166,46 +167,43 @@ class Driver:
         assert not self._is_inside, "a turn inside a turn would see a half-done one"
         self._is_inside = True
         try:
-            self._turn(now_s, time_ms)
+            self.is_due = False
+            self.turns += 1
+            self.now_s = now_s
+            self._ends_s = now_s + self.options.turn_s_max
+            self.replica.tick(now_s, time_ms)
+            self.sending.on_time(now_s)
+            self._step()
+            if self._written:
+                self._step()  # a write was durable at once
+            if self._inbox or self._written:
+                self.is_due = True
+            if self.desk.has_followers:
+                self._feed_followers()
+            self.desk.send()
+            if (job := self.jobs.next_job(now_s)) is not None:
+                self._state.perform(job)
+            self.deadline_s = min(self._core_deadline_s, self.jobs.deadline_s, self.sending.thrifty.deadline_s)
         finally:
             self._is_inside = False
-
-    def _turn(self, now_s: float, time_ms: int) -> None:
-        self.is_due = False
-        self.turns += 1
-        self.now_s = now_s
-        self._ends_s = now_s + self.options.turn_s_max
-        self.replica.tick(now_s, time_ms)
-        self.sending.on_time(now_s)
-        self._step()
-        if self._written:
-            self._step()  # a write was durable at once
-        if self._inbox or self._written:
-            self.is_due = True
-        is_whole = self.applied_through <= self.replica.chosen_through  # else a floor is missing below a received state
-        if is_whole and self.desk.has_followers and self.desk.feed_followers(self.read_log):
-            self.is_due = True
-        self.desk.send()
-        if (job := self.jobs.next_job(now_s)) is not None:
-            self._state.perform(job)
-        self.deadline_s = min(self._core_deadline_s, self.jobs.deadline_s, self.sending.deadline_s)
 
     def _step(self) -> None:
         """Drain the inbox, as far as the turn's time goes; step the core, do what it asks."""
         while self._written:
             self._on_written(self._written.popleft())
         inbox, handlers, clock = self._inbox, self._handlers, self._clock
-        for _ in range(len(inbox)):
+        for left in range(len(inbox) - 1, -1, -1):
             event = inbox.popleft()
             handlers[type(event)](event)
-            if clock() >= self._ends_s:
+            if left and clock() >= self._ends_s:
                 break
         self._obey(self.replica.take_effects())
 
     def _obey(self, effects: Effects) -> None:
         """What the core asks for, in the order of its contract."""
         if effects.write is None:
-            self.sending.send(effects.send)
+            if effects.send:
+                self.sending.send(effects.send)
         else:
             is_lone = self.sending.send_beside(effects)
             may_wait = is_lone or not self.replica.is_leading
@@ -223,8 +221,8 @@ class Driver:
             self.desk.on_reads_confirmed(effects.reads)
         for read_id in effects.reads_refused:
             self.desk.refuse_read(read_id, Refusal.NOT_LEADER)
-        if not self.applier.is_inside_slot and self.desk.answer_reads(self._answer_query, self._is_over):
-            self.is_due = True
+        if self.desk.has_reads and not self.applier.is_inside_slot:
+            self.is_due = self.desk.answer_reads(partial(answer_query, self.applier), self._is_over) or self.is_due
         for slot_read in effects.slot_reads:
             self._log_port.read_for_peer(slot_read)
         for state_send in effects.state_sends:
@@ -268,6 +266,11 @@ class Driver:
         if is_full != self.replica.is_storage_full:
             self._log.warning("storage_full" if is_full else "storage_has_room")
             self.replica.on_storage_full(is_full)
+
+    def _feed_followers(self) -> None:
+        is_whole = self.applied_through <= self.replica.chosen_through  # else a floor is missing below a received state
+        if is_whole and self.desk.feed_followers(self.read_log):
+            self.is_due = True
 
     def read_log(self, first: Slot, last: Slot, slots_max: int, bytes_max: int = APPLY_BYTES) -> list[AcceptedSlot]:
         """Slots at once; a damaged one is told to the core, once, and not given before it is repaired."""
@@ -322,9 +325,6 @@ class Driver:
         rest = self.serving.on_messages(event, self._is_over)
         if rest is not None:
             self._inbox.appendleft(rest)
-
-    def _answer_query(self, request: bytes) -> tuple[bytes, bool]:
-        return answer_query(self.applier, request)
 
     def answer_stale(self, request: bytes) -> tuple[bytes, bool]:
         """The answer to a read by this node's own state as it stands, and whether the query failed; see ``queries``.

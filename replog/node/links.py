@@ -302,7 +302,7 @@ class Transport:
                         if link.unsent_bytes:
                             await link.wait_drained()
                         await slowed_by.wait_for_room(link)
-                    frames = await self._receive(link)
+                    frames = await (self._rest_of_frame(link) if link.is_inside_frame else link.receive_some())
             except (FrameError, trio.TooSlowError) as error:
                 self._note("dropped", name, str(error) or "a frame was begun and not finished in time", is_warning=True)
             except LinkClosed as error:
@@ -312,12 +312,8 @@ class Transport:
             link.close()
             nursery.cancel_scope.cancel()
 
-    async def _receive(self, link: Link) -> Sequence[tuple[Kind, bytes]]:
+    async def _rest_of_frame(self, link: Link) -> Sequence[tuple[Kind, bytes]]:
         """A link may be silent for long between two frames, but not within one."""
-        if not link.is_inside_frame:
-            frames = await link.receive_some()
-            if frames or not link.is_inside_frame:
-                return frames
         with trio.fail_after(self._options.frame_timeout_s):
             return await link.receive()
 

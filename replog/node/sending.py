@@ -45,11 +45,8 @@ class Sending:
 
     def on_time(self, now_s: float) -> None:
         self._now_s = now_s
-        self.thrifty.send_due(now_s)
-
-    @property
-    def deadline_s(self) -> float:
-        return self.thrifty.deadline_s
+        if now_s >= self.thrifty.due_s:
+            self.thrifty.send_due(now_s)
 
     def sizes(self) -> list[Size]:
         """What is held is about slots that a disk writes, at a ballot or two; what is kept leaves within a moment."""
@@ -66,7 +63,8 @@ class Sending:
         write = effects.write
         assert write is not None
         is_lone = self._replica.is_leading and _is_lone(write)
-        self.send(effects.send, self._spared(write) if is_lone else ())
+        if effects.send:
+            self.send(effects.send, self._spared(write) if is_lone else ())
         if effects.send_after_write:
             self._held.append((effects.ticket, effects.send_after_write))
         return is_lone

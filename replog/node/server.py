@@ -244,19 +244,21 @@ class Node:
     def put_at_once(self, event: Event) -> None:
         """One event, and a turn for it."""
         self._entrance.put(event)
-        self.turn()
+        self.guarded(self._turn)
 
     def turn(self) -> None:
         """Take all that waits, do what is asked, answer."""
         self.guarded(self._turn)
 
     def _turn(self) -> None:
-        driver = self.driver
-        self._entrance.turn(trio.current_time(), _wall_ms())
+        driver, now_s = self.driver, trio.current_time()
+        self._entrance.turn(now_s, time.time_ns() // 1_000_000)
         if driver.is_due:
             self._wake()
-        self._set_alarm(driver.deadline_s)
-        self._doors.on_turn_taken()
+        if driver.deadline_s < self._alarm_at_s or self._alarm_at_s <= now_s:
+            self._set_alarm(driver.deadline_s)
+        if self._doors.is_waiting_for_room:
+            self._doors.on_turn_taken()
 
     def _wake(self) -> None:
         if self._parked is not None:
@@ -282,9 +284,8 @@ class Node:
 
     def _set_alarm(self, at_s: float) -> None:
         """An alarm that comes early costs a turn and is set anew, so it is moved only forward in time."""
-        if at_s < self._alarm_at_s or self._alarm_at_s <= trio.current_time():
-            self._alarm_at_s = at_s
-            self._alarm.deadline = at_s
+        self._alarm_at_s = at_s
+        self._alarm.deadline = at_s
 
     async def _ring_forever(self) -> None:
         while True:

@@ -13,15 +13,12 @@ from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, Prepare, Promise
 from .options import Options
 from .outbox import Size, Turn
-from .position import Rising
 from .recovered import Recovered
 from .standing import Standing
 
 
 class Acceptor:
     """Answers Prepare, Accept and Confirm; an abstaining one (P9, P10) answers none of them."""
-
-    accepted_through = Rising()
 
     def __init__(
         self,

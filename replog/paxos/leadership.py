@@ -77,11 +77,15 @@ class Leadership:
 
     def tick(self, now_s: float, oldest_write_age_s: float) -> None:
         """Judge what is due; but nothing, and nobody, before what came while this process was held up has been read."""
-        if self._election.has_been_held_up(now_s):
+        election = self._election
+        if election.has_been_held_up(now_s):
             return
-        self.end_round_if_due(now_s)
-        self.take_over_if_due(now_s)
-        self._watch_disk(oldest_write_age_s)
+        if now_s >= election.round_at_s:
+            self._end_round(now_s)
+        if election.take_over_at_s is not None:
+            self.take_over_if_due(now_s)
+        if oldest_write_age_s or self._fitness.is_disk_stalled:
+            self._watch_disk(oldest_write_age_s)
 
     def end_round_if_due(self, now_s: float) -> None:
         if now_s >= self._election.round_at_s:
@@ -269,7 +273,7 @@ class Leadership:
 
     def tell_leader(self) -> None:
         """Notice when this node follows somebody else, or nobody."""
-        leader = self.leader
+        leader = self._standing.node if self._proposer.is_leading else self._election.leader
         if leader != self._leader_told:
             self._leader_told = leader
             self._turn.notice(NoticeKind.LEADER_CHANGED, leader=leader)
@@ -277,6 +281,7 @@ class Leadership:
     def check_invariants(self) -> None:
         """What holds between two inputs: its own ballot is promised, and only a leader reads and is called one."""
         is_leading = self._proposer.is_leading
+        assert is_leading == (self._proposer.role is Role.LEADING), self._proposer.role
         if self._proposer.role is not Role.FOLLOWING:
             assert self._proposer.ballot == self._acceptor.promise, (self._proposer.ballot, self._acceptor.promise)
         assert is_leading or not self._reads.is_busy, self._proposer.role

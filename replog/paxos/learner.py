@@ -118,7 +118,8 @@ class Learner:
     def check_invariants(self) -> None:
         """What holds between two inputs."""
         chosen_through, taught_through = self._standing.chosen_through, self._standing.taught_through
-        assert all(slot > chosen_through for slot in self._durable), (chosen_through, sorted(self._durable))  # P7
-        assert all(chosen_through < slot <= taught_through for slot in self._taught), (  # P8
-            chosen_through, taught_through, sorted(self._taught)
-        )  # fmt: skip
+        if self._durable:
+            assert min(self._durable) > chosen_through, (chosen_through, sorted(self._durable))  # P7
+        if self._taught:
+            assert min(self._taught) > chosen_through, (chosen_through, sorted(self._taught))  # P7
+            assert max(self._taught) <= taught_through, (taught_through, sorted(self._taught))  # P8

@@ -54,4 +54,4 @@ class Membership(msgspec.Struct, array_like=True, frozen=True, tag=2):
         """Whether ``nodes`` contain a strict majority of the voters; learners and strangers do not count."""
         if len(nodes) < self.quorum_count:
             return False
-        return sum(voter in nodes for voter in self.voters) >= self.quorum_count
+        return len([voter for voter in self.voters if voter in nodes]) >= self.quorum_count

@@ -112,10 +112,9 @@ class Turn:
     @property
     def needs_write(self) -> bool:
         """A new chosen_through alone is only a hint and waits for the next write."""
-        return self.promise is not None or bool(self.records) or self.membership is not None
+        return bool(self.records) or self.promise is not None or self.membership is not None
 
     def take_write(self) -> LogWrite:
-        assert self.needs_write
         write = LogWrite(self.promise, tuple(self.records), self.chosen_through, self.membership)
         self.chosen_through = None
         return write

@@ -75,6 +75,8 @@ class Peers(dict[NodeId, Peer]):
         super().__init__()
         self._node = node
         self.voters: tuple[Peer, ...] = ()
+        self._checked_for: Membership | None = None
+        self._others_wanted: tuple[list[NodeId], list[NodeId]] = ([], [])
         self.follow(membership)
 
     def follow(self, membership: Membership) -> None:
@@ -92,9 +94,12 @@ class Peers(dict[NodeId, Peer]):
 
     def check_invariants(self, membership: Membership) -> None:
         """What holds between two inputs: exactly the other members are known, and who of them votes."""
-        others = [node for node in membership.members if node != self._node]
-        assert list(self) == others, (list(self), others)
-        assert [peer.node for peer in self.voters] == [node for node in others if membership.is_voter(node)], membership
+        if self._checked_for is not membership:
+            others = [node for node in membership.members if node != self._node]
+            self._checked_for = membership
+            self._others_wanted = others, [node for node in others if membership.is_voter(node)]
+        others = list(self)
+        assert (others, [peer.node for peer in self.voters]) == self._others_wanted, (others, self.voters, membership)
 
     def forget(self, node: NodeId) -> None:
         """A member is gone, with everything that was known of it; whoever still holds its record sees a closed link."""

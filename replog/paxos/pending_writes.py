@@ -45,9 +45,12 @@ class Ledger:
 
     def enter(self, turn: Turn, now_s: float) -> tuple[int, LogWrite | None, list[Outbound]]:
         """Close the turn's books: its ticket (or 0), its write, and what the driver sends when that is durable."""
+        needs_write = bool(turn.records) or turn.needs_write
+        if not needs_write and not turn.after_write:
+            return 0, None, []
         peers = [outbound for outbound in turn.after_write if outbound.target != self._node]
         local = [outbound.message for outbound in turn.after_write if outbound.target == self._node]
-        if turn.needs_write:
+        if needs_write:
             write = turn.take_write()
             self._ticket += 1
             self._under_way.append(Written(self._ticket, now_s, write.slots, local, []))
@@ -63,9 +66,11 @@ class Ledger:
 
     def check_invariants(self) -> None:
         """What holds between two inputs: tickets rise and are not handed out yet above the last, times don't fall."""
+        if not self._under_way:
+            return
         tickets = [written.ticket for written in self._under_way]
         assert tickets == sorted(set(tickets)), tickets
-        assert not tickets or tickets[-1] == self._ticket, (tickets, self._ticket)
+        assert tickets[-1] == self._ticket, (tickets, self._ticket)
         times = [written.asked_at_s for written in self._under_way]
         assert times == sorted(times), times
 

@@ -68,7 +68,7 @@ class Proposer:
         self._peers = peers
         self._waiting = waiting
         self._checksum = checksum
-        self.role = Role.FOLLOWING
+        self._become(Role.FOLLOWING)
         self.ballot = BALLOT_ZERO
         self.chosen_through = BEFORE_LOG
         """While leading: every slot up to here is chosen, though maybe not durable here yet (P5)."""
@@ -91,20 +91,16 @@ class Proposer:
         for peer in self._peers.values():
             peer.end_flight()
 
-    # --- questions ---
+    def _become(self, role: Role) -> None:
+        self.role = role
+        self.is_leading = role is Role.LEADING
 
-    @property
-    def is_leading(self) -> bool:
-        return self.role is Role.LEADING
+    # --- questions ---
 
     @property
     def is_waiting(self) -> bool:
         """Whether something it sent may have to be sent again."""
         return self.role is Role.PREPARING or bool(self._proposals)
-
-    @property
-    def slots_in_flight(self) -> int:
-        return len(self._proposals)
 
     @property
     def values_in_flight(self) -> list[bytes]:
@@ -126,7 +122,7 @@ class Proposer:
         assert ballot.node == self._node, (ballot, self._node)
         self.ballot = ballot
         self._reset()
-        self.role = Role.PREPARING
+        self._become(Role.PREPARING)
         self._waiting.is_open = True
         self._prepare = Prepare(ballot, from_slot)
         self._prepare_sent_at_s = now_s
@@ -148,14 +144,14 @@ class Proposer:
         self._promises.on_promise(sender, message)
         complete = self._promises.complete
         if self._standing.membership.is_quorum(complete):
-            self.role = Role.CATCHING_UP
+            self._become(Role.CATCHING_UP)
             self.catch_up_through = self._promises.chosen_through(complete)
 
     def lead(self, learned_through: Slot, now_s: float) -> None:
         """Phase 2 begins: first what phase 1 found, gaps filled with no-ops, then this ballot's own barrier (P4)."""
         assert self.role is Role.CATCHING_UP, self.role
         assert learned_through >= self.catch_up_through, (learned_through, self.catch_up_through)
-        self.role = Role.LEADING
+        self._become(Role.LEADING)
         self.chosen_through = learned_through
         self._next_slot = Slot(learned_through + 1)
         found = self._promises.highest(above=learned_through)
@@ -180,8 +176,8 @@ class Proposer:
     def fill_window(self, now_s: float, time_ms: int) -> None:
         """Join waiting submissions into batches while the window has room.
 
-        No delay is added: a batch waits only for the leader's own previous write, so it grows while the disk works.
-        ``time_ms`` is the log time they are stamped with.
+        A batch waits for the leader's own previous write, so it grows while the disk works, and maybe a moment more
+        (``WaitingSubmissions``). ``time_ms`` is the log time they are stamped with.
         """
         while self.can_propose:
             value = encode_value(Batch(time_ms, self._waiting.next_batch()))
@@ -191,8 +187,8 @@ class Proposer:
     def can_propose(self) -> bool:
         """Whether something waits for a slot and the window has room for it."""
         return (
-            len(self._waiting) > 0
-            and self.role is Role.LEADING
+            self.is_leading
+            and len(self._waiting.queue) > 0
             and len(self._undurable) < self._options.undurable_slots_max
             and len(self._proposals) < self._options.window_slots
             and self._proposals_bytes + self._options.batch_bytes_max <= self._options.window_bytes
@@ -251,6 +247,8 @@ class Proposer:
 
     def resend(self, now_s: float) -> None:
         """Repeat what has gone unanswered for ``resend_interval_s``."""
+        if not self._proposals and self.role is not Role.PREPARING:
+            return
         before_s = now_s - self._options.resend_interval_s
         if self.role is Role.PREPARING and self._prepare_sent_at_s <= before_s:
             self._prepare_sent_at_s = now_s
@@ -327,7 +325,7 @@ class Proposer:
             reason=reason,
             dropped=self._waiting.close(),
         )
-        self.role = Role.FOLLOWING
+        self._become(Role.FOLLOWING)
         self._reset()
 
     def check_invariants(self) -> None:
@@ -335,17 +333,20 @@ class Proposer:
         proposals = self._proposals
         assert self._waiting.is_open == (self.role is not Role.FOLLOWING), self.role
         assert self.ballot.node == self._node or self.role is Role.FOLLOWING, self.ballot
-        if self.role is not Role.LEADING:
-            assert not proposals, (self.role, sorted(proposals))
-        else:
-            first, after = self.chosen_through + 1, self._next_slot
+        after = self._next_slot
+        if self.is_leading:
+            first = self.chosen_through + 1
             assert list(proposals) == list(range(first, after)), (first, after, list(proposals))  # P4: without gaps
-            assert all(one.accept.ballot == self.ballot for one in proposals.values()), self.ballot  # P5
-            assert all(slot < after for slot in self._undurable), (after, sorted(self._undurable))
-        size = sum(len(proposal.accept.value) for proposal in proposals.values())
+            assert max(self._undurable, default=BEFORE_LOG) < after, (after, sorted(self._undurable))
+        else:
+            assert not proposals, (self.role, sorted(proposals))
+        size = 0
+        for proposal in proposals.values():
+            assert proposal.accept.ballot == self.ballot, (proposal.accept.ballot, self.ballot)  # P5
+            size += len(proposal.accept.value)
         assert self._proposals_bytes == size, (self._proposals_bytes, size)
         for peer in self._peers.values():
-            may_be_sent_to = self.role is Role.LEADING and peer.is_voter and not peer.is_link_closed
-            assert may_be_sent_to or not peer.in_flight, (self.role, peer)
+            if peer.in_flight:
+                assert self.is_leading and peer.is_voter and not peer.is_link_closed, (self.role, peer)  # noqa: PT018
+                assert max(peer.in_flight) < after, (peer.node, sorted(peer.in_flight))
             assert peer.in_flight_bytes == sum(peer.in_flight.values()), (peer.node, peer.in_flight_bytes)
-            assert all(slot < self._next_slot for slot in peer.in_flight), (peer.node, sorted(peer.in_flight))

@@ -63,7 +63,8 @@ class Replica(Roles):
         self._time_ms = self._acceptor.time_ms = time_ms
         self._log_time.tick(now_s, time_ms)
         self._leadership.tick(now_s, self._ledger.oldest_age_s(now_s))
-        self._handle_local()
+        if self._turn.local:
+            self._handle_local()
         self._proposer.resend(now_s)
         self._reads.resend(now_s)
         if self._is_checked:
@@ -76,7 +77,8 @@ class Replica(Roles):
         if sender not in self._peers:
             return
         self._handle(sender, message)
-        self._handle_local()
+        if self._turn.local:
+            self._handle_local()
         if self._is_checked:
             self.check_invariants()
 
@@ -216,7 +218,8 @@ class Replica(Roles):
             self._note_repaired(written.records)
             self._turn.sends.extend(written.held)
             self._turn.local.extend(written.local)
-        self._handle_local()
+        if self._turn.local:
+            self._handle_local()
         self._advance()
         if self._is_checked:
             self.check_invariants()
@@ -287,28 +290,30 @@ class Replica(Roles):
 
     def take_effects(self) -> Effects:
         """Everything this turn asks of the driver, once."""
-        if self._proposer.can_propose:
-            self._proposer.fill_window(self._now_s, self._log_time.next_stamp_ms())
         if self._proposer.is_leading:
+            if self._proposer.can_propose and self._waiting.is_ripe(self._now_s):
+                self._proposer.fill_window(self._now_s, self._log_time.next_stamp_ms())
             self._reads.begin_round(max(self._proposer.chosen_through, self._proposer.barrier_slot), self._now_s)
         self._settle()
-        if self._catch_up.is_behind:
+        is_behind = self._catch_up.is_behind
+        if is_behind:
             held = self._acceptor.accepted.get(self._catch_up.next_wanted)
             holds_next = held is not None and held.ballot == self._acceptor.promise
             self._catch_up.ask(self._now_s, holds_next=holds_next)
         self._leadership.tell_leader()
         ticket, write, after_write = self._ledger.enter(self._turn, self._now_s)
         self._slots_released += len(self._turn.release)
-        effects = self._turn.take(ticket, write, after_write, self._deadline_s())
+        effects = self._turn.take(ticket, write, after_write, self._next_deadline_s(self._now_s, is_behind=is_behind))
         if self._is_checked:
             self.check_invariants()
         return effects
 
     def _settle(self) -> None:
         """Handle what this node says to itself until the rest of it waits for a write."""
-        self._handle_local()
+        if self._turn.local:
+            self._handle_local()
         self._acceptor.send_acks()
-        while not self._turn.needs_write and self._ledger.is_settled:
+        while self._turn.after_write and not self._turn.needs_write and self._ledger.is_settled:
             local = [outbound for outbound in self._turn.after_write if outbound.target == self.node]
             if not local:
                 return
@@ -330,7 +335,8 @@ class Replica(Roles):
             self._log_time.on_stamp(stamp_of(record.value))
         self._acceptor.forget_chosen(before)
         self._lead_if_ready()
-        self._handle_local()
+        if self._turn.local:
+            self._handle_local()
 
     def _adopt_membership(self, record: AcceptedSlot) -> None:
         membership = decode_membership(record.value)
@@ -342,11 +348,3 @@ class Replica(Roles):
         self._turn.store_membership(membership)
         self._peers.follow(membership)
         self._turn.notice(NoticeKind.MEMBERSHIP_CHANGED, version=membership.version, slot=record.slot)
-
-    def _deadline_s(self) -> float:
-        deadline_s = self._election.round_at_s
-        if self._election.take_over_at_s is not None:
-            deadline_s = min(deadline_s, self._election.take_over_at_s)
-        if self._proposer.is_waiting or self._reads.is_waiting or self._catch_up.is_behind:
-            deadline_s = min(deadline_s, self._now_s + self.options.resend_interval_s)
-        return deadline_s

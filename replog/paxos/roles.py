@@ -42,6 +42,8 @@ class ReplicaStatistics(msgspec.Struct, frozen=True):
     damaged_received: int
     slots_in_flight: int
     submissions_waiting: int
+    batches_held: int
+    """Batches that waited a moment for more, see ``Options.hold_s``."""
 
 
 class Roles:
@@ -94,6 +96,11 @@ class Roles:
         self._log_time.on_stamp(recovered.log_time_ms)
         if recovered.damaged_reason:
             turn.notice(NoticeKind.ABSTAINED, reason=recovered.damaged_reason)
+
+    @property
+    def standing(self) -> Standing:
+        """What the node knows of itself, for whoever only reads it, and often."""
+        return self._standing
 
     @property
     def membership(self) -> Membership:
@@ -176,6 +183,17 @@ class Roles:
         """Submissions that have no slot yet."""
         return len(self._waiting)
 
+    def _next_deadline_s(self, now_s: float, *, is_behind: bool) -> float:
+        """When something is due that nobody sends."""
+        deadline_s = self._election.round_at_s
+        for at_s in (self._election.take_over_at_s, self._waiting.held_until_s):
+            if at_s is not None and at_s < deadline_s:
+                deadline_s = at_s
+        again_s = now_s + self.options.resend_interval_s
+        if again_s < deadline_s and (is_behind or self._proposer.is_waiting or self._reads.is_waiting):
+            return again_s
+        return deadline_s
+
     def statistics(self) -> ReplicaStatistics:
         receivers = (self._acceptor, self._proposer, self._learner, self._catch_up)
         return ReplicaStatistics(
@@ -183,8 +201,9 @@ class Roles:
             times_leader=self._leadership.times_leader,
             slots_released=self._slots_released,
             damaged_received=sum(role.damaged_received_count for role in receivers),
-            slots_in_flight=self._proposer.slots_in_flight,
+            slots_in_flight=len(self._proposer.values_in_flight),
             submissions_waiting=len(self._waiting),
+            batches_held=self._waiting.batches_held,
         )
 
     def sizes(self) -> list[Size]:

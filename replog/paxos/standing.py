@@ -13,16 +13,10 @@ from .position import Rising
 from .recovered import Recovered
 
 
-class Standing:
+class Standing(Rising):
     """One node's own facts; read by every role, written by ``Replica``."""
 
-    chosen_through = Rising()
-    """Every slot up to here is known chosen and was durable here."""
-    taught_through = Rising()
-    """Known chosen, and durable here once every write asked for is."""
-    compacted_through = Rising()
-    applied_through = Rising()
-    """How far the state machine has come: what it has applied, it does not need from the log."""
+    rising = frozenset({"chosen_through", "taught_through", "compacted_through", "applied_through"})
 
     def __init__(self, node: NodeId, recovered: Recovered) -> None:
         self.node = node
@@ -33,9 +27,12 @@ class Standing:
         self.damaged = frozenset(recovered.damaged_chosen)
         """Slots up to ``chosen_through`` whose records are damaged here (P10)."""
         self.chosen_through = recovered.chosen_through
+        """Every slot up to here is known chosen and was durable here."""
         self.taught_through = recovered.chosen_through
+        """Known chosen, and durable here once every write asked for is."""
         self.compacted_through = recovered.compacted_through
         self.applied_through = BEFORE_LOG
+        """How far the state machine has come: what it has applied, it does not need from the log."""
 
     @property
     def _may_vote(self) -> bool:
@@ -46,7 +43,8 @@ class Standing:
         assert self.compacted_through <= self.chosen_through, (self.compacted_through, self.chosen_through)  # P7
         assert self.chosen_through <= self.taught_through, (self.chosen_through, self.taught_through)  # P8
         assert self.is_voting == self._may_vote, (self.membership, self.abstain_reason)  # P9
-        assert all(self.compacted_through <= slot <= self.chosen_through for slot in self.damaged), self.damaged
+        for slot in self.damaged:
+            assert self.compacted_through <= slot <= self.chosen_through, self.damaged
 
     def on_membership(self, membership: Membership) -> None:
         assert membership.version > self.membership.version, (membership, self.membership)

@@ -202,7 +202,7 @@ class ProtocolChecker:
     def on_positions(self, node: NodeId, life: int, positions: tuple[Slot, ...]) -> None:
         """Where a node stands after a turn; the same positions each time."""
         before = self._positions.get((node, life), positions)
-        if any(now < then for now, then in zip(positions, before, strict=True)):
+        if positions != before and any(now < then for now, then in zip(positions, before, strict=True)):
             raise _violation("positions rise", f"{node_name(node)} goes back from {before} to {positions} (P7)")
         self._positions[node, life] = positions
 

@@ -80,6 +80,7 @@ def _draw_paxos(world: World) -> Options:
         resend_interval_s=draw.choice((0.05, 0.25)),
         disk_stall_s=draw.choice((0.3, 1.0)),
         are_invariants_checked=True,
+        hold_s=draw.choice((0.0, 0.001, 0.03)),
     )
 
 
@@ -109,7 +110,7 @@ def _draw_host(world: World, node: NodeId, paxos: Options, sessions: SessionOpti
             storage_check_interval_s=0.05,
             unflushed_keys_max=draw.choice((1, 5, 250_000)),
             apply_slots_max=draw.choice((1, 4, 64)),
-            thrift_s=draw.choice((0.0, 0.002)),
+            thrift_s=draw.choice((0.0, 0.005)),
             inbox_submissions_max=draw.choice((1, 10, 65_536)),
             follow_credit_max=draw.choice((1, 5, 1024)),
             turn_s_max=0.02,

@@ -36,6 +36,8 @@ FRAME_BYTES_MAX = 64 * 2**20
 HELLO_BYTES_MAX = 4096
 _MAGIC = 0xA7
 _HEADER = struct.Struct(">BBBHII")
+_LENGTH_AND_CRC = struct.Struct(">II")
+"""The end of a header."""
 HEADER_BYTES = _HEADER.size
 
 
@@ -89,6 +91,8 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True):
     terms: tuple[tuple[str, str], ...] = ()
 
 
+_STARTS = {bytes((_MAGIC, FRAME_VERSION, kind, 0, 0)): kind for kind in Kind}
+"""How a frame of each kind begins."""
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Kind, msgspec.msgpack.Decoder[object]] = {
     Kind.HELLO: msgspec.msgpack.Decoder(Hello),
@@ -130,9 +134,8 @@ class FrameSplitter:
     """
 
     def __init__(self, kinds: frozenset[Kind], payload_bytes_max: int = FRAME_BYTES_MAX) -> None:
-        self._kinds = kinds
-        self._payload_bytes_max = payload_bytes_max
         self._buffer = bytearray()
+        self.expect(kinds, payload_bytes_max)
 
     @property
     def is_inside_frame(self) -> bool:
@@ -142,6 +145,7 @@ class FrameSplitter:
     def expect(self, kinds: frozenset[Kind], payload_bytes_max: int) -> None:
         """Other kinds come from here on: the greeting is over."""
         self._kinds = kinds
+        self._starts = {start: kind for start, kind in _STARTS.items() if kind in kinds}
         self._payload_bytes_max = payload_bytes_max
 
     def feed(self, chunk: bytes | memoryview) -> list[tuple[Kind, bytes]]:
@@ -149,32 +153,45 @@ class FrameSplitter:
 
         Raises ``FrameError`` at the first byte that can't be part of a frame.
         """
-        buffer = self._buffer
-        buffer += chunk
-        frames: list[tuple[Kind, bytes]] = []
-        start = 0
-        while len(buffer) - start >= HEADER_BYTES:
-            magic, version, kind, reserved, length, crc = _HEADER.unpack_from(buffer, start)
-            self._check(magic, version, kind, reserved, length)
-            end = start + HEADER_BYTES + length
-            if len(buffer) < end:
-                break
-            payload = bytes(memoryview(buffer)[start + HEADER_BYTES : end])
-            if crc32c.crc32c(payload) != crc:
-                raise FrameError("a frame's checksum does not match its payload")
-            frames.append((Kind(kind), payload))
-            start = end
-        del buffer[:start]
+        if not self._buffer:
+            frames, taken = self._cut(chunk)  # mostly whole frames: none of them is copied but into its payload
+            if taken < len(chunk):
+                self._buffer += chunk[taken:]
+            return frames
+        self._buffer += chunk
+        frames, taken = self._cut(self._buffer)
+        del self._buffer[:taken]
         return frames
 
-    def _check(self, magic: int, version: int, kind: int, reserved: int, length: int) -> None:
+    def _cut(self, data: bytes | bytearray | memoryview) -> tuple[list[tuple[Kind, bytes]], int]:
+        """The whole frames at the front of ``data``, and how many bytes they are."""
+        frames: list[tuple[Kind, bytes]] = []
+        view = memoryview(data)
+        start, size, starts = 0, len(view), self._starts
+        while size - start >= HEADER_BYTES:
+            begin = start + HEADER_BYTES
+            kind = starts.get(bytes(view[start : begin - _LENGTH_AND_CRC.size]))
+            length, crc = _LENGTH_AND_CRC.unpack_from(view, begin - _LENGTH_AND_CRC.size)
+            if kind is None or length > self._payload_bytes_max:
+                raise self._fault(*_HEADER.unpack_from(view, start))
+            end = begin + length
+            if size < end:
+                break
+            payload = bytes(view[begin:end])
+            if crc32c.crc32c(payload) != crc:
+                raise FrameError("a frame's checksum does not match its payload")
+            frames.append((kind, payload))
+            start = end
+        return frames, start
+
+    def _fault(self, magic: int, version: int, kind: int, reserved: int, length: int, _crc: int) -> FrameError:
+        """What is wrong with a header."""
         if magic != _MAGIC or reserved != 0:
-            raise FrameError("these bytes are no frame: is something else speaking to this port?")
+            return FrameError("these bytes are no frame: is something else speaking to this port?")
         if version != FRAME_VERSION:
-            raise FrameError(
+            return FrameError(
                 f"frame format {version}; this program speaks {FRAME_VERSION}: use the same release everywhere"
             )
         if kind not in self._kinds:
-            raise FrameError(f"a frame of kind {kind} is not expected here")
-        if length > self._payload_bytes_max:
-            raise FrameError(f"a frame of {length:,} bytes is above the limit of {self._payload_bytes_max:,}")
+            return FrameError(f"a frame of kind {kind} is not expected here")
+        return FrameError(f"a frame of {length:,} bytes is above the limit of {self._payload_bytes_max:,}")

@@ -17,15 +17,26 @@ from __future__ import annotations
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
+import sniffio
+import trio
 
 from .codec import FRAME_BYTES_MAX, FrameSplitter, Kind
 
 RECEIVE_BYTES = 256 * 1024
 SEND_BYTES = 256 * 1024
 WRITE_BUFFER_BYTES_MAX = 32 * 2**20
+
+
+def _readable_of_this_loop() -> Callable[[socket.socket], Awaitable[None]]:
+    """How to wait until a socket is readable; trio's own way is a third of what it costs through anyio."""
+    try:
+        is_trio = sniffio.current_async_library() == "trio"
+    except sniffio.AsyncLibraryNotFoundError:
+        is_trio = False
+    return trio.lowlevel.wait_readable if is_trio else anyio.wait_readable
 
 
 def _nobody() -> None:
@@ -63,6 +74,7 @@ class Link:
         self._sock = sock
         self._splitter = FrameSplitter(kinds, payload_bytes_max)
         self._received = _scratch.received
+        self._wait_readable = _readable_of_this_loop()
         self._write_buffer_bytes_max = write_buffer_bytes_max
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
@@ -188,11 +200,11 @@ class Link:
             if self.is_closed:
                 raise LinkClosed("this end closed the link")
             try:
-                await anyio.wait_readable(self._sock)
+                await self._wait_readable(self._sock)
                 count = self._sock.recv_into(self._received)
             except BlockingIOError:
                 continue
-            except anyio.ClosedResourceError as error:
+            except (anyio.ClosedResourceError, trio.ClosedResourceError) as error:
                 raise LinkClosed("this end closed the link") from error
             except OSError as error:
                 raise LinkClosed(f"the link failed: {error}") from error

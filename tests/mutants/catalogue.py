@@ -625,7 +625,7 @@ MUTANTS = (
                 "        self.on_chosen(max(self.chosen_through, through))\n"
                 "        self.taught_through = self.chosen_through\n",
             ),
-            Change(STANDING, "    taught_through = Rising()\n", ""),
+            Change(STANDING, '"chosen_through", "taught_through", ', '"chosen_through", '),
         ),
     ),
     Mutant(
@@ -873,7 +873,11 @@ MUTANTS = (
         "a read is answered in the middle of a slot",
         17,
         (
-            Change("node/driver.py", "if not self.applier.is_inside_slot and self.desk", "if self.desk"),
+            Change(
+                "node/driver.py",
+                "if self.desk.has_reads and not self.applier.is_inside_slot:",
+                "if self.desk.has_reads:",
+            ),
             Change(
                 "apply/applier.py",
                 '        assert self._under_way is None, "a read inside a slot would see a part of it"\n',
@@ -988,8 +992,10 @@ MUTANTS = (
         (
             Change(
                 DRIVER,
-                "            if clock() >= self._ends_s:\n                break\n",
-                "            if clock() >= self._ends_s:\n                inbox.clear()\n                break\n",
+                "            if left and clock() >= self._ends_s:\n                break\n",
+                "            if left and clock() >= self._ends_s:\n"
+                "                inbox.clear()\n"
+                "                break\n",
             ),
         ),
     ),
@@ -1136,11 +1142,7 @@ MUTANTS = (
     Mutant(
         "a follower of the log is told what lies below a floor that is missing",
         0,
-        (
-            Change(
-                DRIVER, "        if is_whole and self.desk.has_followers and", "        if self.desk.has_followers and"
-            ),
-        ),
+        (Change(DRIVER, "        if is_whole and self.desk.feed_followers", "        if self.desk.feed_followers"),),
     ),
     Mutant(
         "a damaged slot is read for a follower again and again",
@@ -1186,6 +1188,26 @@ MUTANTS = (
                 "client/session.py",
                 "self._node not in self._stray_nodes and self._pending.is_whole_and_certain(call)",
                 "True",
+            ),
+        ),
+    ),
+    Mutant(
+        "a held batch waits until something else happens",
+        0,
+        (
+            Change(
+                ROLES, "(self._election.take_over_at_s, self._waiting.held_until_s)", "(self._election.take_over_at_s,)"
+            ),
+        ),
+    ),
+    Mutant(
+        "a held batch waits for ever",
+        0,
+        (
+            Change(
+                "paxos/waiting_submissions.py",
+                "        if now_s < self.held_until_s:\n            return False\n",
+                "        if now_s >= 0:\n            return False\n",
             ),
         ),
     ),

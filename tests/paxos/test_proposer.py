@@ -223,7 +223,7 @@ def test_window_and_batch_limits_hold() -> None:
     role.fill_window(0.0, 0)
     batches = [decode_value(accept.value) for accept in proposed(turn)]
     assert [len(batch.submissions) for batch in batches if isinstance(batch, Batch)] == [2, 2]
-    assert role.slots_in_flight == 3
+    assert len(role.values_in_flight) == 3
 
 
 def test_refusals_name_their_reason() -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from crc32c import crc32c
 
@@ -73,7 +73,7 @@ def tamper(directory: Path, change: Tamper) -> None:
     with env.begin(write=True) as transaction:
         change(transaction, slots)
         position = decode_position(transaction.get(POSITION_KEY))
-        transaction.put(POSITION_KEY, encode_position(attrs.evolve(position, transaction=transaction.id())))
+        transaction.put(POSITION_KEY, encode_position(msgspec.structs.replace(position, transaction=transaction.id())))
     env.close()
 
 

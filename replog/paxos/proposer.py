@@ -333,17 +333,15 @@ class Proposer:
         proposals = self._proposals
         assert self._waiting.is_open == (self.role is not Role.FOLLOWING), self.role
         assert self.ballot.node == self._node or self.role is Role.FOLLOWING, self.ballot
-        after = self._next_slot
+        first, after = self.chosen_through + 1, self._next_slot
         if self.is_leading:
-            first = self.chosen_through + 1
             assert list(proposals) == list(range(first, after)), (first, after, list(proposals))  # P4: without gaps
             assert max(self._undurable, default=BEFORE_LOG) < after, (after, sorted(self._undurable))
         else:
             assert not proposals, (self.role, sorted(proposals))
-        size = 0
         for proposal in proposals.values():
             assert proposal.accept.ballot == self.ballot, (proposal.accept.ballot, self.ballot)  # P5
-            size += len(proposal.accept.value)
+        size = sum([len(proposal.accept.value) for proposal in proposals.values()])
         assert self._proposals_bytes == size, (self._proposals_bytes, size)
         for peer in self._peers.values():
             if peer.in_flight:

@@ -218,11 +218,11 @@ class Proposer:
         if peer is not None and peer.in_flight:
             for slot in [slot for slot in peer.in_flight if message.first_slot <= slot <= message.last_slot]:
                 peer.in_flight_bytes -= peer.in_flight.pop(slot)
-            if peer.is_withheld_from:
-                self._send_withheld(peer)
         for number in range(lowest, min(message.last_slot, Slot(self._next_slot - 1)) + 1):
             proposal = self._proposals[Slot(number)]
             proposal.votes.add(sender)
+        if peer is not None and peer.is_withheld_from:
+            self._send_withheld(peer)
         self._advance()
 
     def _send_withheld(self, peer: Peer) -> None:

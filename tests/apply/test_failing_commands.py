@@ -126,6 +126,23 @@ def test_a_second_try_has_the_stack_of_the_first() -> None:
     assert first == again
 
 
+def test_a_second_try_is_held_to_the_same_rules() -> None:
+    """What it returns is a reply or its command's error, and what it wrote before an error is undone."""
+    moments = iter([True, False, True, False])
+
+    def apply(state: State, command: Command) -> bytes:
+        state.put(b"n", command.payload)
+        if next(moments):
+            raise MemoryError
+        if command.payload == b"raise":
+            raise ValueError("as asked")
+        return "text"  # type: ignore[return-value]
+
+    run = Run(apply)
+    assert run(b"raise", b"text") == ["ValueError: as asked", "TypeError: apply must return bytes, not str"]
+    assert run.store.get(b"n") is None
+
+
 def test_a_process_without_memory_ends_with_nothing_half_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is no fault of the command: the node ends, and no part of the slot becomes durable."""
 
@@ -135,7 +152,7 @@ def test_a_process_without_memory_ends_with_nothing_half_applied(monkeypatch: py
             raise MemoryError
         return b"done"
 
-    monkeypatch.setattr("replog.apply.command_loop._has_memory", lambda: False)
+    monkeypatch.setattr("replog.apply.command_loop.WRITES_BYTES_MAX", 2**60)  # more than any process gets
     run = Run(apply)
     with pytest.raises(MemoryError):
         run(b"a", b"b")
@@ -160,6 +177,9 @@ def test_a_warning_never_decides(action: str) -> None:
         warnings.simplefilter(action)  # type: ignore[arg-type]
         assert run(b"a", b"b") == [b"warned", b"warned"]
         assert warnings.filters[0][0] == action
+    with warnings.catch_warnings(record=True):
+        warnings.resetwarnings()  # no rule is left that raises
+        assert run(b"c") == [b"warned"]
 
 
 def test_the_text_of_an_error_is_short_and_never_raises() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from replog.paxos.ballot import Slot
-from replog.paxos.messages import BelowFloor, FetchState, LearnRequest
+from replog.paxos.messages import BelowFloor, FetchState, LearnRequest, StatePiece
 from replog.paxos.options import Options
 
-from .build import N2, N3, ballot, record, recovered
+from .build import N2, N3, ballot, checksum, record, recovered, sent
 from .test_learner import Learning
 
 SLOW = Options(resend_interval_s=1.0)
@@ -176,6 +178,60 @@ def test_a_question_ends_with_the_link_it_was_asked_over() -> None:
     role.say(N3, 60, 0)
     role.peers[N2].close_link()
     role.catch_up.on_link_closed(role.peers[N2], 0.0)
+    role.ask(1.0)
+    assert [outbound.target for outbound in role.turn.sends] == [N2, N3]
+
+
+def test_a_transfer_is_asked_for_again_when_its_link_has_closed() -> None:
+    """At once, from where it was; a peer whose link closes again and again gives way to another."""
+    role = Learning(options=Options(resend_interval_s=1.0, election_rounds=1))
+    role.say(N2, 60, 40)
+    role.ask(0.0)
+    role.take_piece(N2, 0)
+    role.catch_up.on_state_piece_stored(b"i", 4, 0.0)
+    role.say(N3, 60, 40)
+    assert role.ask(0.5) == [FetchState(b"", 0), FetchState(b"i", 4)]
+    role.catch_up.on_link_closed(role.peers[N3], 0.5)
+    assert role.ask(0.5) == [FetchState(b"", 0), FetchState(b"i", 4)]
+    role.catch_up.on_link_closed(role.peers[N2], 0.5)
+    role.ask(0.5)
+    role.ask(0.5)
+    assert [(outbound.target, outbound.message) for outbound in role.turn.sends[2:]] == [(N3, FetchState(b"", 0))]
+
+
+def test_a_piece_that_was_damaged_on_its_way_is_not_stored() -> None:
+    """P10: it is counted and asked for again, from the same position."""
+    role = Learning(options=SLOW)
+    role.say(N2, 60, 40)
+    role.ask(0.0)
+    good = StatePiece(b"i", Slot(50), 0, checksum(b"data"), False, b"data")
+    role.catch_up.on_state_piece(role.peers[N2], msgspec.structs.replace(good, data=b"dAta"))
+    assert role.turn.state_pieces == []
+    assert role.catch_up.damaged_received_count == 1
+    assert role.ask(1.0) == [FetchState(b"", 0)] * 2
+    assert role.take_piece(N2, 0) == [(b"i", 0)]
+
+
+def test_a_piece_stored_after_its_transfer_has_ended_asks_for_nothing() -> None:
+    """The state's disk answers when it can; by then another state may be fetched, or none."""
+    role = Learning()
+    role.say(N2, 60, 40)
+    role.ask(0.0)
+    role.take_piece(N2, 0)
+    role.catch_up.on_state_piece_stored(b"other", 4, 0.0)
+    assert role.ask(0.0) == [FetchState(b"", 0)]
+    role.catch_up.end_transfer()
+    role.catch_up.on_state_piece_stored(b"i", 4, 0.0)
+    assert sent(role.turn) == [FetchState(b"", 0)]
+
+
+def test_a_peer_that_answers_another_question_is_asked_last() -> None:
+    """What it teaches is not what is missing here, so somebody else is asked at once."""
+    role = Learning(options=SLOW)
+    role.say(N2, 60, 0)
+    role.ask(0.0)
+    role.say(N3, 60, 0)
+    role.learn(N2, record(7, ballot(1)), chosen_through=60)
     role.ask(1.0)
     assert [outbound.target for outbound in role.turn.sends] == [N2, N3]
 

@@ -46,6 +46,9 @@ def test_only_a_membership_is_decoded_as_one() -> None:
     assert decode_membership(NO_OP) is None
     assert decode_membership(encode_value(Batch(7, [b"x"]))) is None
     assert decode_membership(b"") is None
+    bent = encode_value(membership).replace(b"\x92\x01\x02", b"\x92\x02\x01")  # it begins as one, and can't be made
+    assert bent != encode_value(membership)
+    assert decode_membership(bent) is None
 
 
 def test_values_survive_their_bytes() -> None:

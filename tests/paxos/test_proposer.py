@@ -253,6 +253,55 @@ def test_a_slow_peer_has_bounded_bytes_under_way() -> None:
     assert (len(to_quick), len(to_slow)) == (6, 1)
 
 
+def test_a_slow_peer_is_sent_what_it_missed_with_each_answer() -> None:
+    """As far as its bound allows, and nothing twice; what is chosen meanwhile it fetches from a log."""
+    options = Options(peer_in_flight_bytes_max=100, undurable_slots_max=99)
+    role, turn = leading(options)
+    for _ in range(6):
+        role._waiting.submit(b"x" * 30)
+        role.fill_window(0.0, 0)
+
+    def slots_sent_to_the_slow_one() -> list[int]:
+        messages = [outbound.message for outbound in turn.sends if outbound.target == N3]
+        return [message.slot for message in messages if isinstance(message, Accept)]
+
+    assert slots_sent_to_the_slow_one() == [2, 3]
+    role.on_accepted(N3, Accepted(ballot(1), Slot(2), Slot(2)))
+    assert slots_sent_to_the_slow_one() == [2, 3, 4]
+    role.on_accepted(N1, Accepted(ballot(1), Slot(2), Slot(6)))
+    role.on_accepted(N2, Accepted(ballot(1), Slot(1), Slot(6)))
+    assert role.chosen_through == 6
+    role.on_accepted(N3, Accepted(ballot(1), Slot(3), Slot(4)))
+    assert slots_sent_to_the_slow_one() == [2, 3, 4, 7]
+    turn.clear()
+    role.on_accepted(N3, Accepted(ballot(1), Slot(7), Slot(7)))
+    assert slots_sent_to_the_slow_one() == []
+
+
+def test_a_report_that_is_not_whole_yet_decides_no_value() -> None:
+    """P4: a voter whose pieces have not all come is none of the quorum, so its values wait for another ballot."""
+    role, turn = proposer()
+    role.begin(ballot(9), Slot(1), 0.0)
+    role.on_promise(N3, promise(record(1, ballot(3, 3), b"half"), pieces=2, at=9))
+    role.on_promise(N1, promise(at=9))
+    role.on_promise(N2, promise(record(1, ballot(2), b"whole"), at=9))
+    turn.local.clear()
+    role.lead(Slot(0), 0.0)
+    assert [accept.value for accept in proposed(turn)] == [b"whole", encode_value(THREE)]
+
+
+def test_a_candidate_asks_again_over_a_new_link_who_has_not_promised() -> None:
+    """What was asked over the old link may be lost; who has told all of it is left alone, and so is a learner."""
+    role, turn = proposer(membership=Membership(1, (N1, N2, N3), (N4,)))
+    role.begin(ballot(1), Slot(1), 0.0)
+    role.on_promise(N2, promise())
+    turn.clear()
+    for peer in role._peers.values():
+        role.on_link_opened(peer)
+    asked = [outbound.target for outbound in turn.after_write if isinstance(outbound.message, Prepare)]
+    assert asked == [N3]
+
+
 def test_unanswered_accepts_are_sent_again_to_who_has_not_voted() -> None:
     """Lossy links: after the resend interval the missing votes are asked for again, the others not."""
     role, turn = leading(Options(resend_interval_s=1.0))

@@ -597,6 +597,27 @@ def test_a_member_that_goes_leaves_nothing_behind() -> None:
     assert replica.take_effects().slot_reads == []
 
 
+def test_a_leader_that_was_replaced_unnoticed_writes_nothing_over_what_is_chosen() -> None:
+    """P5, P8: it proposes in a slot that it was taught meanwhile; its own acceptor answers without a write."""
+    trio = Trio()
+    trio.run(1.0)
+    leader = trio.replicas[trio.leader()]
+    other, third = (node for node in THREE.voters if node != leader.node)
+    taught = record(2, leader.promise.next_for(other), b"chosen by the others")
+    leader.on_message(other, Learn(Slot(2), (taught,)))
+    leader.on_written(leader.take_effects().ticket)
+    assert leader.chosen_through == 2
+    assert leader.submit(b"x") is None
+    effects = leader.take_effects()
+    proposed = [one.message for one in effects.send if isinstance(one.message, Accept)]
+    assert [message.slot for message in proposed] == [2, 2]
+    assert effects.write is None
+    for node in (other, third):
+        leader.on_message(node, Nack(leader.promise, taught.ballot))
+    assert not leader.is_leading
+    leader.check_invariants()
+
+
 def test_nothing_is_in_flight_over_a_closed_link() -> None:
     """A leader keeps what a lost peer has not answered, and sends it when there is a link again."""
     trio = Trio()

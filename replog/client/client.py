@@ -292,7 +292,7 @@ class Client:
 
     def _begin(self, payloads: tuple[bytes, ...], timeout: float | None) -> ParkedCall:
         self._check_usable()
-        now_s = anyio.current_time()
+        now_s = self._loop.now_s()
         timeout_s = self._options.timeout_s if timeout is None else timeout_checked(timeout)
         together_bytes = sum(map(len, payloads))
         if together_bytes > self._command_bytes_max:

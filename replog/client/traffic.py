@@ -45,6 +45,10 @@ DIAL_ERRORS = (OSError, LinkClosed, FrameError, TimeoutError, ValueError, Replog
 _FAREWELL_S = 0.2
 """How long a client that is left waits for its last words to leave."""
 
+GROUP_COMMANDS = 128
+"""So many commands leave at once, though more callers may be ready: the leader and its disk begin while the client goes
+on."""
+
 
 class Traffic:
     """Runs beside the program for as long as its client lives."""
@@ -63,6 +67,8 @@ class Traffic:
         self._name = name
         self._has_work = anyio.Event()
         self._was_alone = False
+        self._gathered = 0
+        """Commands since the last frame."""
 
     # --- callers ---
 
@@ -73,7 +79,8 @@ class Traffic:
         """
         is_lone = self._was_alone and self.session.is_ready
         self.session.add(call)
-        if is_lone:
+        self._gathered += len(call.payloads)
+        if is_lone or self._gathered >= GROUP_COMMANDS:
             self._flush(now_s)
         else:
             self._has_work.set()
@@ -188,7 +195,7 @@ class Traffic:
     def _flush(self, now_s: float) -> None:
         """One frame of everything that may leave."""
         session = self.session
-        before = session.commands_in_flight
+        before, self._gathered = session.commands_in_flight, 0
         messages: list[ClientMessage] = [*session.take_submissions(now_s)]
         self._was_alone = session.commands_in_flight - before == 1
         if self.link is not None and self.reads.has_work:

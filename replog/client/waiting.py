@@ -54,6 +54,9 @@ class Loop(Protocol):
     def check(self) -> None:
         """Raises ``RuntimeError`` in any other event loop or thread."""
 
+    def now_s(self) -> float:
+        """Its clock, monotonic seconds; for each call, so without finding out anew which loop runs."""
+
     def park(self, parked: Parked | ParkedCall) -> Awaitable[None]:
         """Wait until ``wake(parked)``. A cancelled task stops waiting; a later wake finds nobody.
 
@@ -85,6 +88,9 @@ class TrioLoop:
             token = None
         if token is not self._token:
             raise RuntimeError(_ELSEWHERE)
+
+    def now_s(self) -> float:
+        return trio.current_time()
 
     def park(self, parked: Parked | ParkedCall) -> Awaitable[None]:
         parked.waiter = trio.lowlevel.current_task()
@@ -141,6 +147,9 @@ class AsyncioLoop:
             loop = None
         if loop is not self._loop:
             raise RuntimeError(_ELSEWHERE)
+
+    def now_s(self) -> float:
+        return self._loop.time()
 
     async def park(self, parked: Parked | ParkedCall) -> None:
         future = self._loop.create_future()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,9 @@ from .catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS_MAX = 2_000
+_TESTS_S_MAX = 300.0
+"""Tests that take longer with a bug in the program have noticed it: they take some seconds."""
+_MEMORY_BYTES_MAX = 4 * 2**30
 STORIES = "tests/scenarios/test_stories.py"
 ROLES = "tests/paxos"
 _SIMULATE = """
@@ -92,15 +96,25 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+def _bounded() -> None:
+    """A bug may make a test gather messages for ever."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES_MAX, _MEMORY_BYTES_MAX))
+
+
 def _failed_test(folder: Path, tests: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests],
-        cwd=folder,
-        env=_environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests],
+            cwd=folder,
+            env=_environment(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TESTS_S_MAX,
+            preexec_fn=_bounded,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{tests} does not end"
     if done.returncode == 0:
         return ""
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]

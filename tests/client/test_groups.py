@@ -1,0 +1,32 @@
+"""How many commands of a client leave together."""
+
+from __future__ import annotations
+
+import trio
+
+import replog
+from replog.client.traffic import GROUP_COMMANDS
+
+from .scripted_nodes import scripted_nodes
+from .test_finding_the_leader import leads
+
+
+async def test_many_callers_leave_in_groups_so_that_the_leader_need_not_wait_for_all_of_them() -> None:
+    count = 3 * GROUP_COMMANDS
+    async with scripted_nodes(leads) as (node,), replog.connect([node.address]) as client:
+        await client.submit(b"first")  # a session is there
+        async with trio.open_nursery() as callers:
+            for number in range(count):
+                callers.start_soon(client.submit, b"%d" % number)
+        sizes = [len(commands.payloads) for commands in node.commands[1:]]
+        assert sum(sizes) == count
+        assert sizes[:3] == [GROUP_COMMANDS] * 3
+
+
+async def test_few_callers_leave_together() -> None:
+    async with scripted_nodes(leads) as (node,), replog.connect([node.address]) as client:
+        await client.submit_many([b"first", b"second"])
+        async with trio.open_nursery() as callers:
+            for number in range(9):
+                callers.start_soon(client.submit, b"%d" % number)
+        assert [len(commands.payloads) for commands in node.commands[1:]] == [9]

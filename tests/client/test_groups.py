@@ -14,7 +14,7 @@ from .test_finding_the_leader import leads
 async def test_many_callers_leave_in_groups_so_that_the_leader_need_not_wait_for_all_of_them() -> None:
     count = 3 * GROUP_COMMANDS
     async with scripted_nodes(leads) as (node,), replog.connect([node.address]) as client:
-        await client.submit(b"first")  # a session is there
+        await client.submit_many([b"a", b"b"])  # a session is there, and nobody is known to be alone
         async with trio.open_nursery() as callers:
             for number in range(count):
                 callers.start_soon(client.submit, b"%d" % number)

@@ -15,6 +15,8 @@ on a tenth slower until the clock has arrived: what a state machine measures by 
 
 from __future__ import annotations
 
+import math
+
 from .ballot import NodeId
 from .effects import NoticeKind
 from .options import Options
@@ -24,6 +26,8 @@ from .standing import Standing
 
 _ROUNDS_REMEMBERED = 2
 """For so many election timeouts what a node said of its clock is gone by."""
+_COMPARED_EVERY_S = 0.02
+"""Clocks go on by themselves; for so long a stamp goes by what was last compared."""
 SLEW = 0.1
 """How much slower log time goes while it is ahead, and how fast it follows a clock that nobody confirms."""
 
@@ -49,6 +53,8 @@ class LogTime:
         self._stamped_at_s = now_s
         self._is_astray_told = False
         self._is_ahead_told = False
+        self._compared_ms: float | None = None
+        self._compared_at_s = -math.inf
 
     # --- what is heard ---
 
@@ -98,10 +104,12 @@ class LogTime:
 
     def _current_ms(self) -> float:
         elapsed_ms = (self._now_s - self._stamped_at_s) * 1000
-        clock_ms = self._quorum_clock_ms()
-        if clock_ms is None:
+        if self._now_s - self._compared_at_s > _COMPARED_EVERY_S:
+            self._compared_ms = self._quorum_lead_ms()
+            self._compared_at_s = self._now_s
+        if self._compared_ms is None:
             return self._stamp_ms + elapsed_ms
-        return max(self._stamp_ms + elapsed_ms * (1 - SLEW), clock_ms)
+        return max(self._stamp_ms + elapsed_ms * (1 - SLEW), self._compared_ms + self._now_s * 1000)
 
     def _quorum_clock_ms(self) -> float | None:
         """The latest time that a quorum agrees has come; None while too few clocks are known."""

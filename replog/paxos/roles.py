@@ -186,9 +186,11 @@ class Roles:
     def _next_deadline_s(self, now_s: float, *, is_behind: bool) -> float:
         """When something is due that nobody sends."""
         deadline_s = self._election.round_at_s
-        for at_s in (self._election.take_over_at_s, self._waiting.held_until_s):
-            if at_s is not None and at_s < deadline_s:
-                deadline_s = at_s
+        take_over_at_s, held_until_s = self._election.take_over_at_s, self._waiting.held_until_s
+        if take_over_at_s is not None and take_over_at_s < deadline_s:
+            deadline_s = take_over_at_s
+        if held_until_s is not None and held_until_s < deadline_s:
+            deadline_s = held_until_s
         again_s = now_s + self.options.resend_interval_s
         if again_s < deadline_s and (is_behind or self._proposer.is_waiting or self._reads.is_waiting):
             return again_s

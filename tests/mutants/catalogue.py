@@ -521,7 +521,7 @@ MUTANTS = (
     Mutant(
         "log time stands still until the clocks arrive",
         0,
-        (Change(LOG_TIME, "elapsed_ms * (1 - SLEW), clock_ms)", "0, clock_ms)"),),
+        (Change(LOG_TIME, "elapsed_ms * (1 - SLEW), self._compared_ms", "0, self._compared_ms"),),
     ),
     Mutant(
         "a peer that fell silent is asked for ever",
@@ -1195,11 +1195,7 @@ MUTANTS = (
     Mutant(
         "a held batch waits until something else happens",
         0,
-        (
-            Change(
-                ROLES, "(self._election.take_over_at_s, self._waiting.held_until_s)", "(self._election.take_over_at_s,)"
-            ),
-        ),
+        (Change(ROLES, "if held_until_s is not None and held_until_s < deadline_s:", "if False:"),),
     ),
     Mutant(
         "a held batch waits for ever",

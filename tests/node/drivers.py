@@ -147,6 +147,12 @@ class DrivenNode:
         if not (self.is_alone or other.is_alone):
             other.driver.put(PeerMessages(self.number, messages))
 
+    def bytes_received(self, peer: NodeId) -> int:
+        return -1  # these links are made of nothing, so none of them is ever closed for its silence
+
+    def reset(self, peer: NodeId) -> None:
+        raise AssertionError(peer)
+
     def find(self, client: int) -> NearLink | None:
         return self.link if client == self.link.number else None
 

@@ -90,9 +90,13 @@ def _recorder(path: Path | None, bytes_max: int, *, is_with_contents: bool) -> R
 def find_modules_here() -> None:
     """Let a state machine's module be in the working directory, behind everything that is installed.
 
-    Before it, a file there that is called like one of Python's own modules would take that module's place.
+    Before it, a file there that is called like one of Python's own modules would take that module's place. A working
+    directory that was deleted has none.
     """
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
 

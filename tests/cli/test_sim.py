@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import replog
 
 from .conftest import Replog
 
@@ -45,3 +49,13 @@ def test_what_is_no_state_machine_is_named(replog: Replog, name: str) -> None:
     done = replog("sim", "--state-machine", name, "--seeds", "0:2", "--jobs", 1)
     assert done.code == 2
     assert done.err.startswith(f"error: state machine {name}") or f"{name!r} is not module:Class" in done.err
+
+
+def test_a_working_directory_that_was_deleted_is_no_defect(tmp_path: Path) -> None:
+    """Somebody cleaned up behind a shell that is still there."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"rmdir {gone} && exec {sys.executable} -m replog sim --seeds 0:1"
+    environment = {**os.environ, "PYTHONPATH": str(Path(replog.__file__).parent.parent)}
+    done = subprocess.run(["sh", "-c", script], cwd=gone, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, "defect" in done.stderr) == (0, False), done.stderr

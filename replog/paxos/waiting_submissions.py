@@ -17,6 +17,8 @@ from .outbox import Size
 
 _SMALL = 0.7
 """A batch with less than this of what the last ones had is small."""
+_LARGE_BYTES = 32 * 1024
+"""A batch of so many bytes is large, whatever the last ones were: its commands cost more than its slot."""
 _RECENT = 8
 """About so many batches are the last ones."""
 
@@ -67,7 +69,7 @@ class WaitingSubmissions:
     def is_ripe(self, now_s: float) -> bool:
         """Whether what waits may take a slot now; if not, ask again when more has come, or at ``held_until_s``."""
         count, hold_s = len(self.queue), self._options.hold_s
-        if not hold_s or count >= int(self._recent * _SMALL) or self._bytes >= self._options.batch_bytes_max:
+        if not hold_s or count >= int(self._recent * _SMALL) or self._bytes >= _LARGE_BYTES:
             return True
         if self.held_until_s is None:
             self.held_until_s = now_s + hold_s

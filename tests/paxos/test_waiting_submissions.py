@@ -74,9 +74,11 @@ def test_when_fewer_clients_are_left_batches_wait_less_and_less() -> None:
     assert 0 < held < 30
 
 
-def test_a_batch_that_is_full_of_bytes_does_not_wait() -> None:
+def test_a_batch_of_many_bytes_does_not_wait() -> None:
     role = waiting(100)
-    assert role.submit(b"x" * Options().batch_bytes_max) is None
+    assert role.submit(b"x" * 1024) is None
+    assert not role.is_ripe(5.0)
+    assert role.submit(b"x" * 31 * 1024) is None
     assert role.is_ripe(5.0)
 
 

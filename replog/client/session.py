@@ -22,10 +22,9 @@ client ends the session, since nothing of it can be trusted. Either way the next
 (``retry``).
 
 Expiry. A session that is gone never comes back, so what was sent in it, is not doubtful and has no answer was
-definitely not done: it moves to a new session too. Whether the doubtful was done can't be told; nor can it be where
-answers may have gone astray: a node sends them to the link on which it last read the session's secret, and what it has
-not read of an earlier link of this client turns them there. So a node is *stray* if an earlier link to it ended before
-everything that was sent there had been read for sure; what a stray node says of an expired session proves nothing.
+definitely not done: it moves to a new session too. Whether the doubtful was done can't be told. (No answer goes astray
+meanwhile: a node sends them to the youngest link that has shown the session's secret, so what it still has to read of
+an earlier link of this client does not turn them there.)
 
 The session is whose secret it is (``apply.submissions``); each session has a new one.
 """
@@ -95,9 +94,6 @@ class ClientSession:
         self._identity = Identity(new_secret())
         self._is_rolling_over = False
         self._node = NodeId(0)
-        self._stray_nodes: set[NodeId] = set()
-        self._is_link_tidy = True
-        """Everything that was sent on this link is sure to have been read there once it is answered."""
         self.is_accepting = False
         """Whether the connected node is believed to take commands."""
         self.submission_bytes_max = 2**20
@@ -183,7 +179,6 @@ class ClientSession:
             return []
         self._resent_from = first
         self._resent_at = pending.first
-        self._is_link_tidy = False
         pending.doubtful.update(again)
         pieces: list[Submit] = []
         for start, payloads in pending.runs(again):
@@ -204,15 +199,12 @@ class ClientSession:
         """A link to this node: what has no answer is sent again, since it knows of nothing before it."""
         self.on_disconnected()
         self._node = NodeId(node)
-        self._is_link_tidy = True
         self.is_accepting = True
         self._retry.at_s = math.inf  # the pause was another node's, or the link's
         self._send_again()
 
     def on_disconnected(self) -> None:
         """The link has ended: nothing can be sent."""
-        if self._identity.is_opening or self._pending.calls or not self._is_link_tidy:
-            self._stray_nodes.add(self._node)
         self.is_accepting = False
 
     def _send_again(self) -> None:
@@ -260,7 +252,6 @@ class ClientSession:
     def _on_not_leader(self, message: NotLeader, now_s: float) -> None:
         """The connected node does not lead: what it was sent is doubtful. If it says that it leads, it is asked anew;
         one that says so and takes nothing all the same is asked less and less."""
-        self._is_link_tidy = False
         self._send_again()
         self.is_accepting = message.leader > 0 and message.leader == self._node
         if self.is_accepting:
@@ -284,7 +275,7 @@ class ClientSession:
         if number != self.number:
             return
         for call in reversed(self._pending.calls_of(self._pending.calls)):
-            if self._node not in self._stray_nodes and self._pending.is_whole_and_certain(call):
+            if self._pending.is_whole_and_certain(call):
                 self._backlog.put_back(call)
             else:
                 self._end(call, errors.SessionExpired(_EXPIRED.format(number)))
@@ -335,7 +326,6 @@ class ClientSession:
         self._is_rolling_over = self._is_held_back = False
         self._resend_from = self._resent_from = self._resent_at = 0
         self._retry.probe = 0
-        self._stray_nodes.clear()
         self._pending.restart()
 
     # --- ends ---

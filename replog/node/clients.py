@@ -5,8 +5,9 @@ waits here, not yet encoded, and leaves frame by frame as the link takes it. It 
 hands it what was applied, confirmed or refused. A client that does not take its answers is dropped; it comes back and
 asks again under the same numbers.
 
-Answers to submissions go to the link that last showed the secret behind their session's key
-(``wire.client_messages.admit``), so nobody can take them from another client.
+Answers to submissions go to the youngest link that has shown the secret behind their session's key
+(``wire.client_messages.admit``), so nobody can take them from another client; nor can a link that the client has left
+and that is read late.
 """
 
 from __future__ import annotations
@@ -259,7 +260,8 @@ class ClientDesk:
     def on_submit(self, link: ClientLink, message: Submit, submission: Submission, refusal: Refusal | None) -> None:
         """A submission was handed to the proposer, which took it (None) or refused it."""
         if refusal is None:
-            if self._routes.get(submission.key) is not link and link in self._keys:
+            routed = self._routes.get(submission.key)
+            if routed is not link and link in self._keys and (routed is None or routed.number < link.number):
                 self._routes[submission.key] = link
                 self._keys[link].add(submission.key)
         elif refusal is Refusal.NOT_LEADER:
@@ -288,8 +290,9 @@ class ClientDesk:
         if outbox is not None and not any(type(message) is NotLeader for message in outbox.messages):
             self.say(link, NotLeader(*self._book.leader_address()))
 
-    def on_stepped_down(self) -> None:
-        """Whoever sent something here has to look for its answer elsewhere."""
+    def ask_to_repeat(self) -> None:
+        """Answers to what was sent here may never come: another node leads now, or what was asked was run elsewhere and
+        came with the state. Whoever sent something has to send it again, to the leader."""
         for link, keys in self._keys.items():
             if keys:
                 self.say_not_leader(link)

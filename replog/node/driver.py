@@ -311,6 +311,7 @@ class Driver:
     def on_swapped(self, applied_through: Slot) -> None:
         """Begin anew over a state that came from a peer, and drop the log below it; then the core hears of it (P6)."""
         self.applying.begin_anew()
+        self.desk.ask_to_repeat()
         self._log_port.install_floor(applied_through, self.replica.membership)
 
     def _on_floor_installed(self, event: FloorInstalled) -> None:

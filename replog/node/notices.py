@@ -32,7 +32,7 @@ def on_notice(notice: Notice, log: EventLog, desk: ClientDesk) -> None:
     (log.warning if notice.kind in _WARNINGS else log.info)(notice.kind.value, **notice.facts)
     match notice.kind:
         case NoticeKind.STEPPED_DOWN:
-            desk.on_stepped_down()
+            desk.ask_to_repeat()
         case NoticeKind.BECAME_LEADER | NoticeKind.LEADER_CHANGED:
             desk.on_leader_changed()
         case NoticeKind.STATE_DIVERGED:

@@ -383,25 +383,6 @@ def test_what_a_deposed_leader_was_sent_has_an_unknown_outcome_when_the_session_
     assert isinstance(sent.error, SessionExpired)
 
 
-def test_answers_that_an_earlier_link_may_have_taken_prove_nothing() -> None:
-    """The node may read the rest of an earlier link late and send it the reply; then the session is gone, and what was
-    sent once, on this link, has run."""
-    bench = idle_too_long()
-    bench.call(b"a")
-    stray = bench.take()
-    (again,) = bench.reconnect()
-    bench.order(*stray, again)
-    bench.answer()
-    sent = bench.call(b"b")
-    (message,) = bench.take()
-    bench.order(message)
-    bench.answers.clear()  # told to the link that showed the secret last: the old one
-    bench.session.on_message(SessionGone(bench.session.number), 0.0)
-    bench.run()
-    assert bench.count(b"b") == 1
-    assert isinstance(sent.error, SessionExpired)
-
-
 def test_an_earlier_link_on_which_all_was_answered_does_no_harm() -> None:
     """An idle client whose link was closed meanwhile comes back, and its command runs in a new session."""
     bench = idle_too_long()

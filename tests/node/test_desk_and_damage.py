@@ -1,4 +1,4 @@
-"""What goes wrong at the desk of a node: for the state, for a query, or for one client alone."""
+"""What goes wrong at the desk of a node: for the state, for a query, for one client alone, or with a client's links."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import structlog
 import trio
 
 from replog.apply.applier import Applier
+from replog.apply.outcomes import Replies
+from replog.apply.submissions import OpenSession, session_key
 from replog.errors import Damaged, StorageError, error_text
 from replog.node.clients import ClientDesk
 from replog.node.queries import answer_query
 from replog.paxos.ballot import NodeId, Slot
 from replog.state.memory import MemoryStateStore
 from replog.state_machine import StateView
-from replog.wire.client_messages import NodeMessage, NotLeader, Pong, Query, QueryAnswers
+from replog.wire.client_messages import NodeMessage, NotLeader, Pong, Query, QueryAnswers, Submit
 from replog.wire.codec import Kind, encode_frame
 from replog.wire.link import Link
 
+from .drivers import SECRET, NearLink
 from .machines import Ledger
 
 
@@ -170,3 +173,47 @@ def test_the_text_of_an_error_is_short_and_valid(error: BaseException, bytes_max
     text = error_text(error, bytes_max)
     assert len(text) <= bytes_max
     text.decode()
+
+
+# --- a client's earlier link ---
+
+REPLY = Replies(7, 1, Slot(1), 0, [b"done"], [])
+
+
+def shown(desk: ClientDesk, link: NearLink) -> None:
+    """The session's secret comes in over this link."""
+    desk.on_submit(link, Submit(0, b"", SECRET), OpenSession(session_key(SECRET)), None)
+
+
+def told(desk: ClientDesk, *links: NearLink) -> list[int]:
+    """Who hears the answer to a command of the session."""
+    desk.on_outcomes([(session_key(SECRET), REPLY, 0)])
+    desk.send()
+    return [link.number for link in links if link.heard]
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1), (1, 2, 1)])
+def test_what_a_link_that_was_left_still_brings_takes_no_answers(order: tuple[int, ...]) -> None:
+    """The client has gone on to another link; the rest of the earlier one is read late, or its end is noticed late."""
+    desk = ClientDesk(Book(), structlog.get_logger())
+    links = {1: NearLink(1), 2: NearLink(2)}
+    for link in links.values():
+        desk.open(link)
+    for number in order:
+        shown(desk, links[number])
+    assert told(desk, *links.values()) == [2]
+    desk.close(links[1])
+    assert told(desk, *links.values()) == [2]
+
+
+def test_an_answer_to_a_link_that_has_ended_goes_nowhere() -> None:
+    """Until the client is back, and shows the secret again."""
+    desk = ClientDesk(Book(), structlog.get_logger())
+    first, second = NearLink(1), NearLink(2)
+    desk.open(first)
+    shown(desk, first)
+    desk.close(first)
+    desk.open(second)
+    assert told(desk, first, second) == []
+    shown(desk, second)
+    assert told(desk, first, second) == [2]

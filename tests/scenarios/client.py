@@ -170,6 +170,8 @@ class StageClient:
             case QueryAnswers():
                 return f"read {message.answers[0].decode()!r} at slot {message.applied_through}"
             case NotLeader():
+                if message.leader and node_name(message.leader) == self._node:
+                    return "it leads: send again"
                 return f"not the leader{f', go to {node_name(message.leader)}' if message.leader else ''}"
             case QueryRefused() | Refused():
                 return f"refused: {message.code}"

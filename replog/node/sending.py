@@ -45,7 +45,7 @@ class Sending:
 
     def on_time(self, now_s: float) -> None:
         self._now_s = now_s
-        if now_s >= self.thrifty.deadline_s:
+        if now_s >= self.thrifty.due_s:
             self.thrifty.send_due(now_s)
 
     def sizes(self) -> list[Size]:

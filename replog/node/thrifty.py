@@ -49,8 +49,10 @@ class Thrifty:
         self._first_slot = BEFORE_LOG
         self._asked: list[NodeId] = []
         self._generous_until_s = 0.0
+        self.due_s = math.inf
+        """From when on ``send_due`` has something to send."""
         self.deadline_s = math.inf
-        """When ``send_due`` has something to send."""
+        """Not later than this it ought to be called."""
 
     @property
     def kept_count(self) -> int:
@@ -68,8 +70,9 @@ class Thrifty:
         """
         if not self._keep_s or len(reachable) <= needed or now_s < self._generous_until_s:
             return ()
-        if self.deadline_s == math.inf:
-            self.deadline_s = now_s + self._keep_s
+        if self.due_s == math.inf:
+            self.due_s = now_s + self._keep_s
+            self.deadline_s = self.due_s
             self._first_slot, self._asked = slot, [peer for peer in self._order if peer in reachable][:needed]
         return [peer for peer in reachable if peer not in self._asked]
 
@@ -84,9 +87,9 @@ class Thrifty:
 
     def send_due(self, now_s: float) -> None:
         """Send what was kept for long enough."""
-        if now_s < self.deadline_s:
+        if now_s < self.due_s:
             return
-        self.deadline_s = math.inf
+        self.due_s = self.deadline_s = math.inf
         if not self._is_chosen(self._first_slot):
             self._generous_until_s = now_s + _GENEROUS_TIMES * self._keep_s
             self._order.sort(key=self._asked.__contains__)  # stable: who was asked goes to the end

@@ -2,7 +2,8 @@
 
 While nothing else is under way, a command waits for its leader's disk and for those of a quorum, and whoever is not
 needed for that only competes with them for processors and disks. So what the others are sent is kept for two
-milliseconds and leaves together with what comes till then: one frame, one write. This is the "thrifty" optimization of
+milliseconds and leaves with the first turn after that, together with what came till then: one frame, one write; a turn
+is taken for it alone only if none has come half as much later. This is the "thrifty" optimization of
 Moraru, Andersen and Kaminsky, *There Is More Consensus in Egalitarian Parliaments* (SOSP 2013), but for the others
 being sent everything after all.
 
@@ -52,7 +53,7 @@ class Thrifty:
         self.due_s = math.inf
         """From when on ``send_due`` has something to send."""
         self.deadline_s = math.inf
-        """Not later than this it ought to be called."""
+        """Not later than this it ought to be called: a turn for this alone is worth less than one that comes anyway."""
 
     @property
     def kept_count(self) -> int:
@@ -72,7 +73,7 @@ class Thrifty:
             return ()
         if self.due_s == math.inf:
             self.due_s = now_s + self._keep_s
-            self.deadline_s = self.due_s
+            self.deadline_s = self.due_s + self._keep_s / 2
             self._first_slot, self._asked = slot, [peer for peer in self._order if peer in reachable][:needed]
         return [peer for peer in reachable if peer not in self._asked]
 

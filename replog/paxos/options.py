@@ -40,7 +40,7 @@ class Options:
     """Their values, together."""
     undurable_slots_max: int = attrs.field(default=1, validator=ge(1))
     """New slots whose own write is under way: while one is written, the next batch grows by itself."""
-    hold_s: float = attrs.field(default=0.0, validator=ge(0.0))
+    hold_s: float = attrs.field(default=0.001, validator=ge(0.0))
     """A batch that is small beside the last ones waits this long for what is on its way; 0: none waits."""
     batch_bytes_max: int = attrs.field(default=2**20, validator=ge(1))
     """A batch is closed at this size; a submission larger than it is refused."""

@@ -80,6 +80,7 @@ def _draw_paxos(world: World) -> Options:
         resend_interval_s=draw.choice((0.05, 0.25)),
         disk_stall_s=draw.choice((0.3, 1.0)),
         are_invariants_checked=True,
+        hold_s=draw.choice((0.0, 0.001, 0.03)),
     )
 
 

@@ -1207,4 +1207,20 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "a held batch waits until something else happens",
+        0,
+        (Change(ROLES, "if held_until_s is not None and held_until_s < deadline_s:", "if False:"),),
+    ),
+    Mutant(
+        "a held batch waits for ever",
+        0,
+        (
+            Change(
+                "paxos/waiting_submissions.py",
+                "        if now_s < self.held_until_s:\n            return False\n",
+                "        if now_s >= 0:\n            return False\n",
+            ),
+        ),
+    ),
 )

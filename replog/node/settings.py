@@ -56,7 +56,7 @@ class NodeOptions:
     """A larger command is refused before it is proposed."""
     wait_for_commit_s_max: float = attrs.field(default=0.002, validator=ge(0.0))
     """A follower whose disk commits faster than this waits for it; a slower one is left to a thread (0: always)."""
-    thrift_s: float = attrs.field(default=0.002, validator=ge(0.0))
+    thrift_s: float = attrs.field(default=0.005, validator=ge(0.0))
     """A lone command reaches the peers that its quorum does not need so much later (0: all at once)."""
     switch_interval_s: float = attrs.field(default=0.0005, validator=gt(0.0))
     """How long a thread keeps the interpreter while another waits for it."""

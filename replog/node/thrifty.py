@@ -1,7 +1,7 @@
 """Sends a lone command at once to as many voters as its quorum needs, and to the others a moment later.
 
 While nothing else is under way, a command waits for its leader's disk and for those of a quorum, and whoever is not
-needed for that only competes with them for processors and disks. So what the others are sent is kept for two
+needed for that only competes with them for processors and disks. So what the others are sent is kept for five
 milliseconds and leaves with the first turn after that, together with what came till then: one frame, one write; a turn
 is taken for it alone only if none has come half as much later. This is the "thrifty" optimization of
 Moraru, Andersen and Kaminsky, *There Is More Consensus in Egalitarian Parliaments* (SOSP 2013), but for the others

@@ -110,7 +110,7 @@ def _draw_host(world: World, node: NodeId, paxos: Options, sessions: SessionOpti
             storage_check_interval_s=0.05,
             unflushed_keys_max=draw.choice((1, 5, 250_000)),
             apply_slots_max=draw.choice((1, 4, 64)),
-            thrift_s=draw.choice((0.0, 0.002)),
+            thrift_s=draw.choice((0.0, 0.005)),
             inbox_submissions_max=draw.choice((1, 10, 65_536)),
             follow_credit_max=draw.choice((1, 5, 1024)),
             turn_s_max=0.02,

@@ -39,6 +39,7 @@ TYPING_CIRCLES = {
     ("replog.node.report", "replog.node.server"),
     ("replog.sim.strangers", "replog.sim.clients"),
     ("replog.sim.client_doors", "replog.sim.host"),
+    ("replog.sim.peer_links", "replog.sim.host"),
     ("replog.sim.ports", "replog.sim.host"),
     ("replog.sim.watched", "replog.sim.host"),
 }

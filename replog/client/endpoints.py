@@ -25,6 +25,7 @@ class Endpoints:
         self._preferred = ""
         self._problems: dict[str, str] = {}
         self._failed_at_s: dict[str, float] = {}
+        self._failed_in_a_row: set[str] = set()
 
     @property
     def has_preferred(self) -> bool:
@@ -54,8 +55,11 @@ class Endpoints:
         self.addresses = list(dict.fromkeys(self.addresses))
 
     def note_answer(self, address: str) -> None:
-        """It was reached."""
+        """It was reached. Where each had failed before that, the way to all of them was cut: none is avoided for it."""
         self._problems.pop(address, None)
+        if self._failed_in_a_row.issuperset(self.addresses):
+            self._failed_at_s.clear()
+        self._failed_in_a_row.clear()
 
     def note_problem(self, address: str, problem: str) -> None:
         """It was reached, but is of no use at the moment."""
@@ -67,6 +71,7 @@ class Endpoints:
             "timed out" if isinstance(error, TimeoutError) else type(error).__name__
         )
         self._failed_at_s[address] = now_s
+        self._failed_in_a_row.add(address)
 
     def failed_lately(self, address: str, now_s: float) -> bool:
         failed_at_s = self._failed_at_s.get(address)

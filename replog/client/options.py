@@ -57,7 +57,7 @@ class ClientOptions:
     leader_patience_s: float = attrs.field(default=0.5, validator=_seconds)
     """A node that knows no leader is left for another one after this long."""
     avoid_failed_s: float = attrs.field(default=0.5, validator=_seconds)
-    """A node that just failed is not gone to for this long, unless there is no other."""
+    """A node that just failed is not gone to for this long, unless there is no other, or all had failed."""
     redirects_max: int = attrs.field(default=2, validator=ge(0))
     """Where nodes send one another the client that often, it pauses between them."""
 

@@ -58,6 +58,7 @@ from .queries import answer_query
 from .sending import Sending
 from .serving import Serving
 from .settings import NodeOptions
+from .silence import SilentLinks
 from .state_jobs import StateJobs
 
 APPLY_BYTES = 2**20
@@ -105,6 +106,7 @@ class Driver:
         self._log = log
         self._clock = clock
         self.sending = Sending(replica, members, ports.peers, options)
+        self._silent_links = SilentLinks(ports.peers, options.silent_rounds_max, log)
         self._written: deque[Written] = deque()
         self._inbox: deque[Event] = deque()
         self._is_log_full = False
@@ -211,7 +213,7 @@ class Driver:
                 self.sending.let_go(effects.ticket)
                 self._written.append(Written(effects.ticket))
         for notice in effects.notices:
-            on_notice(notice, self._log, self.desk)
+            on_notice(notice, self._log, self.desk, self._silent_links)
             self.is_due = self.is_due or notice.kind is NoticeKind.DAMAGE_REPAIRED
         if effects.release:
             self.applying.keep(effects.release)

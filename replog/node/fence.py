@@ -151,12 +151,20 @@ class _Peers:
 
     tape: Tape
     inner: PeerPort
+    received: dict[NodeId, Sight] = attrs.field(factory=dict)
 
     def send(self, peer: NodeId, messages: list[Message]) -> None:
         tape, contents = self.tape, self.tape.contents
         told = "; ".join(describe_message(tape.node, peer, message) for message in messages)
         line = f"{told} {contents.fingerprint(list(map(contents.message, messages)))}"
         tape.call(line, None, lambda: self.inner.send(peer, messages))
+
+    def bytes_received(self, peer: NodeId) -> int:
+        sight = self.received.setdefault(peer, Sight(f"bytes received from {node_name(peer)}"))
+        return self.tape.seen(sight, lambda: self.inner.bytes_received(peer))
+
+    def reset(self, peer: NodeId) -> None:
+        self.tape.call(f"closes the link to {node_name(peer)}", None, lambda: self.inner.reset(peer))
 
 
 class _Clients:

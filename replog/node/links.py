@@ -1,7 +1,8 @@
 """Links between nodes and from clients: who may connect, who connects to whom, and what happens when a link ends.
 
 It knows hellos and frames, not what a message means. There is one TCP connection for each pair of nodes; the lower id
-dials. A link that brings anything unexpected is dropped and counted, logged once, and nothing else happens.
+dials. A link that brings anything unexpected is dropped and counted, logged once, and nothing else happens. Whether a
+link that brings nothing is dead, the driver judges (``silence``); the kernel, which takes its time, is the second line.
 """
 
 from __future__ import annotations
@@ -46,9 +47,15 @@ class TransportOptions:
     """A link that has not said who it is by then is dropped."""
     frame_timeout_s: float = attrs.field(default=10.0, validator=gt(0.0))
     """A frame that has begun must be whole by then."""
+    unacknowledged_timeout_s: float = attrs.field(default=10.0, validator=ge(0.001))
+    """What a peer's machine has not acknowledged by then ends the link, where the system can do that."""
     dial_timeout_s: float = attrs.field(default=1.0, validator=gt(0.0))
+    """So long a peer's name is looked up and its addresses are tried, one attempt each quarter of a second."""
     redial_first_s: float = attrs.field(default=0.02, validator=gt(0.0))
+    """The pause before the first new try; each is twice as long as the one before. One that took longer itself is
+    followed by the next at once."""
     redial_max_s: float = attrs.field(default=0.5, validator=gt(0.0))
+    """The longest they grow to."""
     peer_payload_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
     client_payload_bytes_max: int = attrs.field(default=8 * 2**20, validator=ge(1))
     peer_buffer_bytes_max: int = attrs.field(default=64 * 2**20, validator=ge(1))
@@ -106,6 +113,18 @@ class Transport:
         if link is None or not link.write(encode_frame(Kind.PEER, messages)):
             self.counts["peer_frames_dropped"] += 1
 
+    def bytes_received(self, peer: NodeId) -> int:
+        """What has come over the link to this peer; -1 if there is none."""
+        link = self._peers.get(peer)
+        return -1 if link is None else link.bytes_received
+
+    def reset(self, peer: NodeId) -> None:
+        """Close a link that is dead, with what it has to say: its reader ends, and whoever dials dials again."""
+        link = self._peers.get(peer)
+        if link is not None:
+            self.counts["peer_links_reset"] += 1
+            link.close()
+
     @property
     def peers_connected(self) -> frozenset[NodeId]:
         return frozenset(self._peers)
@@ -131,7 +150,10 @@ class Transport:
             task_status.started()
 
     async def _dial_forever(self, peer: NodeId) -> None:
-        """Keep a link to a peer; the first new try comes quickly, later ones with growing, jittered waits."""
+        """Keep a link to a peer; the first new try comes quickly, later ones with growing, jittered waits.
+
+        The name is looked up for each try: the peer may have moved. A try that was lost on the way has waited itself.
+        """
         wait_s = self._options.redial_first_s
         while True:
             began_s = trio.current_time()
@@ -142,9 +164,9 @@ class Transport:
                 self._note("dial", node_name(peer), str(getattr(error, "strerror", "") or "timed out").lower())
             else:
                 await self._serve_dialled(peer, sock)
-            if trio.current_time() - began_s > 2 * self._options.redial_max_s:
-                wait_s = self._options.redial_first_s
-            await trio.sleep(wait_s * random.uniform(0.5, 1.0))
+                if trio.current_time() - began_s > 2 * self._options.redial_max_s:
+                    wait_s, began_s = self._options.redial_first_s, trio.current_time()
+            await trio.sleep_until(began_s + wait_s * random.uniform(0.5, 1.0))
             wait_s = min(wait_s * 2, self._options.redial_max_s)
 
     async def _serve(
@@ -252,6 +274,7 @@ class Transport:
             older.close()
             self._handler.on_peer_closed(peer)
         self._peers[peer] = link
+        link.give_up_after(self._options.unacknowledged_timeout_s)
         self._handler.on_peer_opened(peer)
 
         def take(frames: Sequence[tuple[Kind, bytes]]) -> None:

@@ -9,6 +9,7 @@ from ..errors import StateDiverged
 from ..paxos.effects import Notice, NoticeKind
 from .clients import ClientDesk
 from .event_log import EventLog
+from .silence import SilentLinks
 
 _WARNINGS = frozenset(
     {
@@ -24,11 +25,14 @@ _WARNINGS = frozenset(
 )
 
 
-def on_notice(notice: Notice, log: EventLog, desk: ClientDesk) -> None:
-    """Log it; clients are told what concerns them.
+def on_notice(notice: Notice, log: EventLog, desk: ClientDesk, silent_links: SilentLinks) -> None:
+    """Log it; clients are told what concerns them; a silent peer is a person's business only if its link is dead.
 
     Raises ``StateDiverged``: this node must not go on.
     """
+    if notice.kind is NoticeKind.PEER_SILENT:
+        silent_links.on_silence(**notice.facts)
+        return
     (log.warning if notice.kind in _WARNINGS else log.info)(notice.kind.value, **notice.facts)
     match notice.kind:
         case NoticeKind.STEPPED_DOWN:

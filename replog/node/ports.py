@@ -54,6 +54,12 @@ class PeerPort(Protocol):
     def send(self, peer: NodeId, messages: list[Message]) -> None:
         """All messages of a turn to one peer; a peer that is away gets nothing."""
 
+    def bytes_received(self, peer: NodeId) -> int:
+        """What has come over the link to this peer so far, whole messages or not; -1 if there is no link."""
+
+    def reset(self, peer: NodeId) -> None:
+        """Close the link to this peer, whatever the other end says or does: ``PeerClosed``. It is made anew."""
+
 
 class ClientPort(Protocol):
     """Links of clients."""

@@ -64,6 +64,8 @@ class NodeOptions:
     """A piece of the log is read back and verified this often."""
     stop_timeout_s: float = attrs.field(default=4.0, validator=gt(0.0))
     """A clean stop (hand over, flush) takes no longer than this."""
+    silent_rounds_max: int = attrs.field(default=10, validator=ge(2))
+    """Heartbeat rounds in which nothing at all came over a peer's link; then it is closed, and made anew."""
     storage_check_interval_s: float = attrs.field(default=1.0, validator=gt(0.0))
     """How often the room on the disk is looked at."""
     idle_timeout_s: float = attrs.field(default=600.0, validator=gt(0.0))

@@ -104,6 +104,8 @@ class NoticeKind(enum.Enum):
     CLOCK_AGREES = "clock_agrees"
     LOG_TIME_AHEAD = "log_time_ahead"
     MEMBERSHIP_CHANGED = "membership_changed"
+    PEER_SILENT = "peer_silent"
+    """For so many whole rounds neither a heartbeat nor an answer has come; told after each of them."""
 
 
 class Notice(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ import random as random_module
 from collections import deque
 
 from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
+from .effects import NoticeKind
 from .messages import Heartbeat, HeartbeatReply
 from .options import Options
 from .outbox import Turn
@@ -102,6 +103,7 @@ class Election:
 
     def on_reply(self, peer: Peer, message: HeartbeatReply) -> bool:
         """Whether the answer counts: its question is not too old, no later one is answered, and the link is open."""
+        peer.silent_quarters = 0
         if message.is_voting:
             self.note_ballot(message.promise)  # a promise that nobody keeps stands in no ballot's way (P9)
         first = max(self.round - len(self._asked_at_s) + 1, self._suspicious_from)
@@ -111,6 +113,24 @@ class Election:
         peer.reply = message
         peer.heard_round = self.round
         return True
+
+    def on_asked(self, peer: Peer) -> None:
+        """Its heartbeat came; what it said of itself is nothing to go by here."""
+        peer.silent_quarters = 0
+
+    def count_silence(self) -> None:
+        """At the end of a round: tell who was silent all through it, however that round was cut short by suspicion.
+
+        Rounds count, which this node began itself: being held up or frozen is no reason to think others dead.
+        """
+        quarters = 1 if self._is_suspicious else _QUICK
+        for peer in self._peers.values():
+            if peer.is_link_closed:
+                continue
+            peer.silent_quarters += quarters
+            rounds = peer.silent_quarters // _QUICK - 1  # but for the one in which it was heard last
+            if rounds > 0:
+                self._turn.notice(NoticeKind.PEER_SILENT, peer=peer.node, rounds=rounds)
 
     def _replies(self, *, since: int) -> dict[NodeId, HeartbeatReply]:
         """What was heard in round ``since`` and later."""

@@ -92,6 +92,7 @@ class Leadership:
             self._end_round(now_s)
 
     def _end_round(self, now_s: float) -> None:
+        self._election.count_silence()
         self._fitness.end_round()
         self._divergence.judge()
         self._log_time.judge()
@@ -126,6 +127,7 @@ class Leadership:
 
     def on_heartbeat(self, peer: Peer, message: Heartbeat, time_ms: int) -> None:
         """Say how this node is."""
+        self._election.on_asked(peer)
         self._turn.send(
             peer.node,
             HeartbeatReply(

@@ -28,6 +28,8 @@ class Peer:
     """Its newest answer that counts. Election."""
     heard_round: int = -1
     """In which round of this node's that came. Election."""
+    silent_quarters: int = 0
+    """Quarters of this node's rounds, as they ended, since it asked or answered. Election."""
 
     chosen_through: Slot = BEFORE_LOG
     """How far it has said to know the log chosen. CatchUp."""
@@ -63,6 +65,7 @@ class Peer:
     def close_link(self) -> None:
         """It may be dead: nothing is under way to it or for it, and what it last said of itself counts no more."""
         self.is_link_closed = True
+        self.silent_quarters = 0
         self.reply = None
         self.is_read_for = False
         self.end_flight()

@@ -197,6 +197,7 @@ class Replica(Roles):
         """A link to ``peer`` is there; of a stranger's nothing is kept."""
         if peer in self._peers:
             self._peers[peer].is_link_closed = False
+            self._peers[peer].silent_quarters = 0
             self._proposer.on_link_opened(self._peers[peer])
 
     def on_link_closed(self, peer: NodeId) -> None:

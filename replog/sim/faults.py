@@ -32,11 +32,13 @@ class Faults:
         self._membership = membership
         self._random = ground.random
         self._disks = DiskFaults(ground)
-        kinds = ProcessFaults(ground).kinds | LinkFaults(ground).kinds | self._disks.kinds
-        self._kinds = kinds | self._disks.lasting
+        links = LinkFaults(ground)
+        kinds = ProcessFaults(ground).kinds | links.kinds | self._disks.kinds
+        lasting_kinds = self._disks.lasting | links.lasting
+        self._kinds = kinds | lasting_kinds
         random, lasting = ground.random, world.stream("faults that last")
         mix = [kind for kind in kinds if random.random() < 0.45]
-        mix += [kind for kind in self._disks.lasting if lasting.random() < 0.3]
+        mix += [kind for kind in lasting_kinds if lasting.random() < 0.3]
         self._mix = mix or ["crash"]
         self._mean_gap_s = random.choice((0.05, 0.1, 0.2, 0.5))
 

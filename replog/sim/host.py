@@ -34,7 +34,8 @@ from .checkers import ProtocolChecker, Violation, ViolationFound
 from .client_doors import FarEnd, SimClients, SimLink
 from .disk import SimLogStore
 from .network import Network
-from .ports import Killed, SimLogPort, SimPeers, SimStatePort
+from .peer_links import SimPeers
+from .ports import Killed, SimLogPort, SimStatePort
 from .watched import StoryLog, WatchedApplier, WatchedReplica, sizes_of
 from .workload import Workload
 from .world import World
@@ -153,6 +154,7 @@ class Host:
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
         self.links: SimClients
+        self.peer_links: SimPeers
         self.driver: Driver
 
     # --- what it is ---
@@ -215,7 +217,7 @@ class Host:
         self._tick_at_s = float("inf")
         self._busy_until_s = self._measured_at_s = self.world.now_s
         self.messages_sent = 0
-        self._log_port, self.links, self._peer_port = SimLogPort(self), SimClients(self), SimPeers(self)
+        self._log_port, self.links, self.peer_links = SimLogPort(self), SimClients(self), SimPeers(self)
         origin = Origin(
             node=self.node,
             members={node: address_of(node) for node in self.disk.membership.members},
@@ -229,7 +231,7 @@ class Host:
         around = Around(
             make_applier=lambda: WatchedApplier(self),
             state_store=self.store,
-            ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self._peer_port, clients=self.links),
+            ports=Ports(log=self._log_port, state=SimStatePort(self), peers=self.peer_links, clients=self.links),
             clock=lambda: self._local_s() + self.spent_s,
             log=StoryLog(self),
             status=lambda: b"{}",
@@ -241,8 +243,8 @@ class Host:
             self._doors.put(LogFull(True))
         for peer in self.peers.values():
             if peer.is_up:
-                self.later(self.network.weather.delay_s, self._link_opened, peer.node)
-                peer.later(self.network.weather.delay_s, peer._link_opened, self.node)
+                self.later(self.network.weather.delay_s, self.on_link_opened, peer.node)
+                peer.later(self.network.weather.delay_s, peer.on_link_opened, self.node)
         self.later(self.options.node.flush_interval_s, self._measure)
         self.wake()
 
@@ -258,7 +260,7 @@ class Host:
         self.links.on_killed()
         for peer in self.peers.values():
             if peer.is_up and not self.network.is_cut(self.node, peer.node):
-                peer.later(self.network.weather.delay_s, peer._link_closed, self.node)
+                peer.later(self.network.weather.delay_s, peer.on_link_closed, self.node)
         return True
 
     def aimed_crash(self, where: str) -> None:
@@ -368,22 +370,23 @@ class Host:
         told = self.checker.arrivals.get(type(message))
         if told is not None:
             told(self.node, sender, message)
-        self._peer_port.receive(sender, message)
+        self.peer_links.receive(sender, message)
 
     def open_client(self, far: FarEnd) -> SimLink:
         """A client connects."""
         return self.links.open(far)
 
-    def _link_opened(self, peer: NodeId) -> None:
+    def on_link_opened(self, peer: NodeId) -> None:
+        self.peer_links.on_opened(peer)
         self.put(PeerOpened(peer))
 
-    def _link_closed(self, peer: NodeId) -> None:
+    def on_link_closed(self, peer: NodeId) -> None:
         self.put(PeerClosed(peer))
 
     def reset_link(self, peer: NodeId) -> None:
         """This end of a connection breaks and is made again at once."""
-        self.later(0.0, self._link_closed, peer)
-        self.later(0.002, self._link_opened, peer)
+        self.later(0.0, self.on_link_closed, peer)
+        self.later(0.002, self.on_link_opened, peer)
 
     # --- what is measured ---
 

@@ -25,6 +25,8 @@ class LinkFaults:
             "flap": self._flap,
             "unheard_leader": self._unheard_leader,
         }
+        self.lasting: dict[str, Callable[[], bool]] = {"black_hole": self._black_hole}
+        """Not ended by time, nor when the faults are: only by whoever uses the link."""
 
     def _cut(self, sender: NodeId, target: NodeId) -> None:
         self._network.cut(sender, target)
@@ -70,6 +72,14 @@ class LinkFaults:
         ]
         for one, other in pairs:
             self._hosts[one].reset_link(other)
+        return bool(pairs)
+
+    def _black_hole(self) -> bool:
+        """Packets vanish, in one direction or in both, until an end closes the link."""
+        pairs = self._ground.some_pair()[: self._random.choice((1, 2))]
+        for sender, target in pairs:
+            self._network.swallow(sender, target)
+            self._network.say_cut(sender, target, is_cut=True)
         return bool(pairs)
 
     def _unheard_leader(self) -> bool:

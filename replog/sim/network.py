@@ -45,6 +45,7 @@ class Network:
         self._random = world.stream("network")
         self._flips = world.stream("flips")
         self._cut: set[tuple[NodeId, NodeId]] = set()
+        self._swallowing: set[tuple[NodeId, NodeId]] = set()
         self._held_until_s: dict[tuple[NodeId, NodeId], float] = {}
         self._last_arrival_s: dict[tuple[NodeId, NodeId], float] = {}
         self.count: Counter[str] = Counter()
@@ -57,16 +58,29 @@ class Network:
     def heal(self, sender: NodeId, target: NodeId) -> None:
         self._cut.discard((sender, target))
 
+    def swallow(self, sender: NodeId, target: NodeId) -> None:
+        """Nothing arrives in this direction over the link that there is, and nobody is told; a new link is sound."""
+        self._swallowing.add((sender, target))
+
+    def renew(self, one: NodeId, other: NodeId) -> None:
+        """There is a new link between the two."""
+        self._swallowing -= {(one, other), (other, one)}
+
     def hold(self, sender: NodeId, target: NodeId, seconds: float) -> None:
         """What is sent in this direction for so long arrives when that time is over, in order."""
         self._held_until_s[sender, target] = self._world.now_s + seconds
 
     def heal_all(self) -> None:
+        """But for links that swallow what is sent: who uses them has to notice."""
         self._cut.clear()
         self._held_until_s.clear()
 
     def is_cut(self, sender: NodeId, target: NodeId) -> bool:
-        return (sender, target) in self._cut
+        return (sender, target) in self._cut or (sender, target) in self._swallowing
+
+    def can_connect(self, one: NodeId, other: NodeId) -> bool:
+        """A new link takes packets both ways."""
+        return self._cut.isdisjoint({(one, other), (other, one)})
 
     @property
     def cuts(self) -> int:
@@ -75,7 +89,7 @@ class Network:
     def delays(self, sender: NodeId, target: NodeId, message: Message) -> list[float]:
         """When the copies of ``message`` arrive: empty if it is lost."""
         weather, random = self.weather, self._random.random
-        if self._cut and (sender, target) in self._cut:
+        if (self._cut or self._swallowing) and self.is_cut(sender, target):
             return []
         if weather.loss and random() < weather.loss:
             self.count["message_lost"] += 1

@@ -1,4 +1,4 @@
-"""The simulated disks and peers of one process: the driver's ports, with weather.
+"""The simulated disks of one process: the driver's ports, with weather.
 
 Each says what has happened by an event, later, as the real ones do; each can be cut short by a crash between any two
 steps, which is what they are for.
@@ -17,19 +17,17 @@ from ..errors import Damaged, StorageError, StorageFull
 from ..node.events import (
     Compacted,
     FloorInstalled,
-    PeerMessages,
     SlotDamaged,
     SlotsRead,
     StateJobDone,
     Written,
 )
-from ..node.message_checks import check_peer_messages
 from ..node.state_jobs import BeginInstall, Flush, Job, PrepareInstall, StoreChunk
-from ..paxos.ballot import NodeId, Slot, node_name
+from ..paxos.ballot import Slot, node_name
 from ..paxos.describe import describe_write
 from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
-from ..paxos.messages import AcceptedSlot, Message
+from ..paxos.messages import AcceptedSlot
 
 if TYPE_CHECKING:
     from .host import Host
@@ -245,30 +243,3 @@ class SimStatePort:
         if weather.job_crash_rate and self._random.random() < weather.job_crash_rate:
             return self._random.choice(("before", "after"))
         return weather.crash_at_job
-
-
-class SimPeers:
-    """Satisfies ``driver.PeerPort``."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def send(self, peer: NodeId, messages: list[Message]) -> None:
-        """Each message by itself, so that one may be lost or overtaken where a frame could not: that is worse."""
-        host, target = self._host, self._host.peers[peer]
-        for message in messages:
-            host.messages_sent += 1
-            host.checker.on_sent(host.node, host.life, host.disk, message)
-            delays = host.network.delays(host.node, peer, message)
-            if host.world.trace is not None:
-                host.network.say_sent(host.node, peer, message, is_lost=not delays)
-            for delay_s in delays:
-                arriving = host.network.arriving(message)
-                incarnation = host.disk.identity.incarnation
-                host.world.after(delay_s, target.receive, target.life, host.node, incarnation, arriving)
-
-    def receive(self, sender: NodeId, message: Message) -> None:
-        """At the door of the receiver. What an honest node says is never refused there: raises ``FrameError``."""
-        host = self._host
-        check_peer_messages(sender, [message], host.driver.replica.promise)
-        host.put(PeerMessages(sender, [message]))

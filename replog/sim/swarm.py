@@ -114,6 +114,7 @@ def _draw_host(world: World, node: NodeId, paxos: Options, sessions: SessionOpti
             inbox_submissions_max=draw.choice((1, 10, 65_536)),
             follow_credit_max=draw.choice((1, 5, 1024)),
             turn_s_max=0.02,
+            silent_rounds_max=world.stream(f"silence {node}").choice((3, 10, 10)),
         ),
         flush_s=draw.choice((0.001, 0.05)),
         install_s=draw.choice((0.0005, 0.02, 0.3)),

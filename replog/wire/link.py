@@ -18,6 +18,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import anyio
 import sniffio
@@ -106,6 +107,13 @@ class Link:
     @property
     def is_inside_frame(self) -> bool:
         return self._splitter.is_inside_frame
+
+    def give_up_after(self, seconds: float) -> None:
+        """Let the kernel end this link when what was sent is not acknowledged for so long, where it can do that."""
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None and self._sock.family in (socket.AF_INET, socket.AF_INET6):
+            with suppress(OSError):  # closed meanwhile
+                self._sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
 
     def expect(self, kinds: frozenset[Kind], payload_bytes_max: int) -> None:
         """From here on (the greeting is over) these kinds of frames come."""

@@ -101,6 +101,21 @@ def test_a_leader_that_just_failed_is_not_gone_to(connection: Connection) -> Non
     assert connection.on_not_leader(NotLeader(NodeId(9), failed), 0.1 + OPTIONS.avoid_failed_s)
 
 
+def test_who_was_cut_off_from_all_avoids_none_of_them() -> None:
+    """It was the way to them, not they: when one is reached again, so is the leader."""
+    endpoints = Endpoints([A, B, C], OPTIONS, random.Random(1))
+    for address in (A, B):
+        endpoints.note_failure(address, "timed out", 10.0)
+    endpoints.note_answer(C)
+    assert endpoints.failed_lately(A, 10.0)
+    for address in (A, B, C):
+        endpoints.note_failure(address, "timed out", 10.1)
+    endpoints.note_answer(C)
+    assert not any(endpoints.failed_lately(address, 10.1) for address in (A, B, C))
+    endpoints.note_failure(A, "refused", 10.1)
+    assert endpoints.failed_lately(A, 10.1)
+
+
 def test_a_node_that_knows_no_leader_is_left_after_a_while(connection: Connection) -> None:
     """However often it says so."""
     greeted(connection)

@@ -56,6 +56,7 @@ THRIFTY = "node/thrifty.py"
 STATE_JOBS = "node/state_jobs.py"
 SERVING = "node/serving.py"
 CLIENTS = "node/clients.py"
+SILENCE = "node/silence.py"
 
 _NO_PROMISE_ASSERT = Change(ACCEPTOR, "        assert ballot >= self.promise, (ballot, self.promise)  # P2\n", "")
 _NO_HELD_ASSERT = Change(
@@ -1222,5 +1223,30 @@ MUTANTS = (
                 "        if now_s >= 0:\n            return False\n",
             ),
         ),
+    ),
+    Mutant(
+        "a silent link is never closed",
+        0,
+        (Change(SILENCE, "        elif rounds - since >= self._rounds_max:\n", "        elif False:\n"),),
+    ),
+    Mutant(
+        "silence is never counted",
+        0,
+        (Change(ELECTION, "            peer.silent_quarters += quarters\n", ""),),
+    ),
+    Mutant(
+        "a link that brings bytes is closed",
+        0,
+        (Change(SILENCE, "if rounds == 1 or received != before:", "if rounds == 1:"),),
+    ),
+    Mutant(
+        "a silent link is closed too early",
+        0,
+        (Change(SILENCE, "rounds - since >= self._rounds_max", "rounds - since >= 1"),),
+    ),
+    Mutant(
+        "quick rounds of suspicion count in full",
+        0,
+        (Change(ELECTION, "        quarters = 1 if self._is_suspicious else _QUICK\n", "        quarters = _QUICK\n"),),
     ),
 )

@@ -327,3 +327,54 @@ def test_who_was_held_up_reads_before_it_judges() -> None:
     assert role.has_been_held_up(0.7)
     assert 0.7 < role.round_at_s < 0.72
     assert not role.has_been_held_up(0.75)
+
+
+# --- silence ---
+
+
+def told_silent(role: Election) -> list[tuple[NodeId, int]]:
+    """Of whom the round's end told silence, and for how many rounds."""
+    role._turn.notices.clear()
+    role.count_silence()
+    return [(notice.facts["peer"], notice.facts["rounds"]) for notice in role._turn.notices]
+
+
+def test_who_neither_asks_nor_answers_for_a_whole_round_is_told_silent() -> None:
+    """The round in which it was heard last is not one; then they are counted, each peer's by itself."""
+    role = election()
+    assert told_silent(role) == []
+    assert told_silent(role) == [(N2, 1), (N3, 1)]
+    role.on_asked(role._peers[N2])
+    assert told_silent(role) == [(N3, 2)]
+    assert told_silent(role) == [(N2, 1), (N3, 3)]
+
+
+def test_any_answer_ends_a_silence_even_one_that_counts_no_more() -> None:
+    """It is late, but it came over the link."""
+    role = election()
+    for _ in range(5):
+        told_silent(role)
+    role.begin_round(BALLOT_ZERO, Slot(0), 100.0)
+    late = msgspec.structs.replace(reply(role), round=-7)
+    assert not role.on_reply(role._peers[N2], late)
+    assert told_silent(role) == [(N3, 5)]
+
+
+def test_the_quick_rounds_of_suspicion_count_for_a_quarter() -> None:
+    """Else a dead leader would cost every other link within a third of the time."""
+    role = election()
+    role.leader = N2
+    close_link(role, N2, 0.0)
+    counted = [told_silent(role) for _ in range(12)]
+    assert [len(one) for one in counted] == [0] * 7 + [1] * 5
+    assert counted[-1] == [(N3, 2)]
+
+
+def test_of_a_closed_link_no_silence_is_told_and_a_new_one_begins_anew() -> None:
+    """What is gone can't be silent."""
+    role = election()
+    for _ in range(5):
+        told_silent(role)
+    close_link(role, N2, 0.0)
+    assert told_silent(role) == [(N3, 5)]
+    assert role._peers[N2].silent_quarters == 0

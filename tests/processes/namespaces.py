@@ -46,8 +46,8 @@ def missing() -> str:
     return ""
 
 
-def _run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, text=True)
+def _run(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 def address(number: int) -> str:
@@ -109,6 +109,33 @@ class Network:
     def deafen(self, number: int, *, to: int) -> None:
         """Nothing from ``to`` arrives at ``number`` any more."""
         self._nft(number, f"add rule inet cut input ip saddr {address(to)} drop")
+
+    def isolate(self) -> None:
+        """No node hears another one; the bridge still reaches all."""
+        for number in self.numbers:
+            others = ", ".join(address(other) for other in self.numbers if other != number)
+            self._nft(number, f"add rule inet cut input ip saddr {{ {others} }} drop")
+
+    def cut_off(self) -> None:
+        """Nobody hears anybody, whoever is on the bridge included."""
+        for number in self.numbers:
+            self._nft(number, "add rule inet cut input iifname wire drop")
+
+    def ports(self, dialler: int, dialled: int) -> set[int]:
+        """Which ports of ``dialler`` connections to the node on ``dialled`` have."""
+        listed = _run(
+            *("ip", "netns", "exec", self.machine(dialler), "ss", "-Htn", "state", "established"),
+            *("dst", f"{address(dialled)}:{PORT}"),
+        )
+        return {int(line.split()[2].rpartition(":")[2]) for line in listed.splitlines()}
+
+    def swallow(self, dialler: int, dialled: int) -> set[int]:
+        """What is sent over the connections that there are vanishes, both ways; a new one is sound. Their ports."""
+        ports = self.ports(dialler, dialled)
+        for port in ports:
+            self._nft(dialler, f"add rule inet cut input tcp sport {PORT} tcp dport {port} drop")
+            self._nft(dialled, f"add rule inet cut input tcp sport {port} tcp dport {PORT} drop")
+        return ports
 
     def heal(self) -> None:
         for number in self.numbers:

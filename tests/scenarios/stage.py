@@ -351,6 +351,11 @@ class Stage:
         for pair in self._pairs(words):
             self.network.cut(*pair)
 
+    def do_swallow(self, words: list[str]) -> None:
+        """``swallow n1 - n3``, ``swallow n1 > n3``: over the link that there is nothing arrives, and nobody is told."""
+        for sender, target in self._pairs(words):
+            self.network.swallow(sender, target)
+
     def do_heal(self, words: list[str]) -> None:
         """``heal`` everything, or ``heal n1 - n2``."""
         if not words:

@@ -17,7 +17,7 @@ from replog.sim.workload import RegisterWorkload
 FAULTS = {
     # network
     "message_lost", "message_doubled", "message_overtaken", "partition", "one_way_cut", "isolate_one_link", "chain",
-    "flap", "unheard_leader", "piece_lost", "value_flipped", "message_queued", "far_apart",
+    "flap", "black_hole", "link_reset", "unheard_leader", "piece_lost", "value_flipped", "message_queued", "far_apart",
     # processes
     "crash", "crash_all", "pause", "hand_over", "aimed_crash", "aimed_crashes", "write_unheard", "turn_cut",
     "settings_differ",

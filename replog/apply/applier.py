@@ -30,7 +30,7 @@ from .command_loop import CommandLoop, Outcome, SlotRun
 from .digest import RunningDigest
 from .fixed_stack import call_on_fixed_stack, is_raising_warnings, warnings_never_raised
 from .limits import REPLIES_KEPT_BYTES_MAX, SLOT_COMMANDS_MAX
-from .outcomes import Refused, SequenceGap, SessionExpired, SessionOpened
+from .outcomes import SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from .sessions import Session, SessionOptions, Sessions
 from .state_access import Reader, StagedState
 from .submissions import CloseSession, Commands, MalformedSubmission, OpenSession, decode_submission
@@ -230,12 +230,12 @@ class Applier:
             case CloseSession(number, key):
                 if self._sessions.find(number, key) is not None:
                     self._sessions.close(number)
-                run.tell(key, SessionExpired(number))
+                run.tell(key, SessionGone(number))
 
     def _open(self, key: bytes, run: SlotRun) -> None:
         """A session's id is its place, so without a place there is none."""
         if not run.room:
-            run.tell(key, Refused(0, 0, "overloaded", "the slot has no room for another session; ask again"))
+            run.tell(key, SubmissionRefused(0, 0, "overloaded", "the slot has no room for another session; ask again"))
             return
         session = self._sessions.open(key, run.slot, run.offset, self.log_time_ms)
         run.tell(key, SessionOpened(key, session.number))
@@ -245,7 +245,7 @@ class Applier:
         """Answer what ran before; returns what comes next, or None if nothing may be run of it."""
         key, first, payloads = submission.key, submission.first_sequence, submission.payloads
         if session is None:
-            run.tell(key, SessionExpired(submission.session))
+            run.tell(key, SessionGone(submission.session))
             return None
         expected = session.last_sequence + 1
         count = len(payloads)

@@ -22,11 +22,11 @@ from .limits import (
     SLOT_COMMANDS_MAX,
     SLOT_REPLIES_BYTES_MAX,
 )
-from .outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from .outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from .sessions import Kept, Session
 from .state_access import StagedState
 
-Told = Replies | SessionOpened | SessionExpired | SequenceGap | Refused
+Told = Replies | SessionOpened | SessionGone | SequenceGap | SubmissionRefused
 Outcome = tuple[bytes, Told, int]
 """What applying a slot told whoever submitted under a key: key, message, and at least the bytes of its replies."""
 

@@ -27,7 +27,7 @@ import msgspec
 import xxhash
 
 from ..paxos.ballot import Slot
-from .outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from .outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 
 DIGEST_VERSION: Final = 1
 """Of the layout; members with different ones do not link (``machine_terms``)."""
@@ -44,7 +44,9 @@ class RunningDigest:
         """What the commands of this slot wrote, in order; the Applier adds to it."""
         self._told: list[tuple[Any, ...]] = []
 
-    def tell(self, key: bytes, message: Replies | SessionOpened | SessionExpired | SequenceGap | Refused) -> None:
+    def tell(
+        self, key: bytes, message: Replies | SessionOpened | SessionGone | SequenceGap | SubmissionRefused
+    ) -> None:
         """Something was told whoever submitted under ``key``."""
         match message:
             case Replies():
@@ -52,11 +54,11 @@ class RunningDigest:
                 return
             case SessionOpened():
                 entry: tuple[Any, ...] = (1, key, message.session)
-            case SessionExpired():
+            case SessionGone():
                 entry = (2, message.session)
             case SequenceGap():
                 entry = (3, message.session, message.expected)
-            case Refused():
+            case SubmissionRefused():
                 entry = (4,)
         self._told.append(entry)
 

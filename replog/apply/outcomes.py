@@ -33,7 +33,7 @@ class SessionOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     session: int
 
 
-class SessionExpired(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=42):
+class SessionGone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=42):
     """There is no such session of that key: it expired, was closed, or never was. Nothing of it will be run."""
 
     session: int
@@ -51,7 +51,7 @@ class SequenceGap(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=43
     acknowledged_below: int
 
 
-class Refused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=44):
+class SubmissionRefused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=44):
     """A submission was not taken and will not be run.
 
     Parameters

@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from .. import errors
-from ..apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..errors import CommandTooLarge, OutcomeUnknown, Overloaded, ReplogError, StorageFull, Unavailable
 from ..paxos.ballot import NodeId
 from ..wire.client_messages import NodeMessage, NotLeader, Submit
@@ -224,11 +224,11 @@ class ClientSession:
                 self.on_replies(message)
             case SessionOpened():
                 self.sessions_opened += self._identity.on_opened(message)
-            case SessionExpired():
+            case SessionGone():
                 self._on_expired(message.session, now_s)
             case SequenceGap():
                 self._on_gap(message, now_s)
-            case Refused():
+            case SubmissionRefused():
                 self._on_refused(message, now_s)
             case NotLeader():
                 self._on_not_leader(message, now_s)
@@ -282,7 +282,7 @@ class ClientSession:
         self._forget_session()
         self._retry.hurry(now_s)
 
-    def _on_refused(self, message: Refused, now_s: float) -> None:
+    def _on_refused(self, message: SubmissionRefused, now_s: float) -> None:
         """A submission was not taken: what was in it waits, moves or ends. See "Refusals" above."""
         if message.session not in (0, self.number):
             return
@@ -307,7 +307,7 @@ class ClientSession:
             return
         self._retry.pause(now_s)
 
-    def _move_to_new_session(self, refused: list[int], message: Refused) -> None:
+    def _move_to_new_session(self, refused: list[int], message: SubmissionRefused) -> None:
         """Whoever can't be helped by waiting is told at once."""
         final = _FINAL_REFUSALS.get(message.code)
         calls = self._pending.calls_of(refused)

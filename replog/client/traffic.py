@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import anyio
 import anyio.abc
 
-from ..apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..errors import ReplogError
 from ..wire.client_messages import (
     ClientMessage,
@@ -232,7 +232,7 @@ class Traffic:
                     self.session.on_replies(message)
                 case QueryAnswers():
                     self.reads.on_answers(message)
-                case SessionOpened() | SessionExpired() | SequenceGap() | Refused():
+                case SessionOpened() | SessionGone() | SequenceGap() | SubmissionRefused():
                     self.session.on_message(message, now_s)
                 case NotLeader():
                     self._on_not_leader(message, now_s)

@@ -11,12 +11,12 @@ from ..apply.sessions import SessionOptions
 from ..log.space import LogLimits
 from ..node.links import TransportOptions
 from ..node.settings import NodeOptions, ReplicaConfig
-from ..paxos.options import Options
+from ..paxos.options import PaxosOptions
 
 ENVIRONMENT_PREFIX: Final = "REPLOG_"
 
 TABLES: Final[Mapping[str, type]] = {
-    "paxos": Options,
+    "paxos": PaxosOptions,
     "sessions": SessionOptions,
     "log": LogLimits,
     "transport": TransportOptions,

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from ..apply.command_loop import Outcome
-from ..apply.outcomes import Refused
+from ..apply.outcomes import SubmissionRefused
 from ..apply.submissions import Submission, first_sequence_of
 from ..errors import StorageError, error_text
 from ..paxos.ballot import NodeId, Slot
@@ -85,8 +85,8 @@ class ClientLink(Protocol):
     def close(self) -> None: ...
 
 
-class Book(Protocol):
-    """What the desk needs to know of the node's position."""
+class NodePosition(Protocol):
+    """What is asked of the node's position."""
 
     @property
     def applied_through(self) -> Slot: ...
@@ -146,11 +146,11 @@ class _Outbox:
         return frame
 
 
-class ClientDesk:
+class Clients:
     """All clients of one node; every call is synchronous and on the event loop's thread."""
 
-    def __init__(self, book: Book, log: EventLog) -> None:
-        self._book = book
+    def __init__(self, position: NodePosition, log: EventLog) -> None:
+        self._position = position
         self._log = log
         self._routes: dict[bytes, ClientLink] = {}
         self._keys: dict[ClientLink, set[bytes]] = {}
@@ -267,7 +267,9 @@ class ClientDesk:
         elif refusal is Refusal.NOT_LEADER:
             self.say_not_leader(link)
         else:
-            self.say(link, Refused(message.session, first_sequence_of(submission), refusal.value, REASONS[refusal]))
+            self.say(
+                link, SubmissionRefused(message.session, first_sequence_of(submission), refusal.value, REASONS[refusal])
+            )
 
     def is_awaited(self, key: bytes) -> bool:
         """Whether somebody who is connected here waits for what is told under this key."""
@@ -288,7 +290,7 @@ class ClientDesk:
         self._told_not_leader[link] = None  # in the order in which they asked
         outbox = self._outboxes.get(link)
         if outbox is not None and not any(type(message) is NotLeader for message in outbox.messages):
-            self.say(link, NotLeader(*self._book.leader_address()))
+            self.say(link, NotLeader(*self._position.leader_address()))
 
     def ask_to_repeat(self) -> None:
         """Answers to what was sent here may never come: another node leads now, or what was asked was run elsewhere and
@@ -299,7 +301,7 @@ class ClientDesk:
 
     def on_leader_changed(self) -> None:
         """Tell those that were sent away where to go, now that it is known; the new leader itself names itself."""
-        node, address = self._book.leader_address()
+        node, address = self._position.leader_address()
         if node:
             for link in self._told_not_leader:
                 self.say(link, NotLeader(node, address))
@@ -365,7 +367,7 @@ class ClientDesk:
     def _gather_due(self) -> None:
         waiting, self._reads_waiting = self._reads_waiting, []
         for ready in waiting:
-            if ready.slot > self._book.applied_through:
+            if ready.slot > self._position.applied_through:
                 self._reads_waiting.append(ready)
                 continue
             for read_id in ready.read_ids:
@@ -391,7 +393,7 @@ class ClientDesk:
         if answers:
             asked.answered += len(answers)
             self._answer_bytes[link] = ANSWERS_BYTES_MAX - link.unsent_bytes - room_bytes
-            told = QueryAnswers(message.first_id + first, self._book.applied_through, answers, failed)
+            told = QueryAnswers(message.first_id + first, self._position.applied_through, answers, failed)
             self.say(link, told, sum(map(len, answers)))
 
     # --- the log itself ---
@@ -418,11 +420,11 @@ class ClientDesk:
 
     def _feed(self, link: ClientLink, following: _Following, read_log: ReadLog) -> bool:
         """Whether this one could take more at once."""
-        last = Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))
+        last = Slot(min(self._position.applied_through, following.next_slot + following.credit - 1))
         if following.next_slot > last or link.unsent_bytes:
             return False
-        if following.next_slot <= self._book.compacted_through:
-            self.say(link, Entries([], self._book.compacted_through))
+        if following.next_slot <= self._position.compacted_through:
+            self.say(link, Entries([], self._position.compacted_through))
             following.credit = 0
             return False
         records = read_log(following.next_slot, last, FOLLOW_PIECE_SLOTS, FOLLOW_PIECE_BYTES)

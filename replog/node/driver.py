@@ -30,7 +30,7 @@ from ..paxos.messages import AcceptedSlot, StatePiece
 from ..paxos.replica import Replica
 from ..state.contract import StateStore
 from .applying import Applying
-from .clients import ClientDesk
+from .clients import Clients
 from .event_log import EventLog
 from .events import (
     ClientClosed,
@@ -98,8 +98,8 @@ class Driver:
         self.replica = replica
         self.applying = Applying(make_applier, replica, options)
         self.jobs = StateJobs(state_store, options, self, now_s, log)
-        self.desk = ClientDesk(self, log)
-        self.serving = Serving(replica, self.desk, ports.clients, options, status, log)
+        self.clients = Clients(self, log)
+        self.serving = Serving(replica, self.clients, ports.clients, options, status, log)
         self._log_port = ports.log
         self._state = ports.state
         self._peers = ports.peers
@@ -180,9 +180,9 @@ class Driver:
                 self._step()  # a write was durable at once
             if self._inbox or self._written:
                 self.is_due = True
-            if self.desk.has_followers:
+            if self.clients.has_followers:
                 self._feed_followers()
-            self.desk.send()
+            self.clients.send()
             if (job := self.jobs.next_job(now_s)) is not None:
                 self._state.perform(job)
             self.deadline_s = min(self._core_deadline_s, self.jobs.deadline_s, self.sending.thrifty.deadline_s)
@@ -213,18 +213,18 @@ class Driver:
                 self.sending.let_go(effects.ticket)
                 self._written.append(Written(effects.ticket))
         for notice in effects.notices:
-            on_notice(notice, self._log, self.desk, self._silent_links)
+            on_notice(notice, self._log, self.clients, self._silent_links)
             self.is_due = self.is_due or notice.kind is NoticeKind.DAMAGE_REPAIRED
         if effects.release:
             self.applying.keep(effects.release)
-        if self.applying.apply(self.jobs, self.read_log, self.desk.on_outcomes, self._is_over):
+        if self.applying.apply(self.jobs, self.read_log, self.clients.on_outcomes, self._is_over):
             self.is_due = True
         if effects.reads:
-            self.desk.on_reads_confirmed(effects.reads)
+            self.clients.on_reads_confirmed(effects.reads)
         for read_id in effects.reads_refused:
-            self.desk.refuse_read(read_id, Refusal.NOT_LEADER)
-        if self.desk.has_reads and not self.applier.is_inside_slot:
-            self.is_due = self.desk.answer_reads(partial(answer_query, self.applier), self._is_over) or self.is_due
+            self.clients.refuse_read(read_id, Refusal.NOT_LEADER)
+        if self.clients.has_reads and not self.applier.is_inside_slot:
+            self.is_due = self.clients.answer_reads(partial(answer_query, self.applier), self._is_over) or self.is_due
         for slot_read in effects.slot_reads:
             self._log_port.read_for_peer(slot_read)
         for state_send in effects.state_sends:
@@ -271,7 +271,7 @@ class Driver:
 
     def _feed_followers(self) -> None:
         is_whole = self.applied_through <= self.replica.chosen_through  # else a floor is missing below a received state
-        if is_whole and self.desk.feed_followers(self.read_log):
+        if is_whole and self.clients.feed_followers(self.read_log):
             self.is_due = True
 
     def read_log(self, first: Slot, last: Slot, slots_max: int, bytes_max: int = APPLY_BYTES) -> list[AcceptedSlot]:
@@ -313,7 +313,7 @@ class Driver:
     def on_swapped(self, applied_through: Slot) -> None:
         """Begin anew over a state that came from a peer, and drop the log below it; then the core hears of it (P6)."""
         self.applying.begin_anew()
-        self.desk.ask_to_repeat()
+        self.clients.ask_to_repeat()
         self._log_port.install_floor(applied_through, self.replica.membership)
 
     def _on_floor_installed(self, event: FloorInstalled) -> None:
@@ -335,7 +335,7 @@ class Driver:
         Raises what ends a node.
         """
         assert not self._is_inside, "a query inside a turn would see a half-done one"
-        self.applying.finish_slot(self.desk.on_outcomes)
+        self.applying.finish_slot(self.clients.on_outcomes)
         return answer_query(self.applier, request)
 
     # --- leaving ---

@@ -12,7 +12,7 @@ import attrs
 import crc32c
 
 from ..paxos.ballot import NodeId
-from ..paxos.options import Options
+from ..paxos.options import PaxosOptions
 from ..paxos.recovered import Recovered
 from ..paxos.replica import Replica
 from .driver import Driver
@@ -36,7 +36,7 @@ class Origin:
 
     node: NodeId
     members: Mapping[NodeId, str]
-    paxos: Options
+    paxos: PaxosOptions
     options: NodeOptions
     recovered: Recovered
     seed: int

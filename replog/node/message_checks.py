@@ -2,7 +2,7 @@
 
 Decoding refuses every number that the log's records can't hold (see ``paxos.ballot``). Here are the rules over several
 fields, over who sends a message and over where this node stands: a message that breaks one ends its link, before the
-core or the desk hears of it. They are few and cheap, since they are looked at for each message.
+core or ``clients`` hears of it. They are few and cheap, since they are looked at for each message.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import StateDiverged
 from ..paxos.effects import Notice, NoticeKind
-from .clients import ClientDesk
+from .clients import Clients
 from .event_log import EventLog
 from .silence import SilentLinks
 
@@ -25,7 +25,7 @@ _WARNINGS = frozenset(
 )
 
 
-def on_notice(notice: Notice, log: EventLog, desk: ClientDesk, silent_links: SilentLinks) -> None:
+def on_notice(notice: Notice, log: EventLog, clients: Clients, silent_links: SilentLinks) -> None:
     """Log it; clients are told what concerns them; a silent peer is a person's business only if its link is dead.
 
     Raises ``StateDiverged``: this node must not go on.
@@ -36,9 +36,9 @@ def on_notice(notice: Notice, log: EventLog, desk: ClientDesk, silent_links: Sil
     (log.warning if notice.kind in _WARNINGS else log.info)(notice.kind.value, **notice.facts)
     match notice.kind:
         case NoticeKind.STEPPED_DOWN:
-            desk.ask_to_repeat()
+            clients.ask_to_repeat()
         case NoticeKind.BECAME_LEADER | NoticeKind.LEADER_CHANGED:
-            desk.on_leader_changed()
+            clients.on_leader_changed()
         case NoticeKind.STATE_DIVERGED:
             raise StateDiverged(
                 f"this replica's state differs from the others' at slot {notice.facts['slot']} (digest "

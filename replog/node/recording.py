@@ -188,7 +188,7 @@ class Recorder:
         return now_s
 
     def concerns(self, outcome: Outcome) -> bool:
-        return self._driver.desk.is_awaited(outcome[0])
+        return self._driver.clients.is_awaited(outcome[0])
 
 
 def _recorded(event: Event, contents: Contents) -> RecordedEvent:

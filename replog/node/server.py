@@ -30,7 +30,7 @@ from ..state_machine import StateMachine
 from ..wire.codec import Hello
 from ..wire.status import NodeStatus, encode_status
 from .admission import Admission, PeerMemory
-from .clients import ClientDesk
+from .clients import Clients
 from .doors import Doors
 from .driver import Driver
 from .events import (
@@ -326,8 +326,8 @@ class Node:
         return self.driver.applier
 
     @property
-    def desk(self) -> ClientDesk:
-        return self.driver.desk
+    def clients(self) -> Clients:
+        return self.driver.clients
 
     @property
     def applied_through(self) -> int:

@@ -1,4 +1,4 @@
-"""Takes what clients ask to whoever does it: submissions and reads to the core, the rest to the desk.
+"""Takes what clients ask to whoever does it: submissions and reads to the core, the rest to ``clients``.
 
 A frame may hold more than a turn has time for; what is left of it comes first in the next one.
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..apply.outcomes import Refused
+from ..apply.outcomes import SubmissionRefused
 from ..paxos.ballot import NodeId
 from ..paxos.effects import Refusal
 from ..paxos.outbox import Size
@@ -27,7 +27,7 @@ from ..wire.client_messages import (
     TransferRequest,
     admit,
 )
-from .clients import ClientDesk, ClientLink
+from .clients import ClientLink, Clients
 from .event_log import EventLog
 from .events import ClientClosed, ClientMessages, ClientOpened
 from .ports import ClientPort
@@ -48,15 +48,15 @@ class Serving:
     def __init__(
         self,
         replica: Replica,
-        desk: ClientDesk,
-        clients: ClientPort,
+        clients: Clients,
+        client_port: ClientPort,
         options: NodeOptions,
         status: Callable[[], bytes],
         log: EventLog,
     ) -> None:
         self._replica = replica
-        self._desk = desk
         self._clients = clients
+        self._client_port = client_port
         self._options = options
         self._status = status
         self._log = log
@@ -76,20 +76,20 @@ class Serving:
         )
 
     def sizes(self) -> list[Size]:
-        return [Size("reads under way", self._desk.reads_under_way, self._replica.options.reads_waiting_max)]
+        return [Size("reads under way", self._clients.reads_under_way, self._replica.options.reads_waiting_max)]
 
     # --- events ---
 
     def on_opened(self, event: ClientOpened) -> None:
-        link = self._clients.find(event.client)
+        link = self._client_port.find(event.client)
         if link is not None:
             self._links[event.client] = link
-            self._desk.open(link)
+            self._clients.open(link)
 
     def on_closed(self, event: ClientClosed) -> None:
         link = self._links.pop(event.client, None)
         if link is not None:
-            self._desk.close(link)
+            self._clients.close(link)
 
     def expect(self, messages: Iterable[ClientMessage], sign: int = 1) -> None:
         """They wait for a turn."""
@@ -111,13 +111,13 @@ class Serving:
                 case Query():
                     self._query(link, message)
                 case Follow():
-                    self._desk.attempt(link, self._desk.follow, link, message, self._options.follow_credit_max)
+                    self._clients.attempt(link, self._clients.follow, link, message, self._options.follow_credit_max)
                 case StatusRequest():
-                    self._desk.attempt(link, self._say_status, link, message)
+                    self._clients.attempt(link, self._say_status, link, message)
                 case TransferRequest():
                     self._transfer(link, message)
                 case Ping():
-                    self._desk.say(link, Pong(message.nonce))
+                    self._clients.say(link, Pong(message.nonce))
             if position % _LOOKS_AT_THE_CLOCK_EVERY == 0 and is_over() and position < len(event.messages):
                 rest = ClientMessages(event.client, event.messages[position:])
                 self.expect(rest.messages)
@@ -126,7 +126,7 @@ class Serving:
 
     def let_go_of_idle(self, now_s: float) -> None:
         """A client that says nothing for long may be gone without a word; it connects again when it has something."""
-        for link in self._desk.idle_links(now_s - self._options.idle_timeout_s, now_s):
+        for link in self._clients.idle_links(now_s - self._options.idle_timeout_s, now_s):
             self._log.info("client_idle", other=link.peer_address)
             link.close()
 
@@ -135,32 +135,32 @@ class Serving:
     def _submit(self, link: ClientLink, message: Submit) -> None:
         self.submissions += 1
         submission = admit(message)
-        if isinstance(submission, Refused):
+        if isinstance(submission, SubmissionRefused):
             self.submissions_refused += 1
-            self._desk.say(link, submission)
+            self._clients.say(link, submission)
             return
         refusal = self._replica.submit(message.submission)
         self.submissions_refused += refusal is not None
-        self._desk.attempt(link, self._desk.on_submit, link, message, submission, refusal)
+        self._clients.attempt(link, self._clients.on_submit, link, message, submission, refusal)
 
     def _query(self, link: ClientLink, message: Query) -> None:
         if message.is_stale:
-            self._desk.answer_soon(link, message)
+            self._clients.answer_soon(link, message)
             return
-        is_full = self._desk.reads_under_way >= self._replica.options.reads_waiting_max
-        read_id = self._desk.begin_read(link, message)
+        is_full = self._clients.reads_under_way >= self._replica.options.reads_waiting_max
+        read_id = self._clients.begin_read(link, message)
         refusal = Refusal.OVERLOADED if is_full else self._replica.read(read_id)
         if refusal is not None:
-            self._desk.refuse_read(read_id, refusal)
+            self._clients.refuse_read(read_id, refusal)
 
     def _say_status(self, link: ClientLink, message: StatusRequest) -> None:
-        self._desk.say(link, Status(message.request, self._status()))
+        self._clients.say(link, Status(message.request, self._status()))
 
     def _transfer(self, link: ClientLink, message: TransferRequest) -> None:
         if not self._replica.is_leading:
-            self._desk.say_not_leader(link)
+            self._clients.say_not_leader(link)
             return
         target = NodeId(message.target) if message.target else None
         refusal = None if target == self._replica.node else self._replica.transfer_leadership(target)
         reason, may_pass = (refusal.reason, refusal.may_pass) if refusal else ("", False)
-        self._desk.say(link, TransferAnswer(message.request, refusal is None, reason, may_pass))
+        self._clients.say(link, TransferAnswer(message.request, refusal is None, reason, may_pass))

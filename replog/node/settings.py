@@ -13,7 +13,7 @@ from ..addresses import check_address
 from ..apply.sessions import SessionOptions
 from ..log.space import LogLimits
 from ..paxos.ballot import NodeId, parse_node
-from ..paxos.options import Options
+from ..paxos.options import PaxosOptions
 from .links import TransportOptions
 
 KIB: Final = 2**10
@@ -127,7 +127,7 @@ class ReplicaConfig:
     members: dict[NodeId, str] = attrs.field(converter=_by_node, validator=_check_members)
     bind: str = attrs.field(default="", validator=_check_bind)
     state_machine: str = attrs.field(default="", validator=_check_state_machine)
-    paxos: Options = attrs.field(factory=Options)
+    paxos: PaxosOptions = attrs.field(factory=PaxosOptions)
     sessions: SessionOptions = attrs.field(factory=SessionOptions)
     log: LogLimits = attrs.field(factory=LogLimits)
     transport: TransportOptions = attrs.field(factory=TransportOptions)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, Prepare, Promise
-from .options import Options
-from .outbox import Size, Turn
+from .options import PaxosOptions
+from .outbox import Outbox, Size
 from .recovered import Recovered
 from .standing import Standing
 
@@ -22,14 +22,14 @@ class Acceptor:
 
     def __init__(
         self,
-        options: Options,
+        options: PaxosOptions,
         recovered: Recovered,
-        turn: Turn,
+        outbox: Outbox,
         standing: Standing,
         checksum: Callable[[bytes], int],
     ) -> None:
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._checksum = checksum
         self.promise = recovered.promise
@@ -51,11 +51,11 @@ class Acceptor:
         if not self._standing.is_voting:
             return
         if message.ballot < self.promise:
-            self._turn.send(sender, Nack(message.ballot, self.promise))
+            self._outbox.send(sender, Nack(message.ballot, self.promise))
             return
         self._raise_promise(message.ballot)
         for piece in self._promise_pieces(message):
-            self._turn.send_after_write(sender, piece)  # P1
+            self._outbox.send_after_write(sender, piece)  # P1
 
     def on_accept(self, sender: NodeId, message: Accept) -> None:
         """Phase 2b; a slot known chosen is answered without a write.
@@ -66,7 +66,7 @@ class Acceptor:
         if not self._standing.is_voting:
             return
         if message.ballot < self.promise:  # P2
-            self._turn.send(sender, Nack(message.ballot, self.promise))
+            self._outbox.send(sender, Nack(message.ballot, self.promise))
             return
         standing = self._standing
         is_own = sender == standing.node
@@ -85,9 +85,9 @@ class Acceptor:
         if not self._standing.is_voting:
             return
         if message.ballot < self.promise:
-            self._turn.send(sender, Nack(message.ballot, self.promise))
+            self._outbox.send(sender, Nack(message.ballot, self.promise))
         else:
-            self._turn.send(sender, Confirmed(message.ballot, message.round))
+            self._outbox.send(sender, Confirmed(message.ballot, message.round))
 
     def forget_chosen(self, before: Slot) -> None:
         """Slots above ``before`` have become known chosen: they are reported by position from here on."""
@@ -104,7 +104,7 @@ class Acceptor:
         """Answer this turn's Accepts with one message a run of slots, after the write (P1)."""
         for (sender, ballot), slots in self._acks.items():
             for first, last in _runs(slots):
-                self._turn.send_after_write(sender, Accepted(ballot, first, last))
+                self._outbox.send_after_write(sender, Accepted(ballot, first, last))
         self._acks.clear()
 
     def check_invariants(self) -> None:
@@ -119,7 +119,7 @@ class Acceptor:
         assert ballot >= self.promise, (ballot, self.promise)  # P2
         if ballot > self.promise:
             self.promise = ballot
-            self._turn.store_promise(ballot)
+            self._outbox.store_promise(ballot)
 
     def _store(self, message: Accept) -> None:
         held = self.accepted.get(message.slot)
@@ -132,7 +132,7 @@ class Acceptor:
         self.accepted[message.slot] = record
         if message.slot > self.accepted_through:
             self.accepted_through = message.slot
-        self._turn.store(record)
+        self._outbox.store(record)
 
     def _promise_pieces(self, message: Prepare) -> list[Promise]:
         """Everything accepted that the candidate does not know chosen, in bounded pieces (P3)."""

@@ -17,8 +17,8 @@ import attrs
 from .ballot import BEFORE_LOG, Slot
 from .effects import NoticeKind, StoreStatePiece
 from .messages import BelowFloor, FetchState, Learn, LearnRequest, StatePiece
-from .options import Options
-from .outbox import Size, Turn
+from .options import PaxosOptions
+from .outbox import Outbox, Size
 from .peers import Peer, Peers
 from .standing import Standing
 
@@ -47,15 +47,15 @@ class CatchUp:
 
     def __init__(
         self,
-        options: Options,
-        turn: Turn,
+        options: PaxosOptions,
+        outbox: Outbox,
         standing: Standing,
         peers: Peers,
         checksum: Callable[[bytes], int],
         random: random_module.Random,
     ) -> None:
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._peers = peers
         self._checksum = checksum
@@ -215,7 +215,7 @@ class CatchUp:
         peer = self._random.choice(fresh)
         self._question = _Question(peer, slot)
         self._retry_at_s = now_s + self._options.resend_interval_s
-        self._turn.send(peer.node, LearnRequest(slot, through))
+        self._outbox.send(peer.node, LearnRequest(slot, through))
         return True
 
     # --- state transfer: the core decides and carries positions, the bytes come from storage ---
@@ -225,12 +225,12 @@ class CatchUp:
         peer = max(ahead, key=lambda one: (not one.is_silent, one.chosen_through, one.node))
         self._transfer = _Transfer(peer)
         chosen_through = self._standing.chosen_through
-        self._turn.notice(NoticeKind.STATE_TRANSFER_BEGAN, peer=peer.node, chosen_through=chosen_through)
+        self._outbox.notice(NoticeKind.STATE_TRANSFER_BEGAN, peer=peer.node, chosen_through=chosen_through)
         self._fetch(self._transfer, now_s)
 
     def _fetch(self, transfer: _Transfer, now_s: float) -> None:
         self._retry_at_s = now_s + self._options.resend_interval_s
-        self._turn.send(transfer.peer.node, FetchState(transfer.image, transfer.position))
+        self._outbox.send(transfer.peer.node, FetchState(transfer.image, transfer.position))
 
     def _continue_transfer(self, now_s: float) -> None:
         transfer = self._transfer
@@ -265,7 +265,7 @@ class CatchUp:
         transfer.position = message.position
         transfer.is_storing = True
         transfer.failures = 0
-        self._turn.state_pieces.append(
+        self._outbox.state_pieces.append(
             StoreStatePiece(message.image, message.applied_through, message.position, message.is_last, message.data)
         )
 

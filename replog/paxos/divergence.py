@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .ballot import BEFORE_LOG, NodeId, Slot, node_name
 from .effects import NoticeKind
-from .outbox import Turn
+from .outbox import Outbox
 from .peers import Peer, Peers
 from .standing import Standing
 
@@ -37,8 +37,8 @@ class Contradiction(NamedTuple):
 class Divergence:
     """The last digests of this node and of its peers, and who contradicts whom."""
 
-    def __init__(self, turn: Turn, standing: Standing, peers: Peers) -> None:
-        self._turn = turn
+    def __init__(self, outbox: Outbox, standing: Standing, peers: Peers) -> None:
+        self._outbox = outbox
         self._standing = standing
         self._peers = peers
         self.own_slot = BEFORE_LOG
@@ -83,7 +83,7 @@ class Divergence:
         for digest in sorted(set(heard.values()) - {own}):
             against = sorted(peer for peer, other in heard.items() if other == digest)
             if self._standing.membership.is_quorum(against):
-                self._turn.notice(
+                self._outbox.notice(
                     NoticeKind.STATE_DIVERGED, slot=slot, digest=own.hex(), other=digest.hex(), against=against
                 )
 
@@ -111,5 +111,5 @@ class Divergence:
             differences = {node: self._difference(self._peers[node]) for node in found.against}
             said = [f"{node_name(node)} {theirs.hex()}" for node, (_, _, theirs) in differences.items()]
             _, own, _ = min(differences.values())
-            self._turn.notice(NoticeKind.STATE_CONTRADICTED, slot=found.slot, digest=own.hex(), against=said)
+            self._outbox.notice(NoticeKind.STATE_CONTRADICTED, slot=found.slot, digest=own.hex(), against=said)
         self._told = found

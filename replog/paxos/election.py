@@ -23,8 +23,8 @@ from collections import deque
 from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from .effects import NoticeKind
 from .messages import Heartbeat, HeartbeatReply
-from .options import Options
-from .outbox import Turn
+from .options import PaxosOptions
+from .outbox import Outbox
 from .peers import Peer, Peers
 from .standing import Standing
 
@@ -37,15 +37,15 @@ class Election:
 
     def __init__(
         self,
-        options: Options,
-        turn: Turn,
+        options: PaxosOptions,
+        outbox: Outbox,
         standing: Standing,
         peers: Peers,
         random: random_module.Random,
         now_s: float,
     ) -> None:
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._peers = peers
         self._random = random
@@ -82,7 +82,7 @@ class Election:
             self._asked_at_s.popleft()
         heartbeat = Heartbeat(self.round, leading, chosen_through)
         for peer in self._peers:
-            self._turn.send(peer, heartbeat)
+            self._outbox.send(peer, heartbeat)
 
     def has_been_held_up(self, now_s: float) -> bool:
         """Whether this process is so late for the end of the round that what others say has not been read yet.
@@ -130,7 +130,7 @@ class Election:
             peer.silent_quarters += quarters
             rounds = peer.silent_quarters // _QUICK - 1  # but for the one in which it was heard last
             if rounds > 0:
-                self._turn.notice(NoticeKind.PEER_SILENT, peer=peer.node, rounds=rounds)
+                self._outbox.notice(NoticeKind.PEER_SILENT, peer=peer.node, rounds=rounds)
 
     def _replies(self, *, since: int) -> dict[NodeId, HeartbeatReply]:
         """What was heard in round ``since`` and later."""

@@ -8,17 +8,17 @@ Everything here is a level that is looked at each round, never an event that cou
 from __future__ import annotations
 
 from .effects import NoticeKind
-from .options import Options
-from .outbox import Turn
+from .options import PaxosOptions
+from .outbox import Outbox
 from .standing import Standing
 
 
 class Fitness:
     """Looks at the age of the oldest write in every turn, and at what was applied in every round."""
 
-    def __init__(self, options: Options, turn: Turn, standing: Standing) -> None:
+    def __init__(self, options: PaxosOptions, outbox: Outbox, standing: Standing) -> None:
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self.is_full = False
         """The disk is nearly full: new commands are refused."""
@@ -32,7 +32,7 @@ class Fitness:
     def watch_disk(self, oldest_write_age_s: float) -> None:
         is_stalled = oldest_write_age_s > self._options.disk_stall_s
         if is_stalled and not self.is_disk_stalled:
-            self._turn.notice(NoticeKind.DISK_STALLED, seconds=round(oldest_write_age_s, 3))
+            self._outbox.notice(NoticeKind.DISK_STALLED, seconds=round(oldest_write_age_s, 3))
         self.is_disk_stalled = is_stalled
 
     def on_applied(self, *, has_progressed: bool) -> None:
@@ -48,7 +48,7 @@ class Fitness:
             self._rounds_without_progress += 1
         self._has_progressed = False
         if self._rounds_without_progress == self._options.apply_stall_rounds:
-            self._turn.notice(
+            self._outbox.notice(
                 NoticeKind.APPLYING_STALLED, applied_through=applied_through, chosen_through=chosen_through
             )
 

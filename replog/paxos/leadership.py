@@ -16,8 +16,8 @@ from .election import Election
 from .fitness import Fitness
 from .log_time import LogTime
 from .messages import Heartbeat, HeartbeatReply, Nack, TransferLeadership
-from .options import Options
-from .outbox import Turn
+from .options import PaxosOptions
+from .outbox import Outbox
 from .peers import Peer
 from .proposer import Proposer, Role
 from .reads import Reads
@@ -33,8 +33,8 @@ class Leadership:
 
     def __init__(
         self,
-        options: Options,
-        turn: Turn,
+        options: PaxosOptions,
+        outbox: Outbox,
         standing: Standing,
         *,
         acceptor: Acceptor,
@@ -46,7 +46,7 @@ class Leadership:
         log_time: LogTime,
     ) -> None:
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._acceptor = acceptor
         self._proposer = proposer
@@ -128,7 +128,7 @@ class Leadership:
     def on_heartbeat(self, peer: Peer, message: Heartbeat, time_ms: int) -> None:
         """Say how this node is."""
         self._election.on_asked(peer)
-        self._turn.send(
+        self._outbox.send(
             peer.node,
             HeartbeatReply(
                 message.round,
@@ -270,7 +270,7 @@ class Leadership:
             return NoHandOver(f"n{successor} has not answered lately", may_pass=True)
         if not self._election.is_able(successor):
             return NoHandOver(f"n{successor} can't lead: its disk is full, hangs or is not trusted yet", may_pass=True)
-        self._turn.send(successor, TransferLeadership(self._proposer.ballot))
+        self._outbox.send(successor, TransferLeadership(self._proposer.ballot))
         return None
 
     def tell_leader(self) -> None:
@@ -278,7 +278,7 @@ class Leadership:
         leader = self._standing.node if self._proposer.is_leading else self._election.leader
         if leader != self._leader_told:
             self._leader_told = leader
-            self._turn.notice(NoticeKind.LEADER_CHANGED, leader=leader)
+            self._outbox.notice(NoticeKind.LEADER_CHANGED, leader=leader)
 
     def check_invariants(self) -> None:
         """What holds between two inputs: its own ballot is promised, and only a leader reads and is called one."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, Slot
 from .messages import AcceptedSlot, Learn
-from .options import Options
-from .outbox import Size, Turn
+from .options import PaxosOptions
+from .outbox import Outbox, Size
 from .recovered import Recovered
 from .standing import Standing
 from .values import decode_membership
@@ -24,14 +24,14 @@ class Learner:
 
     def __init__(
         self,
-        options: Options,
+        options: PaxosOptions,
         recovered: Recovered,
-        turn: Turn,
+        outbox: Outbox,
         standing: Standing,
         checksum: Callable[[bytes], int],
     ) -> None:
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._checksum = checksum
         self.damaged_received_count = 0
@@ -72,11 +72,11 @@ class Learner:
                 break
             assert record.slot == through + 1, (record.slot, through)  # P7
             through = record.slot
-            self._turn.release.append(record)
+            self._outbox.release.append(record)
             del self._durable[record.slot]
             self._taught.pop(record.slot, None)
         if through > start:
-            self._turn.store_chosen_through(through)
+            self._outbox.store_chosen_through(through)
         return through
 
     def on_learn(self, message: Learn) -> Slot:
@@ -97,11 +97,11 @@ class Learner:
                 self._taught[record.slot] = record
                 through = record.slot
                 if (membership := decode_membership(record.value)) is not None:
-                    self._turn.store_membership(membership)
-            self._turn.store(record)
+                    self._outbox.store_membership(membership)
+            self._outbox.store(record)
         if through > start:
             # Everything up to here is durable once this write is, so the same transaction may say so.
-            self._turn.store_chosen_through(through)
+            self._outbox.store_chosen_through(through)
         return through
 
     def on_installed(self) -> None:
@@ -111,7 +111,7 @@ class Learner:
         chosen, or soon will.
         """
         chosen_through = self._standing.chosen_through
-        self._turn.store_chosen_through(chosen_through)
+        self._outbox.store_chosen_through(chosen_through)
         self._taught = {slot: record for slot, record in self._taught.items() if slot > chosen_through}
         self._durable = {slot: record for slot, record in self._durable.items() if slot > chosen_through}
 

@@ -19,8 +19,8 @@ import math
 
 from .ballot import NodeId
 from .effects import NoticeKind
-from .options import Options
-from .outbox import Turn
+from .options import PaxosOptions
+from .outbox import Outbox
 from .peers import Peer, Peers
 from .standing import Standing
 
@@ -36,10 +36,10 @@ class LogTime:
     """The voters' clocks, as one node hears them, and the stamp that follows from them."""
 
     def __init__(
-        self, options: Options, turn: Turn, standing: Standing, peers: Peers, now_s: float, time_ms: int
+        self, options: PaxosOptions, outbox: Outbox, standing: Standing, peers: Peers, now_s: float, time_ms: int
     ) -> None:
         self._offset_max_ms = options.clock_offset_max_s * 1000
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._peers = peers
         self.astray: frozenset[NodeId] = frozenset()
@@ -164,7 +164,7 @@ class LogTime:
         is_astray, is_ahead = self._standing.node in self.astray, self.is_ahead
         if is_astray != self._is_astray_told:
             kind = NoticeKind.CLOCK_ASTRAY if is_astray else NoticeKind.CLOCK_AGREES
-            self._turn.notice(kind, offset_ms=self.offset_ms)
+            self._outbox.notice(kind, offset_ms=self.offset_ms)
         if is_ahead and not self._is_ahead_told:
-            self._turn.notice(NoticeKind.LOG_TIME_AHEAD, ahead_ms=self.ahead_ms)
+            self._outbox.notice(NoticeKind.LOG_TIME_AHEAD, ahead_ms=self.ahead_ms)
         self._is_astray_told, self._is_ahead_told = is_astray, is_ahead

@@ -9,7 +9,7 @@ from attrs.validators import ge, gt
 
 
 @attrs.frozen(kw_only=True)
-class Options:
+class PaxosOptions:
     """Limits and delays of one replica; the same on every member of a cluster.
 
     Raises

@@ -34,7 +34,7 @@ class Size(msgspec.Struct, frozen=True, gc=False):
     count_max: int
 
 
-class Turn:
+class Outbox:
     """The gathered effects of one turn, mutable, reused turn after turn."""
 
     def __init__(self, node: NodeId, membership_version: int = 0) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from .ballot import NodeId
 from .effects import LogWrite
 from .messages import AcceptedSlot, Message, Outbound
-from .outbox import Turn
+from .outbox import Outbox
 
 
 class Written(msgspec.Struct):
@@ -26,7 +26,7 @@ class Written(msgspec.Struct):
     held: list[Outbound]
 
 
-class Ledger:
+class PendingWrites:
     """Writes handed out and not yet durable, oldest first."""
 
     def __init__(self, node: NodeId) -> None:
@@ -43,15 +43,15 @@ class Ledger:
         """How long the oldest write has been under way."""
         return now_s - self._under_way[0].asked_at_s if self._under_way else 0.0
 
-    def enter(self, turn: Turn, now_s: float) -> tuple[int, LogWrite | None, list[Outbound]]:
+    def enter(self, outbox: Outbox, now_s: float) -> tuple[int, LogWrite | None, list[Outbound]]:
         """Close the turn's books: its ticket (or 0), its write, and what the driver sends when that is durable."""
-        needs_write = bool(turn.records) or turn.needs_write
-        if not needs_write and not turn.after_write:
+        needs_write = bool(outbox.records) or outbox.needs_write
+        if not needs_write and not outbox.after_write:
             return 0, None, []
-        peers = [outbound for outbound in turn.after_write if outbound.target != self._node]
-        local = [outbound.message for outbound in turn.after_write if outbound.target == self._node]
+        peers = [outbound for outbound in outbox.after_write if outbound.target != self._node]
+        local = [outbound.message for outbound in outbox.after_write if outbound.target == self._node]
         if needs_write:
-            write = turn.take_write()
+            write = outbox.take_write()
             self._ticket += 1
             self._under_way.append(Written(self._ticket, now_s, write.slots, local, []))
             return self._ticket, write, peers
@@ -61,7 +61,7 @@ class Ledger:
             self._under_way[-1].local.extend(local)
         else:
             assert not local, local
-            turn.sends.extend(peers)
+            outbox.sends.extend(peers)
         return 0, None, []
 
     def check_invariants(self) -> None:

@@ -22,8 +22,8 @@ import attrs
 from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from .effects import NoticeKind
 from .messages import Accept, Accepted, Nack, Prepare, Promise
-from .options import Options
-from .outbox import Size, Turn
+from .options import PaxosOptions
+from .outbox import Outbox, Size
 from .peers import Peer, Peers
 from .promises import Promises
 from .standing import Standing
@@ -54,8 +54,8 @@ class Proposer:
 
     def __init__(
         self,
-        options: Options,
-        turn: Turn,
+        options: PaxosOptions,
+        outbox: Outbox,
         standing: Standing,
         peers: Peers,
         waiting: WaitingSubmissions,
@@ -63,7 +63,7 @@ class Proposer:
     ) -> None:
         self._node = standing.node
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._peers = peers
         self._waiting = waiting
@@ -126,10 +126,10 @@ class Proposer:
         self._waiting.is_open = True
         self._prepare = Prepare(ballot, from_slot)
         self._prepare_sent_at_s = now_s
-        self._turn.notice(NoticeKind.BECAME_CANDIDATE, ballot=str(ballot), from_slot=from_slot)
-        self._turn.send(self._node, self._prepare)
+        self._outbox.notice(NoticeKind.BECAME_CANDIDATE, ballot=str(ballot), from_slot=from_slot)
+        self._outbox.send(self._node, self._prepare)
         for peer in self._peers.voters:
-            self._turn.send_after_write(peer.node, self._prepare)  # P1: the own acceptor has promised it durably
+            self._outbox.send_after_write(peer.node, self._prepare)  # P1: the own acceptor has promised it
 
     def on_promise(self, sender: NodeId, message: Promise) -> None:
         """Gather one piece of phase 1b; with a quorum complete, adopt what was reported.
@@ -167,7 +167,7 @@ class Proposer:
         assert self.barrier_slot > max(found, default=learned_through), (self.barrier_slot, learned_through)  # P4
         barrier = encode_value(self._standing.membership)
         self._propose(barrier, self._checksum(barrier), now_s)
-        self._turn.notice(
+        self._outbox.notice(
             NoticeKind.BECAME_LEADER, ballot=str(self.ballot), chosen_through=learned_through, adopted_count=len(found)
         )
 
@@ -202,7 +202,7 @@ class Proposer:
         self._proposals[slot] = _Proposal(accept, set(), now_s)
         self._proposals_bytes += len(value)
         self._undurable.add(slot)
-        self._turn.send(self._node, accept)
+        self._outbox.send(self._node, accept)
         for peer in self._peers.voters:
             self._send_accept(peer, accept)
 
@@ -267,7 +267,7 @@ class Proposer:
 
     def _ask_to_promise(self, peer: Peer) -> None:
         if not self._promises.is_complete_from(peer.node):
-            self._turn.send_after_write(peer.node, self._prepare)
+            self._outbox.send_after_write(peer.node, self._prepare)
 
     def on_link_opened(self, peer: Peer) -> None:
         """What was under way on the old link is lost: send it on the new one."""
@@ -300,7 +300,7 @@ class Proposer:
         if accept.slot not in in_flight:
             in_flight[accept.slot] = len(accept.value)
             peer.in_flight_bytes = size
-        self._turn.send(peer.node, accept)
+        self._outbox.send(peer.node, accept)
 
     # --- the end of a ballot ---
 
@@ -318,7 +318,7 @@ class Proposer:
         """Give the ballot up. Queued submissions were definitely not done; those in flight may be chosen yet."""
         if self.role is Role.FOLLOWING:
             return
-        self._turn.notice(
+        self._outbox.notice(
             NoticeKind.STEPPED_DOWN,
             ballot=str(self.ballot),
             was=self.role.value,

@@ -16,17 +16,17 @@ from collections.abc import Collection
 from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from .effects import ReadReady, Refusal
 from .messages import Confirm, Confirmed
-from .options import Options
-from .outbox import Size, Turn
+from .options import PaxosOptions
+from .outbox import Outbox, Size
 from .standing import Standing
 
 
 class Reads:
     """Waiting reads of a leader; at most one round is under way."""
 
-    def __init__(self, options: Options, turn: Turn, standing: Standing) -> None:
+    def __init__(self, options: PaxosOptions, outbox: Outbox, standing: Standing) -> None:
         self._options = options
-        self._turn = turn
+        self._outbox = outbox
         self._standing = standing
         self._ballot = BALLOT_ZERO
         self._round = 0
@@ -79,7 +79,7 @@ class Reads:
         if self._standing.membership.is_voter(sender):
             self._votes.add(sender)
         if self._standing.membership.is_quorum(self._votes):
-            self._turn.reads.append(ReadReady(self._slot, tuple(self._asked)))
+            self._outbox.reads.append(ReadReady(self._slot, tuple(self._asked)))
             self._asked = []
 
     def resend(self, now_s: float) -> None:
@@ -90,11 +90,11 @@ class Reads:
 
     def refuse_all(self) -> None:
         """Leadership is gone: none of these can be answered here."""
-        self._turn.reads_refused.extend(self._asked)
-        self._turn.reads_refused.extend(self._waiting)
+        self._outbox.reads_refused.extend(self._asked)
+        self._outbox.reads_refused.extend(self._waiting)
         self._asked = []
         self._waiting = []
 
     def _ask(self, voters: Collection[NodeId]) -> None:
         for voter in voters:
-            self._turn.send(voter, Confirm(self._ballot, self._round))
+            self._outbox.send(voter, Confirm(self._ballot, self._round))

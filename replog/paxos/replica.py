@@ -62,8 +62,8 @@ class Replica(Roles):
         self._now_s = now_s
         self._time_ms = self._acceptor.time_ms = time_ms
         self._log_time.tick(now_s, time_ms)
-        self._leadership.tick(now_s, self._ledger.oldest_age_s(now_s))
-        if self._turn.local:
+        self._leadership.tick(now_s, self._pending_writes.oldest_age_s(now_s))
+        if self._outbox.local:
             self._handle_local()
         self._proposer.resend(now_s)
         self._reads.resend(now_s)
@@ -77,14 +77,14 @@ class Replica(Roles):
         if sender not in self._peers:
             return
         self._handle(sender, message)
-        if self._turn.local:
+        if self._outbox.local:
             self._handle_local()
         if self._is_checked:
             self.check_invariants()
 
     def _handle_local(self) -> None:
-        while self._turn.local:
-            self._handle(self.node, self._turn.local.popleft())
+        while self._outbox.local:
+            self._handle(self.node, self._outbox.local.popleft())
 
     def _handle(self, sender: NodeId, message: Message) -> None:
         """What belongs to a ballot, a node says to itself as well."""
@@ -126,7 +126,7 @@ class Replica(Roles):
             case BelowFloor():
                 self._catch_up.on_below_floor(peer, message)
             case FetchState():
-                self._turn.state_sends.append(SendState(peer.node, message.image, message.position))
+                self._outbox.state_sends.append(SendState(peer.node, message.image, message.position))
             case StatePiece():
                 self._catch_up.on_state_piece(peer, message)
             case TransferLeadership():
@@ -214,12 +214,12 @@ class Replica(Roles):
 
     def on_written(self, ticket: int) -> None:
         """The write of ``ticket`` and all before it are durable."""
-        for written in self._ledger.settle(ticket):
+        for written in self._pending_writes.settle(ticket):
             self._learner.on_durable(written.records)
             self._note_repaired(written.records)
-            self._turn.sends.extend(written.held)
-            self._turn.local.extend(written.local)
-        if self._turn.local:
+            self._outbox.sends.extend(written.held)
+            self._outbox.local.extend(written.local)
+        if self._outbox.local:
             self._handle_local()
         self._advance()
         if self._is_checked:
@@ -230,7 +230,7 @@ class Replica(Roles):
         for slot in sorted(repaired):
             self._standing.on_repaired(slot)
             self._catch_up.forget_lacking()
-            self._turn.notice(NoticeKind.DAMAGE_REPAIRED, slot=slot)
+            self._outbox.notice(NoticeKind.DAMAGE_REPAIRED, slot=slot)
 
     def on_slots_read(self, target: NodeId, slots: list[AcceptedSlot]) -> None:
         """Answer to ``Effects.slot_reads`` (empty: nothing could be read)."""
@@ -302,23 +302,25 @@ class Replica(Roles):
             holds_next = held is not None and held.ballot == self._acceptor.promise
             self._catch_up.ask(self._now_s, holds_next=holds_next)
         self._leadership.tell_leader()
-        ticket, write, after_write = self._ledger.enter(self._turn, self._now_s)
-        self._slots_released += len(self._turn.release)
-        effects = self._turn.take(ticket, write, after_write, self._next_deadline_s(self._now_s, is_behind=is_behind))
+        ticket, write, after_write = self._pending_writes.enter(self._outbox, self._now_s)
+        self._slots_released += len(self._outbox.release)
+        effects = self._outbox.take(ticket, write, after_write, self._next_deadline_s(self._now_s, is_behind=is_behind))
         if self._is_checked:
             self.check_invariants()
         return effects
 
     def _settle(self) -> None:
         """Handle what this node says to itself until the rest of it waits for a write."""
-        if self._turn.local:
+        if self._outbox.local:
             self._handle_local()
         self._acceptor.send_acks()
-        while self._turn.after_write and not self._turn.needs_write and self._ledger.is_settled:
-            local = [outbound for outbound in self._turn.after_write if outbound.target == self.node]
+        while self._outbox.after_write and not self._outbox.needs_write and self._pending_writes.is_settled:
+            local = [outbound for outbound in self._outbox.after_write if outbound.target == self.node]
             if not local:
                 return
-            self._turn.after_write = [outbound for outbound in self._turn.after_write if outbound.target != self.node]
+            self._outbox.after_write = [
+                outbound for outbound in self._outbox.after_write if outbound.target != self.node
+            ]
             for outbound in local:
                 self._handle(self.node, outbound.message)
             self._handle_local()
@@ -331,12 +333,12 @@ class Replica(Roles):
         if through == before:
             return
         self._standing.on_chosen(through)
-        for record in self._turn.release[-(through - before) :]:
+        for record in self._outbox.release[-(through - before) :]:
             self._adopt_membership(record)
             self._log_time.on_stamp(stamp_of(record.value))
         self._acceptor.forget_chosen(before)
         self._lead_if_ready()
-        if self._turn.local:
+        if self._outbox.local:
             self._handle_local()
 
     def _adopt_membership(self, record: AcceptedSlot) -> None:
@@ -346,6 +348,6 @@ class Replica(Roles):
         for gone in self._peers.keys() - membership.members:
             self._close(self._peers[gone])
         self._standing.on_membership(membership)
-        self._turn.store_membership(membership)
+        self._outbox.store_membership(membership)
         self._peers.follow(membership)
-        self._turn.notice(NoticeKind.MEMBERSHIP_CHANGED, version=membership.version, slot=record.slot)
+        self._outbox.notice(NoticeKind.MEMBERSHIP_CHANGED, version=membership.version, slot=record.slot)

@@ -21,10 +21,10 @@ from .leadership import Leadership
 from .learner import Learner
 from .log_time import LogTime
 from .membership import Membership
-from .options import Options
-from .outbox import Size, Turn
+from .options import PaxosOptions
+from .outbox import Outbox, Size
 from .peers import Peers
-from .pending_writes import Ledger
+from .pending_writes import PendingWrites
 from .proposer import Proposer, Role
 from .reads import Reads
 from .recovered import Recovered
@@ -43,7 +43,7 @@ class ReplicaStatistics(msgspec.Struct, frozen=True):
     slots_in_flight: int
     submissions_waiting: int
     batches_held: int
-    """Batches that waited a moment for more, see ``Options.hold_s``."""
+    """Batches that waited a moment for more, see ``PaxosOptions.hold_s``."""
 
 
 class Roles:
@@ -53,7 +53,7 @@ class Roles:
         self,
         *,
         node: NodeId,
-        options: Options,
+        options: PaxosOptions,
         recovered: Recovered,
         random: random_module.Random,
         checksum: Callable[[bytes], int],
@@ -62,24 +62,24 @@ class Roles:
     ) -> None:
         self.node = node
         self.options = options
-        turn, standing = Turn(node, recovered.membership.version), Standing(node, recovered)
+        outbox, standing = Outbox(node, recovered.membership.version), Standing(node, recovered)
         peers = Peers(node, recovered.membership)
-        self._turn, self._standing, self._peers = turn, standing, peers
-        self._acceptor = Acceptor(options, recovered, turn, standing, checksum)
+        self._outbox, self._standing, self._peers = outbox, standing, peers
+        self._acceptor = Acceptor(options, recovered, outbox, standing, checksum)
         self._waiting = WaitingSubmissions(options)
-        self._proposer = Proposer(options, turn, standing, peers, self._waiting, checksum)
-        self._learner = Learner(options, recovered, turn, standing, checksum)
-        self._catch_up = CatchUp(options, turn, standing, peers, checksum, random)
-        self._teacher = Teacher(options, turn, standing)
-        self._reads = Reads(options, turn, standing)
-        self._election = Election(options, turn, standing, peers, random, now_s)
-        self._divergence = Divergence(turn, standing, peers)
-        self._log_time = LogTime(options, turn, standing, peers, now_s, time_ms)
-        self._fitness = Fitness(options, turn, standing)
-        self._ledger = Ledger(node)
+        self._proposer = Proposer(options, outbox, standing, peers, self._waiting, checksum)
+        self._learner = Learner(options, recovered, outbox, standing, checksum)
+        self._catch_up = CatchUp(options, outbox, standing, peers, checksum, random)
+        self._teacher = Teacher(options, outbox, standing)
+        self._reads = Reads(options, outbox, standing)
+        self._election = Election(options, outbox, standing, peers, random, now_s)
+        self._divergence = Divergence(outbox, standing, peers)
+        self._log_time = LogTime(options, outbox, standing, peers, now_s, time_ms)
+        self._fitness = Fitness(options, outbox, standing)
+        self._pending_writes = PendingWrites(node)
         self._leadership = Leadership(
             options,
-            turn,
+            outbox,
             standing,
             acceptor=self._acceptor,
             proposer=self._proposer,
@@ -95,7 +95,7 @@ class Roles:
         self._is_checked = options.are_invariants_checked
         self._log_time.on_stamp(recovered.log_time_ms)
         if recovered.damaged_reason:
-            turn.notice(NoticeKind.ABSTAINED, reason=recovered.damaged_reason)
+            outbox.notice(NoticeKind.ABSTAINED, reason=recovered.damaged_reason)
 
     @property
     def standing(self) -> Standing:
@@ -229,5 +229,5 @@ class Roles:
         self._learner.check_invariants()
         self._catch_up.check_invariants()
         self._leadership.check_invariants()
-        self._ledger.check_invariants()
-        assert not self._turn.local, self._turn.local
+        self._pending_writes.check_invariants()
+        assert not self._outbox.local, self._outbox.local

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 
 from .effects import Refusal
-from .options import Options
+from .options import PaxosOptions
 from .outbox import Size
 
 _SMALL = 0.7
@@ -26,7 +26,7 @@ _RECENT = 8
 class WaitingSubmissions:
     """First come, first served, from the time that this node stands for election until its ballot is over."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: PaxosOptions) -> None:
         self._options = options
         self.queue: deque[bytes] = deque()
         """The oldest first; changed here only."""

@@ -27,7 +27,7 @@ from ..node.recording import Recorder
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.messages import Message
-from ..paxos.options import Options
+from ..paxos.options import PaxosOptions
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
 from .checkers import ProtocolChecker, Violation, ViolationFound
@@ -75,7 +75,7 @@ class DiskWeather:
 class HostOptions:
     """Settings and conditions of one process; ``paxos`` and ``sessions`` are the same on every member."""
 
-    paxos: Options
+    paxos: PaxosOptions
     sessions: SessionOptions
     node: NodeOptions
     flush_s: float = 0.001

@@ -33,7 +33,7 @@ from ..node.recording import NEWEST, OLDER
 from ..node.settings import NodeOptions
 from ..node.state_jobs import Job, OpenSnapshot, ReadChunk, Scrub
 from ..paxos.ballot import Slot, node_name
-from ..paxos.options import Options
+from ..paxos.options import PaxosOptions
 
 _T = TypeVar("_T")
 Say = Callable[[str], None]
@@ -207,7 +207,7 @@ class _Life:
         origin = Origin(
             node=beginning.node,
             members=beginning.members,
-            paxos=Options(**beginning.paxos),
+            paxos=PaxosOptions(**beginning.paxos),
             options=NodeOptions(**beginning.options),
             recovered=beginning.recovered,
             seed=beginning.seed,

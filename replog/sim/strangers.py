@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..apply.outcomes import Refused, SessionExpired
+from ..apply.outcomes import SessionGone, SubmissionRefused
 from ..apply.submissions import CloseSession, Commands, OpenSession, Submission, session_key
 from ..paxos.ballot import NodeId
 from ..wire.client_messages import NodeMessage, NotLeader, Pong, Submit
@@ -84,7 +84,7 @@ class Stranger:
     def carry(self, messages: list[NodeMessage], _frame_bytes: int) -> None:
         """It may be told that there is no such session of its own, and nothing of anybody else's."""
         for message in messages:
-            if not isinstance(message, SessionExpired | Refused | NotLeader | Pong):
+            if not isinstance(message, SessionGone | SubmissionRefused | NotLeader | Pong):
                 raise ViolationFound(Violation("strangers", f"a stranger was told {message!r}"))
 
     def on_closed(self) -> None:

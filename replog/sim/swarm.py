@@ -13,7 +13,7 @@ from ..client.options import ClientOptions
 from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId
 from ..paxos.membership import Membership
-from ..paxos.options import Options
+from ..paxos.options import PaxosOptions
 from .client_links import LinkWeather
 from .clients import ClientWeather
 from .host import HostOptions
@@ -62,11 +62,11 @@ def _draw_membership(world: World, replicas: int | None) -> Membership:
     return Membership(1, voters, (NodeId(count + 1),) if draw.random() < 0.15 else ())
 
 
-def _draw_paxos(world: World) -> Options:
+def _draw_paxos(world: World) -> PaxosOptions:
     """The same on every member."""
     draw = world.stream("paxos")
     window = draw.choice((1, 4, 64))
-    return Options(
+    return PaxosOptions(
         window_slots=window,
         accept_ahead_slots_max=max(window, draw.choice((8, 256))),
         undurable_slots_max=draw.choice((1, 1, 4)),
@@ -95,7 +95,7 @@ def _draw_sessions(world: World) -> SessionOptions:
     )
 
 
-def _draw_host(world: World, node: NodeId, paxos: Options, sessions: SessionOptions) -> HostOptions:
+def _draw_host(world: World, node: NodeId, paxos: PaxosOptions, sessions: SessionOptions) -> HostOptions:
     """Each node's own: nobody may rely on another's settings, speed or clients."""
     draw = world.stream(f"options {node}")
     return HostOptions(
@@ -147,7 +147,7 @@ def _draw_weather(world: World) -> Weather:
     )
 
 
-def _draw_clients(world: World, paxos: Options) -> ClientWeather:
+def _draw_clients(world: World, paxos: PaxosOptions) -> ClientWeather:
     draw = world.stream("client weather")
     submission_bytes_max = draw.choice((100, 2**20, 2**20))
     return ClientWeather(

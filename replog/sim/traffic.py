@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ..apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..apply.submissions import session_key
 from ..client.connection import Connection, State, Verdict
 from ..client.endpoints import Endpoints
@@ -192,10 +192,10 @@ class SimTraffic:
                 case SessionOpened():
                     self.session.on_message(message, now_s)
                     self._count["client_new_session"] += self.session.sessions_opened > 1
-                case SessionExpired() | SequenceGap():
+                case SessionGone() | SequenceGap():
                     self._count[f"client_told_{type(message).__name__}"] += 1
                     self.session.on_message(message, now_s)
-                case Refused():
+                case SubmissionRefused():
                     self._count[f"client_refused_{message.code}"] += 1
                     self.session.on_message(message, now_s)
                 case NotLeader():

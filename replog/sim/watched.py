@@ -123,5 +123,5 @@ class StoryLog:
 
 def sizes_of(driver: Driver) -> list[Size]:
     """What the core and the driver's rooms keep in memory, with its bounds."""
-    rooms = (driver.replica, driver.sending, driver.applying, driver.jobs, driver.desk, driver.serving)
+    rooms = (driver.replica, driver.sending, driver.applying, driver.jobs, driver.clients, driver.serving)
     return [size for room in rooms for size in room.sizes()]

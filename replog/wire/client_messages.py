@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from ..apply.limits import KEY_BYTES
-from ..apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..apply.submissions import MalformedSubmission, Submission, decode_submission, session_key
 from ..paxos.ballot import NodeId, Slot
 
@@ -107,7 +107,7 @@ class QueryAnswers(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4
 
 
 class QueryRefused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=47):
-    """Reads ``first_id .. first_id + count - 1`` were not answered; ``code`` as in Refused, or ``not_leader``."""
+    """Reads ``first_id .. first_id + count - 1`` were not answered; ``code`` as in SubmissionRefused, or not_leader."""
 
     first_id: int
     count: int
@@ -161,9 +161,9 @@ class Pong(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=51):
 NodeMessage = (
     Replies
     | SessionOpened
-    | SessionExpired
+    | SessionGone
     | SequenceGap
-    | Refused
+    | SubmissionRefused
     | NotLeader
     | QueryAnswers
     | QueryRefused
@@ -176,12 +176,14 @@ NodeMessage = (
 # --- the door ---------------------------------------------------------------------------------------------
 
 
-def admit(message: Submit) -> Submission | Refused:
+def admit(message: Submit) -> Submission | SubmissionRefused:
     """What a client may have proposed: a submission of this version, by whoever holds its secret."""
     try:
         submission = decode_submission(message.submission)
     except MalformedSubmission as error:
-        return Refused(message.session, 0, "malformed", f"these bytes are no submission of this version: {error}")
+        return SubmissionRefused(
+            message.session, 0, "malformed", f"these bytes are no submission of this version: {error}"
+        )
     if session_key(message.secret) != submission.key:  # the key is no secret, so how long this takes tells nothing
-        return Refused(message.session, 0, "not_yours", "the secret is not the one behind the session's key")
+        return SubmissionRefused(message.session, 0, "not_yours", "the secret is not the one behind the session's key")
     return submission

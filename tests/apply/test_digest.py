@@ -7,7 +7,7 @@ import pytest
 import xxhash
 
 from replog.apply.digest import DIGEST_VERSION, RunningDigest
-from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from replog.apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from replog.paxos.ballot import Slot
 
 KEY = b"k" * 16
@@ -20,9 +20,9 @@ def test_the_layout_is_as_written() -> None:
     digest.writes += [(b"k", b"v"), (b"gone", None)]
     digest.tell(KEY, REPLIES)
     digest.tell(KEY, SessionOpened(KEY, 9))
-    digest.tell(KEY, SessionExpired(9))
+    digest.tell(KEY, SessionGone(9))
     digest.tell(KEY, SequenceGap(9, 4, 2))
-    digest.tell(KEY, Refused(0, 0, "overloaded", "a sentence"))
+    digest.tell(KEY, SubmissionRefused(0, 0, "overloaded", "a sentence"))
     told = [(0, 1, 5, 3, [b"a", b""], [1]), (1, KEY, 9), (2, 9), (3, 9, 4), (4,)]
     layout = (DIGEST_VERSION, 7, [(b"k", b"v"), (b"gone", None)], told)
     assert digest.close(Slot(7)) == xxhash.xxh3_128_digest(b"before" + msgspec.msgpack.encode(layout))

@@ -9,7 +9,7 @@ from replog.apply import applier as applier_module
 from replog.apply import command_loop
 from replog.apply.applier import Applier
 from replog.apply.limits import FAILURE_BYTES_MAX, REPLIES_KEPT_BYTES_MAX, REPLIES_PIECE_BYTES, REPLY_BYTES_MAX
-from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from replog.apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
 from replog.paxos.ballot import Slot
@@ -72,7 +72,7 @@ def test_a_strangers_command_takes_no_number_of_the_victims() -> None:
     log = Log()
     session = log.open(MINE)
     log.put(Commands(session, 1, 1, [b"1"], MINE))
-    assert log.put(Commands(session, 2, 1, [b"2"], THEIRS)) == [(THEIRS, SessionExpired(session))]
+    assert log.put(Commands(session, 2, 1, [b"2"], THEIRS)) == [(THEIRS, SessionGone(session))]
     assert log.applier.query(b"") == b"1"
     ((key, message),) = log.put(Commands(session, 2, 2, [b"3"], MINE))
     assert key == MINE
@@ -146,7 +146,7 @@ def test_no_two_sessions_get_one_id(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told[1] == (MINE, SequenceGap(session, 6, 1))
     opened = [message.session for _, message in told if isinstance(message, SessionOpened)]
     assert opened == [2 << 20 | 5, 2 << 20 | 6, 2 << 20 | 7]
-    assert [message.code for _, message in told if isinstance(message, Refused)] == ["overloaded"] * 2
+    assert [message.code for _, message in told if isinstance(message, SubmissionRefused)] == ["overloaded"] * 2
     assert log.applier.commands_applied == 5
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from math import inf
 
 from replog.apply.applier import Applier
-from replog.apply.outcomes import Refused
+from replog.apply.outcomes import SubmissionRefused
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
 from replog.client.call import Call
@@ -24,7 +24,7 @@ NODE = 1
 def decoded(message: Submit) -> Submission:
     """What a node takes it for."""
     submission = admit(message)
-    assert not isinstance(submission, Refused), submission
+    assert not isinstance(submission, SubmissionRefused), submission
     return submission
 
 
@@ -102,7 +102,7 @@ class Bench:
     def refuse(self, message: Submit, code: str = "overloaded") -> None:
         """A leader does not take this one."""
         first = getattr(decoded(message), "first_sequence", 0)
-        self.answers.append(Refused(message.session, first, code, f"because it is {code}"))
+        self.answers.append(SubmissionRefused(message.session, first, code, f"because it is {code}"))
 
     def answer(self) -> None:
         """Hand over all answers."""

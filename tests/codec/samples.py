@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionExpired, SessionOpened
+from replog.apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from replog.paxos.messages import (
@@ -91,9 +91,9 @@ CLIENT_MESSAGES: list[ClientMessage] = [
 NODE_MESSAGES: list[NodeMessage] = [
     Replies(2**20, 1, Slot(5), 0, [b"one", b"two"], [1]),
     SessionOpened(INCARNATION, 2**20),
-    SessionExpired(2**20),
+    SessionGone(2**20),
     SequenceGap(2**20, 4, 3),
-    Refused(2**20, 4, "overloaded", "the queue is full"),
+    SubmissionRefused(2**20, 4, "overloaded", "the queue is full"),
     NotLeader(NodeId(2), "10.0.0.2:7101"),
     QueryAnswers(7, Slot(5), [b"one", b""], [1]),
     QueryRefused(7, 2, "not_leader", "this node does not lead"),

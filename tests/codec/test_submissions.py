@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
 from replog.apply.limits import NUMBER_MAX, SUBMISSION_COMMANDS_MAX
-from replog.apply.outcomes import Refused
+from replog.apply.outcomes import SubmissionRefused
 from replog.apply.submissions import (
     CloseSession,
     Commands,
@@ -160,10 +160,10 @@ def test_who_holds_the_secret_is_let_in() -> None:
     assert admit(Submit(0, data, secret)) == OpenSession(session_key(secret))
     for stranger in (b"", b"t" * 16, session_key(secret)):
         refused = admit(Submit(7, data, stranger))
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, SubmissionRefused)
         assert (refused.session, refused.code) == (7, "not_yours")
     refused = admit(Submit(7, b"\xc1", secret))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, SubmissionRefused)
     assert refused.code == "malformed"
 
 

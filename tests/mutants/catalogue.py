@@ -109,12 +109,12 @@ MUTANTS = (
     Mutant(
         "the promise is not stored",
         5,
-        (Change(ACCEPTOR, "            self._turn.store_promise(ballot)\n", ""),),
+        (Change(ACCEPTOR, "            self._outbox.store_promise(ballot)\n", ""),),
     ),
     Mutant(
         "Promise leaves before the write",
         5,
-        (Change(ACCEPTOR, "self._turn.send_after_write(sender, piece)  # P1", "self._turn.send(sender, piece)"),),
+        (Change(ACCEPTOR, "self._outbox.send_after_write(sender, piece)  # P1", "self._outbox.send(sender, piece)"),),
     ),
     Mutant(
         "Accepted leaves before the write",
@@ -122,15 +122,15 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                "self._turn.send_after_write(sender, Accepted(ballot, first, last))",
-                "self._turn.send(sender, Accepted(ballot, first, last))",
+                "self._outbox.send_after_write(sender, Accepted(ballot, first, last))",
+                "self._outbox.send(sender, Accepted(ballot, first, last))",
             ),
         ),
     ),
     Mutant(
         "the acceptance is not stored",
         6,
-        (Change(ACCEPTOR, "        self._turn.store(record)\n", ""),),
+        (Change(ACCEPTOR, "        self._outbox.store(record)\n", ""),),
     ),
     Mutant(
         "a restarted node resumes its promised ballot",
@@ -151,8 +151,8 @@ MUTANTS = (
         (
             Change(
                 PROPOSER,
-                "self._turn.send_after_write(peer.node, self._prepare)  # P1: the own acceptor has promised it durably",
-                "self._turn.send(peer.node, self._prepare)",
+                "self._outbox.send_after_write(peer.node, self._prepare)  # P1: the own acceptor has promised it",
+                "self._outbox.send(peer.node, self._prepare)",
             ),
         ),
     ),
@@ -231,7 +231,7 @@ MUTANTS = (
             Change(
                 READS,
                 "        self._ask(self._standing.membership.voters)\n\n    def on_confirmed",
-                "        self._turn.reads.append(ReadReady(self._slot, tuple(self._asked)))\n"
+                "        self._outbox.reads.append(ReadReady(self._slot, tuple(self._asked)))\n"
                 "        self._asked = []\n\n    def on_confirmed",
             ),
         ),
@@ -317,10 +317,10 @@ MUTANTS = (
             Change(
                 ACCEPTOR,
                 "        if message.ballot < self.promise:\n"
-                "            self._turn.send(sender, Nack(message.ballot, self.promise))\n"
+                "            self._outbox.send(sender, Nack(message.ballot, self.promise))\n"
                 "        else:\n"
-                "            self._turn.send(sender, Confirmed(message.ballot, message.round))",
-                "        self._turn.send(sender, Confirmed(message.ballot, message.round))",
+                "            self._outbox.send(sender, Confirmed(message.ballot, message.round))",
+                "        self._outbox.send(sender, Confirmed(message.ballot, message.round))",
             ),
         ),
     ),
@@ -587,7 +587,7 @@ MUTANTS = (
     Mutant(
         "what was answered only in a state that came from a peer is never answered",
         0,
-        (Change(DRIVER, "        self.desk.ask_to_repeat()\n", ""),),
+        (Change(DRIVER, "        self.clients.ask_to_repeat()\n", ""),),
     ),
     Mutant(
         "replies are let go before they are acknowledged",
@@ -810,7 +810,7 @@ MUTANTS = (
     Mutant(
         "a chosen membership is followed and not stored",
         0,
-        (Change(REPLICA, "        self._turn.store_membership(membership)\n", ""),),
+        (Change(REPLICA, "        self._outbox.store_membership(membership)\n", ""),),
     ),
     Mutant(
         "an answer counts in its own round only",
@@ -892,8 +892,8 @@ MUTANTS = (
         (
             Change(
                 "node/driver.py",
-                "if self.desk.has_reads and not self.applier.is_inside_slot:",
-                "if self.desk.has_reads:",
+                "if self.clients.has_reads and not self.applier.is_inside_slot:",
+                "if self.clients.has_reads:",
             ),
             Change(
                 "apply/applier.py",
@@ -985,7 +985,7 @@ MUTANTS = (
     Mutant(
         "reads are answered before their slot is applied",
         17,
-        (Change(CLIENTS, "            if ready.slot > self._book.applied_through:\n", "            if False:\n"),),
+        (Change(CLIENTS, "            if ready.slot > self._position.applied_through:\n", "            if False:\n"),),
     ),
     Mutant(
         "the rest of a client's frame is lost when the turn's time is over",
@@ -1082,7 +1082,7 @@ MUTANTS = (
         (
             Change(
                 CLIENTS,
-                "Slot(min(self._book.applied_through, following.next_slot + following.credit - 1))",
+                "Slot(min(self._position.applied_through, following.next_slot + following.credit - 1))",
                 "Slot(following.next_slot + following.credit - 1)",
             ),
         ),
@@ -1159,7 +1159,11 @@ MUTANTS = (
     Mutant(
         "a follower of the log is told what lies below a floor that is missing",
         0,
-        (Change(DRIVER, "        if is_whole and self.desk.feed_followers", "        if self.desk.feed_followers"),),
+        (
+            Change(
+                DRIVER, "        if is_whole and self.clients.feed_followers", "        if self.clients.feed_followers"
+            ),
+        ),
     ),
     Mutant(
         "a damaged slot is read for a follower again and again",

@@ -28,7 +28,7 @@ from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.effects import LogWrite, ReadSlots
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot, Message
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 from replog.sim.disk import SimLogStore
 from replog.state.memory import MemoryStateStore
 from replog.state_machine import StateMachine
@@ -89,7 +89,7 @@ class DrivenNode:
         origin = Origin(
             node=number,
             members={member: f"n{member}:1" for member in cluster.membership.members},
-            paxos=Options(are_invariants_checked=True),
+            paxos=PaxosOptions(are_invariants_checked=True),
             options=NodeOptions(**{"flush_interval_s": 1000.0, "scrub_interval_s": 1000.0, **node}),
             recovered=self.log.recover(),
             seed=number,

@@ -22,7 +22,7 @@ from replog.node.links import TransportOptions
 from replog.node.server import Node
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.membership import Membership
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 from replog.ports import free_ports
 from replog.sim.disk import SimLogStore
 from replog.state.memory import MemoryStateStore
@@ -227,7 +227,7 @@ async def stage(
             config = ReplicaConfig(
                 data_dir=path / f"n{number}",
                 members=addresses,
-                paxos=Options(**{**QUICK_PAXOS, **paxos}),
+                paxos=PaxosOptions(**{**QUICK_PAXOS, **paxos}),
                 node=NodeOptions(**{**QUICK_NODE, **node}),
                 transport=TransportOptions(**transport),
                 sessions=SessionOptions(**sessions),

@@ -36,7 +36,7 @@ QUIET: dict[str, tuple[str, ...]] = {
     "applying": ("apply",),
     "sending": ("send", "let_go"),
     "transport": ("send",),
-    "desk": ("send", "answer_reads", "feed_followers"),
+    "clients": ("send", "answer_reads", "feed_followers"),
     "applier": ("begin", "run", "begin_flush", "end_flush", "query"),
     "log": ("write", "compact", "install_floor"),
     "state": ("begin_flush", "end_flush", "begin_install", "install_chunk", "finish_install"),
@@ -96,8 +96,8 @@ PARTS: dict[str, Callable[[Member], tuple[Any, str]]] = {
     "applying": lambda member: (member.node.applier, "run"),
     "a row of a slot": lambda member: (member.state, "write"),
     "the end of a slot": lambda member: (member.node.applier._digest, "close"),
-    "the answers": lambda member: (member.node.desk, "send"),
-    "the outcomes": lambda member: (member.node.desk, "on_outcomes"),
+    "the answers": lambda member: (member.node.clients, "send"),
+    "the outcomes": lambda member: (member.node.clients, "on_outcomes"),
     "what is kept for a peer": lambda member: (member.node.driver.sending.thrifty, "with_kept"),
     "the alarm": lambda member: (member.node, "_set_alarm"),
     "sending": lambda member: (member.node.transport, "send"),
@@ -222,7 +222,7 @@ async def test_a_turn_within_a_turn_is_a_failure(tmp_path: Path) -> None:
     """It would see what is half done."""
     async with stage(tmp_path) as cluster, cluster.client() as client:
         victim = await cluster.leader()
-        victim.node.desk.send = victim.node.turn  # type: ignore[method-assign]
+        victim.node.clients.send = victim.node.turn  # type: ignore[method-assign]
         await client.submit(b"a", timeout=DEADLINE_S)
         assert any(isinstance(inner, AssertionError) for inner in within(await victim.ended()))
 
@@ -305,10 +305,10 @@ async def test_ids_that_can_not_be_answered_end_their_link(tmp_path: Path) -> No
 
 SERVING: dict[str, tuple[Callable[[Node], Any], str]] = {
     "its frames": (lambda node: node._doors, "on_client_messages"),
-    "a submission": (lambda node: node.desk, "on_submit"),
+    "a submission": (lambda node: node.clients, "on_submit"),
     "a report": (lambda node: node, "status"),
-    "a read": (lambda node: node.desk, "_answer"),
-    "the log": (lambda node: node.desk, "_feed"),
+    "a read": (lambda node: node.clients, "_answer"),
+    "the log": (lambda node: node.clients, "_feed"),
 }
 
 

@@ -111,7 +111,7 @@ def test_reads_of_a_deposed_leader_are_refused() -> None:
     refused = [(message.first_id, message.count, message.code) for message in leader.heard(QueryRefused)]
     assert refused == [(1, 1, "not_leader"), (2, 2, "not_leader")]
     assert leader.heard(NotLeader)
-    assert leader.driver.desk.reads_under_way == 0
+    assert leader.driver.clients.reads_under_way == 0
 
 
 def test_a_stale_read_between_turns_sees_no_half_of_a_slot() -> None:

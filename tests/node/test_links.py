@@ -194,9 +194,9 @@ async def test_five_hundred_idle_connections_cost_nothing_but_their_place(tmp_pa
             for _ in range(20):
                 await client.submit(b"a")
             assert await client.query(b"a") == b"20"
-        assert len(list(leader.node.desk.links)) >= 500
+        assert len(list(leader.node.clients.links)) >= 500
         await stack.aclose()
-        await eventually(lambda: not list(leader.node.desk.links))
+        await eventually(lambda: not list(leader.node.clients.links))
 
 
 async def test_a_client_that_says_nothing_for_long_is_let_go(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_a_client_that_says_nothing_for_long_is_let_go(tmp_path: Path) -> 
         link, _ = await say_hello(cluster[1], Hello(b"", 0, b""))
         await client.submit(b"a")
         assert await is_dropped(link)
-        await eventually(lambda: not list(cluster[1].node.desk.links))
+        await eventually(lambda: not list(cluster[1].node.clients.links))
         assert (await client.submit(b"a", timeout=DEADLINE_S)).reply == b"2"
 
 
@@ -222,8 +222,8 @@ async def test_a_client_that_vanishes_leaves_its_command(tmp_path: Path) -> None
         await eventually(lambda: leader.node.applier.commands_applied == 50)
         async with cluster.client(leader.number) as client:
             assert [await client.query(b"%d" % number) for number in range(50)] == [b"1"] * 50
-        await eventually(lambda: not list(leader.node.desk.links))
-        assert not leader.node.desk._routes
+        await eventually(lambda: not list(leader.node.clients.links))
+        assert not leader.node.clients._routes
 
 
 async def test_who_does_not_take_its_answers_is_dropped(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ async def test_who_does_not_take_its_answers_is_dropped(tmp_path: Path) -> None:
         for number in (1, 2):
             lazy.write(submit(Commands(session, number, number, [b"?8000000"], session_key(secret)), secret))
             await eventually(lambda count=number: leader.node.applier.commands_applied == count)
-        await eventually(lambda: not list(leader.node.desk.links))
+        await eventually(lambda: not list(leader.node.clients.links))
         assert await is_dropped(lazy)
         assert await is_serving(leader)
 
@@ -252,7 +252,7 @@ async def test_a_reader_that_does_not_read_costs_nobody_else_anything(tmp_path: 
         async with cluster.client(leader.number) as client:
             for _ in range(20):
                 assert len(await client.query(b"?100000")) == 100_000
-        assert sum(link.unsent_bytes for link in leader.node.desk.links) < 5_000_000
+        assert sum(link.unsent_bytes for link in leader.node.clients.links) < 5_000_000
         lazy.close()
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 
-from replog.apply.outcomes import Refused, SessionExpired
+from replog.apply.outcomes import SessionGone, SubmissionRefused
 from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission, session_key
 from replog.wire.client_messages import Submit
 from replog.wire.codec import Hello, Kind, encode_frame
@@ -41,11 +41,11 @@ async def test_a_session_is_of_no_use_to_whoever_guesses_its_number(tmp_path: Pa
             return CloseSession(session, key) if kind == "close" else Commands(session, 2, 2, [b"stolen"], key)
 
         link.write(submit(forged(session_key(OWN)), OWN, session))
-        assert await said(link) == [SessionExpired(session)]
+        assert await said(link) == [SessionGone(session)]
         for secret in (OWN, b""):
             link.write(submit(forged(key), secret, session))
             (refused,) = await said(link)
-            assert isinstance(refused, Refused)
+            assert isinstance(refused, SubmissionRefused)
             assert refused.code == "not_yours"
         assert (await victim.submit(b"second", timeout=DEADLINE_S)).reply == b"1"
         assert await victim.query(b"stolen") == b"0"
@@ -64,11 +64,11 @@ async def test_an_answer_goes_to_whoever_holds_the_secret(tmp_path: Path) -> Non
         session = await opened_session(holder, secret)
         link.write(submit(OpenSession(session_key(secret)), OWN))
         (refused,) = await said(link)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, SubmissionRefused)
         holder.write(submit(Commands(session, 1, 1, [b"a"], session_key(secret)), secret, session))
         link.write(submit(Commands(session, 1, 1, [b"a"], session_key(OWN)), OWN, session))
         assert len(await said(holder)) == 1
-        assert await said(link) == [SessionExpired(session)]
+        assert await said(link) == [SessionGone(session)]
         link.close()
         holder.close()
 
@@ -84,7 +84,7 @@ async def test_poison_is_refused_before_it_is_proposed(tmp_path: Path) -> None:
         for data in (b"\x97" + good[1:] + DEEP, b"\x93\x01" + DEEP, b"\x96\x00" + DEEP):
             link.write(encode_frame(Kind.CLIENT, [Submit(1, data, OWN)]))
             (refused,) = await said(link)
-            assert isinstance(refused, Refused)
+            assert isinstance(refused, SubmissionRefused)
             assert refused.code == "malformed"
         assert leader.node.applier.applied_through == before
         assert (await client.submit(b"a", timeout=DEADLINE_S)).reply == b"2"

@@ -8,8 +8,8 @@ from replog.paxos.acceptor import Acceptor
 from replog.paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Accept, AcceptedSlot, Message
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 from replog.paxos.peers import Peers
 from replog.paxos.recovered import Recovered
 from replog.paxos.standing import Standing
@@ -57,17 +57,17 @@ def members(membership: Membership = THREE, node: NodeId = N1) -> tuple[Standing
     return standing(recovered(membership=membership), node=node), Peers(node, membership)
 
 
-def acceptor(turn: Turn, start: Recovered | None = None, options: Options | None = None) -> Acceptor:
+def acceptor(turn: Outbox, start: Recovered | None = None, options: PaxosOptions | None = None) -> Acceptor:
     start = start or recovered()
-    return Acceptor(options or Options(), start, turn, standing(start, node=turn.node), checksum)
+    return Acceptor(options or PaxosOptions(), start, turn, standing(start, node=turn.node), checksum)
 
 
-def sent(turn: Turn) -> list[Message]:
+def sent(turn: Outbox) -> list[Message]:
     """What may leave before the write."""
     return [outbound.message for outbound in turn.sends]
 
 
-def sent_after_write(turn: Turn) -> list[Message]:
+def sent_after_write(turn: Outbox) -> list[Message]:
     return [outbound.message for outbound in turn.after_write]
 
 

@@ -17,7 +17,7 @@ from replog.paxos.ballot import BALLOT_ZERO, BEFORE_LOG, NodeId
 from replog.paxos.effects import Effects
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Message, TransferLeadership
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 from replog.paxos.recovered import Recovered
 from replog.paxos.replica import Replica
 
@@ -35,7 +35,7 @@ class Trio:
         self.replicas = {
             node: Replica(
                 node=node,
-                options=Options(),
+                options=PaxosOptions(),
                 recovered=start,
                 random=random.Random(node),
                 checksum=crc32c.crc32c,

@@ -6,18 +6,18 @@ import pytest
 
 from replog.paxos.ballot import Slot
 from replog.paxos.messages import Accepted, Confirm, Confirmed, Nack, Prepare, Promise
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 
 from .build import N1, N2, N3, accept, acceptor, ballot, record, recovered, sent, sent_after_write, standing
 
 
 @pytest.fixture
-def turn() -> Turn:
-    return Turn(N1)
+def turn() -> Outbox:
+    return Outbox(N1)
 
 
-def test_a_promise_is_written_and_answered_only_after_the_write(turn: Turn) -> None:
+def test_a_promise_is_written_and_answered_only_after_the_write(turn: Outbox) -> None:
     """P1: nothing about a new promise leaves with the messages that may go before the write."""
     acceptor(turn).on_prepare(N2, Prepare(ballot(1, 2), Slot(1)))
     assert turn.promise == ballot(1, 2)
@@ -25,7 +25,7 @@ def test_a_promise_is_written_and_answered_only_after_the_write(turn: Turn) -> N
     assert [type(message) for message in sent_after_write(turn)] == [Promise]
 
 
-def test_a_lower_ballot_is_refused_with_the_promise(turn: Turn) -> None:
+def test_a_lower_ballot_is_refused_with_the_promise(turn: Outbox) -> None:
     """P2, PITFALLS 1: below the promise neither Prepare, Accept nor Confirm is granted."""
     role = acceptor(turn, recovered(promise=ballot(5)))
     role.on_prepare(N2, Prepare(ballot(4, 2), Slot(1)))
@@ -37,7 +37,7 @@ def test_a_lower_ballot_is_refused_with_the_promise(turn: Turn) -> None:
     assert role.accepted == {}
 
 
-def test_an_accept_needs_no_prepare_seen_and_raises_the_promise(turn: Turn) -> None:
+def test_an_accept_needs_no_prepare_seen_and_raises_the_promise(turn: Outbox) -> None:
     """P2, SEED 4: an acceptor that missed the Prepare accepts, and promises what it accepted."""
     role = acceptor(turn, recovered(promise=ballot(1)))
     role.on_accept(N3, accept(7, ballot(2, 3)))
@@ -47,7 +47,7 @@ def test_an_accept_needs_no_prepare_seen_and_raises_the_promise(turn: Turn) -> N
     assert sent(turn) == [Nack(ballot(1), ballot(2, 3))]
 
 
-def test_accepted_leaves_only_after_the_write_as_runs(turn: Turn) -> None:
+def test_accepted_leaves_only_after_the_write_as_runs(turn: Outbox) -> None:
     """P1: one answer a run of slots, resting on the write."""
     role = acceptor(turn)
     for slot in (3, 4, 5, 9):
@@ -60,7 +60,7 @@ def test_accepted_leaves_only_after_the_write_as_runs(turn: Turn) -> None:
     ]
 
 
-def test_a_repeated_accept_is_answered_again_and_written_once(turn: Turn) -> None:
+def test_a_repeated_accept_is_answered_again_and_written_once(turn: Outbox) -> None:
     """A resent Accept costs no second record."""
     role = acceptor(turn)
     role.on_accept(N2, accept(1, ballot(1, 2)))
@@ -70,7 +70,7 @@ def test_a_repeated_accept_is_answered_again_and_written_once(turn: Turn) -> Non
     assert sent_after_write(turn) == [Accepted(ballot(1, 2), Slot(1), Slot(1))]
 
 
-def test_a_slot_known_chosen_is_answered_without_a_write(turn: Turn) -> None:
+def test_a_slot_known_chosen_is_answered_without_a_write(turn: Outbox) -> None:
     """P5: its value can't differ, so the vote needs no new record."""
     role = acceptor(turn, recovered(promise=ballot(1, 2), chosen_through=5))
     role.on_accept(N2, accept(4, ballot(1, 2)))
@@ -79,10 +79,10 @@ def test_a_slot_known_chosen_is_answered_without_a_write(turn: Turn) -> None:
     assert sent_after_write(turn) == [Accepted(ballot(1, 2), Slot(4), Slot(4))]
 
 
-def test_everything_accepted_is_reported_in_bounded_pieces(turn: Turn) -> None:
+def test_everything_accepted_is_reported_in_bounded_pieces(turn: Outbox) -> None:
     """P3: every acceptance above chosen_through is in exactly one piece, within the limits."""
     tail = tuple(record(slot, ballot(1), b"x" * 100) for slot in range(3, 10))
-    options = Options(piece_slots_max=3, piece_bytes_max=250)
+    options = PaxosOptions(piece_slots_max=3, piece_bytes_max=250)
     role = acceptor(turn, recovered(promise=ballot(1), chosen_through=2, compacted_through=1, accepted=tail), options)
     role.on_prepare(N2, Prepare(ballot(2, 2), Slot(1)))
     pieces = [message for message in sent_after_write(turn) if isinstance(message, Promise)]
@@ -92,7 +92,7 @@ def test_everything_accepted_is_reported_in_bounded_pieces(turn: Turn) -> None:
     assert {(piece.chosen_through, piece.compacted_through) for piece in pieces} == {(2, 1)}
 
 
-def test_a_candidate_that_knows_more_is_told_only_the_rest(turn: Turn) -> None:
+def test_a_candidate_that_knows_more_is_told_only_the_rest(turn: Outbox) -> None:
     """Phase 1 covers the slots from the candidate's first unknown one on (P3)."""
     tail = tuple(record(slot, ballot(1)) for slot in (3, 4, 5))
     role = acceptor(turn, recovered(promise=ballot(1), chosen_through=2, accepted=tail))
@@ -102,7 +102,7 @@ def test_a_candidate_that_knows_more_is_told_only_the_rest(turn: Turn) -> None:
     assert promise.accepted == (tail[2],)
 
 
-def test_a_value_damaged_on_the_way_is_not_accepted(turn: Turn) -> None:
+def test_a_value_damaged_on_the_way_is_not_accepted(turn: Outbox) -> None:
     """P10: a receiver checks the leader's checksum before it stores anything."""
     role = acceptor(turn)
     good = accept(1, ballot(1, 2), b"good")
@@ -111,15 +111,15 @@ def test_a_value_damaged_on_the_way_is_not_accepted(turn: Turn) -> None:
     assert (role.damaged_received_count, turn.records, sent_after_write(turn)) == (1, [], [])
 
 
-def test_slots_far_ahead_are_not_taken_into_memory(turn: Turn) -> None:
+def test_slots_far_ahead_are_not_taken_into_memory(turn: Outbox) -> None:
     """What an acceptor holds above its chosen_through is bounded."""
-    role = acceptor(turn, options=Options(window_slots=4, accept_ahead_slots_max=4))
+    role = acceptor(turn, options=PaxosOptions(window_slots=4, accept_ahead_slots_max=4))
     role.on_accept(N2, accept(5, ballot(1, 2)))
     assert (role.accepted, turn.records) == ({}, [])
 
 
 @pytest.mark.parametrize("reason", ["the promise record is damaged"])
-def test_an_abstaining_acceptor_is_silent(turn: Turn, reason: str) -> None:
+def test_an_abstaining_acceptor_is_silent(turn: Outbox, reason: str) -> None:
     """P9, P10: a node that can't trust its memory neither promises, accepts, confirms nor refuses."""
     start = recovered(damaged_reason=reason)
     role = acceptor(turn, start)
@@ -131,7 +131,7 @@ def test_an_abstaining_acceptor_is_silent(turn: Turn, reason: str) -> None:
     assert standing(start).abstain_reason == reason
 
 
-def test_confirmed_means_nothing_higher_was_promised(turn: Turn) -> None:
+def test_confirmed_means_nothing_higher_was_promised(turn: Outbox) -> None:
     """A read's confirmation is granted at or above the promise, without a write."""
     role = acceptor(turn, recovered(promise=ballot(3, 2)))
     role.on_confirm(N2, Confirm(ballot(3, 2), 9))
@@ -139,7 +139,7 @@ def test_confirmed_means_nothing_higher_was_promised(turn: Turn) -> None:
     assert not turn.needs_write
 
 
-def test_two_values_at_one_slot_and_ballot_are_our_own_mistake(turn: Turn) -> None:
+def test_two_values_at_one_slot_and_ballot_are_our_own_mistake(turn: Outbox) -> None:
     """P5: a proposer that proposes twice at one ballot is caught by an assertion."""
     role = acceptor(turn)
     role.on_accept(N2, accept(1, ballot(1, 2), b"a"))

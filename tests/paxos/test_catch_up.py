@@ -6,12 +6,12 @@ import msgspec
 
 from replog.paxos.ballot import Slot
 from replog.paxos.messages import BelowFloor, FetchState, LearnRequest, StatePiece
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 
 from .build import N2, N3, ballot, checksum, record, recovered, sent
 from .test_learner import Learning
 
-SLOW = Options(resend_interval_s=1.0)
+SLOW = PaxosOptions(resend_interval_s=1.0)
 
 
 def test_what_is_missing_is_asked_of_one_peer_that_has_it() -> None:
@@ -44,7 +44,7 @@ def test_an_empty_lesson_sends_the_question_elsewhere_and_then_pauses() -> None:
 
 def test_memory_for_lessons_is_bounded() -> None:
     """Nothing more is asked while a full piece waits for the disk."""
-    role = Learning(options=Options(piece_slots_max=2))
+    role = Learning(options=PaxosOptions(piece_slots_max=2))
     role.say(N2, 8, 0)
     role.ask(0.0)
     role.learn(N2, record(1, ballot(1)), record(2, ballot(1)), chosen_through=8)
@@ -139,7 +139,7 @@ def test_a_floor_met_while_asking_leads_to_the_state() -> None:
 
 def test_a_transfer_that_gets_no_answer_moves_to_another_peer() -> None:
     """Every wait on a peer ends."""
-    role = Learning(options=Options(resend_interval_s=1.0, election_rounds=2))
+    role = Learning(options=PaxosOptions(resend_interval_s=1.0, election_rounds=2))
     role.say(N2, 60, 40)
     role.say(N3, 60, 40)
     for now_s in range(8):
@@ -184,7 +184,7 @@ def test_a_question_ends_with_the_link_it_was_asked_over() -> None:
 
 def test_a_transfer_is_asked_for_again_when_its_link_has_closed() -> None:
     """At once, from where it was; a peer whose link closes again and again gives way to another."""
-    role = Learning(options=Options(resend_interval_s=1.0, election_rounds=1))
+    role = Learning(options=PaxosOptions(resend_interval_s=1.0, election_rounds=1))
     role.say(N2, 60, 40)
     role.ask(0.0)
     role.take_piece(N2, 0)

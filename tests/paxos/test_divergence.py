@@ -6,7 +6,7 @@ from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.divergence import Divergence
 from replog.paxos.effects import Notice, NoticeKind
 from replog.paxos.membership import Membership
-from replog.paxos.outbox import Turn
+from replog.paxos.outbox import Outbox
 
 from .build import FIVE, N1, N2, N3, N4, N5, THREE, members
 
@@ -15,7 +15,7 @@ Digests = dict[NodeId, bytes]
 
 
 def divergence(node: NodeId, membership: Membership) -> Divergence:
-    return Divergence(Turn(node), *members(membership, node))
+    return Divergence(Outbox(node), *members(membership, node))
 
 
 class Bench:
@@ -40,7 +40,7 @@ class Bench:
             role.judge()
 
     def notices(self, node: NodeId) -> list[Notice]:
-        turn = self.roles[node]._turn
+        turn = self.roles[node]._outbox
         notices = list(turn.notices)
         turn.clear()
         return notices
@@ -161,7 +161,7 @@ def test_a_peer_that_is_ahead_is_compared_when_this_node_arrives() -> None:
     for peer in (N2, N3):
         role.on_peer_digest(role._peers[peer], Slot(160), b"theirs")
     role.on_digest(Slot(160), b"mine")
-    assert [notice.kind for notice in role._turn.notices] == [DIVERGED]
+    assert [notice.kind for notice in role._outbox.notices] == [DIVERGED]
 
 
 def test_an_agreement_from_before_a_contradiction_backs_nobody() -> None:

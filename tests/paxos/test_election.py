@@ -11,14 +11,14 @@ from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from replog.paxos.election import Election
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Heartbeat, HeartbeatReply
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 
 from .build import FIVE, N1, N2, N3, N4, N5, THREE, ballot, members, sent
 
 
-def election(membership: Membership = THREE, options: Options | None = None) -> Election:
-    return Election(options or Options(), Turn(N1), *members(membership), random.Random(1), 0.0)
+def election(membership: Membership = THREE, options: PaxosOptions | None = None) -> Election:
+    return Election(options or PaxosOptions(), Outbox(N1), *members(membership), random.Random(1), 0.0)
 
 
 def reply(
@@ -68,8 +68,8 @@ def wants_to_take_over(role: Election, accepted: int = 0) -> bool:
 
 def test_a_round_asks_every_other_member() -> None:
     """A heartbeat goes to voters and learners, not to oneself."""
-    turn = Turn(N1)
-    role = Election(Options(), turn, *members(Membership(1, (N1, N2), (N3,))), random.Random(1), 0.0)
+    turn = Outbox(N1)
+    role = Election(PaxosOptions(), turn, *members(Membership(1, (N1, N2), (N3,))), random.Random(1), 0.0)
     role.begin_round(ballot(3), Slot(9), 0.0)
     assert [outbound.target for outbound in turn.sends] == [N2, N3]
     assert sent(turn)[0] == Heartbeat(1, ballot(3), Slot(9))
@@ -197,7 +197,7 @@ def test_the_longest_log_goes_first() -> None:
     second.consider(Slot(8), Slot(8), 0.0)
     assert first.take_over_at_s == 0.0
     assert second.take_over_at_s is not None
-    assert 0.0 < second.take_over_at_s <= Options().patience_max_s
+    assert 0.0 < second.take_over_at_s <= PaxosOptions().patience_max_s
 
 
 def test_a_clock_that_is_astray_goes_last() -> None:
@@ -208,7 +208,7 @@ def test_a_clock_that_is_astray_goes_last() -> None:
         round_with(role, {N3: {"accepted": 7}})
     role.consider(Slot(8), Slot(8), 0.0)
     assert role.take_over_at_s is not None
-    assert 0.0 < role.take_over_at_s <= Options().patience_max_s
+    assert 0.0 < role.take_over_at_s <= PaxosOptions().patience_max_s
     role.take_over_at_s = None
     role.astray = frozenset({N1, N3})
     role.consider(Slot(8), Slot(8), 0.0)
@@ -281,7 +281,7 @@ def test_an_answer_counts_in_the_round_in_which_it_comes() -> None:
 
 def test_an_answer_to_an_old_question_does_not_count() -> None:
     """Older than an election timeout, no newer than one that has come, or to a question that was never asked."""
-    role = election(options=Options(election_rounds=3))
+    role = election(options=PaxosOptions(election_rounds=3))
     answers = []
     for number in range(6):
         role.begin_round(BALLOT_ZERO, Slot(0), number * 0.1001)
@@ -334,9 +334,9 @@ def test_who_was_held_up_reads_before_it_judges() -> None:
 
 def told_silent(role: Election) -> list[tuple[NodeId, int]]:
     """Of whom the round's end told silence, and for how many rounds."""
-    role._turn.notices.clear()
+    role._outbox.notices.clear()
     role.count_silence()
-    return [(notice.facts["peer"], notice.facts["rounds"]) for notice in role._turn.notices]
+    return [(notice.facts["peer"], notice.facts["rounds"]) for notice in role._outbox.notices]
 
 
 def test_who_neither_asks_nor_answers_for_a_whole_round_is_told_silent() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from replog.paxos.ballot import Slot
 from replog.paxos.effects import NoticeKind
 from replog.paxos.fitness import Fitness
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 
 from .build import N1, standing
 
@@ -15,8 +15,8 @@ class Bench:
     """A node's fitness, with what it has applied and knows chosen."""
 
     def __init__(self) -> None:
-        self.turn, self.standing = Turn(N1), standing()
-        self.role = Fitness(Options(apply_stall_rounds=3), self.turn, self.standing)
+        self.turn, self.standing = Outbox(N1), standing()
+        self.role = Fitness(PaxosOptions(apply_stall_rounds=3), self.turn, self.standing)
 
     def apply(self, through: int) -> None:
         self.role.on_applied(has_progressed=through != self.standing.applied_through)

@@ -8,8 +8,8 @@ from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.catch_up import CatchUp
 from replog.paxos.learner import Learner
 from replog.paxos.messages import AcceptedSlot, Learn, Message, StatePiece
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 from replog.paxos.peers import Peers
 from replog.paxos.recovered import Recovered
 
@@ -19,9 +19,9 @@ from .build import N1, N2, ballot, checksum, record, recovered, sent, standing
 class Learning:
     """A node's learner and its catching up; what it knows of itself is written as the replica writes it."""
 
-    def __init__(self, start: Recovered | None = None, options: Options | None = None) -> None:
-        start, options = start or recovered(), options or Options()
-        self.turn = Turn(N1)
+    def __init__(self, start: Recovered | None = None, options: PaxosOptions | None = None) -> None:
+        start, options = start or recovered(), options or PaxosOptions()
+        self.turn = Outbox(N1)
         self.standing, self.peers = standing(start), Peers(N1, start.membership)
         self.learner = Learner(options, start, self.turn, self.standing, checksum)
         self.catch_up = CatchUp(options, self.turn, self.standing, self.peers, checksum, random.Random(1))

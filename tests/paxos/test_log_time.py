@@ -10,8 +10,8 @@ from replog.paxos.ballot import NodeId
 from replog.paxos.effects import NoticeKind
 from replog.paxos.log_time import LogTime
 from replog.paxos.membership import Membership
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 from replog.paxos.values import NO_OP, Batch, encode_value, stamp_of
 
 from .build import FIVE, N1, N2, N3, N4, N5, THREE, members
@@ -28,9 +28,9 @@ class Bench:
     def __init__(self, membership: Membership = THREE, offsets: dict[NodeId, int] | None = None) -> None:
         self.now_s = 100.0
         self.offsets = dict.fromkeys(membership.members, 0) | (offsets or {})
-        self.turn = Turn(N1)
+        self.turn = Outbox(N1)
         self.standing, self.peers = members(membership)
-        self.role = LogTime(Options(), self.turn, self.standing, self.peers, self.now_s, self.wall_ms(N1))
+        self.role = LogTime(PaxosOptions(), self.turn, self.standing, self.peers, self.now_s, self.wall_ms(N1))
         self.hear(*self.offsets)
 
     def true_ms(self) -> int:

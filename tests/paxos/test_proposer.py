@@ -8,8 +8,8 @@ from replog.paxos.ballot import Slot
 from replog.paxos.effects import Refusal
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Accept, Accepted, AcceptedSlot, Nack, Prepare, Promise
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 from replog.paxos.proposer import Proposer, Role
 from replog.paxos.values import NO_OP, Batch, decode_value, encode_value
 from replog.paxos.waiting_submissions import WaitingSubmissions
@@ -18,9 +18,9 @@ from .build import FIVE, N1, N2, N3, N4, THREE, ballot, checksum, members, recor
 
 
 def proposer(
-    options: Options | None = None, membership: Membership = THREE, waiting: WaitingSubmissions | None = None
-) -> tuple[Proposer, Turn]:
-    turn, options = Turn(N1), options or Options()
+    options: PaxosOptions | None = None, membership: Membership = THREE, waiting: WaitingSubmissions | None = None
+) -> tuple[Proposer, Outbox]:
+    turn, options = Outbox(N1), options or PaxosOptions()
     waiting = WaitingSubmissions(options) if waiting is None else waiting
     return Proposer(options, turn, *members(membership), waiting, checksum), turn
 
@@ -30,8 +30,8 @@ def promise(*accepted: AcceptedSlot, chosen_through: int = 0, piece: int = 0, pi
 
 
 def leading(
-    options: Options | None = None, membership: Membership = THREE, waiting: WaitingSubmissions | None = None
-) -> tuple[Proposer, Turn]:
+    options: PaxosOptions | None = None, membership: Membership = THREE, waiting: WaitingSubmissions | None = None
+) -> tuple[Proposer, Outbox]:
     role, turn = proposer(options, membership, waiting)
     role.begin(ballot(1), Slot(1), 0.0)
     for node in membership.voters[: membership.quorum_count]:
@@ -43,7 +43,7 @@ def leading(
     return role, turn
 
 
-def proposed(turn: Turn) -> list[Accept]:
+def proposed(turn: Outbox) -> list[Accept]:
     """What the node proposed, as it told its own acceptor."""
     return [message for message in turn.local if isinstance(message, Accept)]
 
@@ -125,7 +125,7 @@ def test_pieces_of_two_answers_are_not_joined() -> None:
 
 def test_a_promise_with_a_damaged_value_is_asked_for_again() -> None:
     """P10: the piece counts as lost, so nothing damaged is adopted and the candidate doesn't wait for ever."""
-    role, turn = proposer(Options(resend_interval_s=1.0))
+    role, turn = proposer(PaxosOptions(resend_interval_s=1.0))
     role.begin(ballot(9), Slot(1), 0.0)
     role.on_promise(N1, promise(at=9))
     good = record(1, ballot(2), b"good")
@@ -172,7 +172,7 @@ def test_votes_of_another_ballot_or_a_stranger_do_not_count() -> None:
 
 def test_chosen_slots_count_in_order_only() -> None:
     """P7: a later slot's quorum does not carry chosen_through past a gap."""
-    role, _ = leading(Options(undurable_slots_max=8))
+    role, _ = leading(PaxosOptions(undurable_slots_max=8))
     for payload in (b"a", b"b"):
         role._waiting.submit(payload)
         role.fill_window(0.0, 0)
@@ -216,7 +216,7 @@ def test_a_leader_does_not_run_ahead_of_its_own_disk() -> None:
 
 def test_window_and_batch_limits_hold() -> None:
     """Slots in flight, bytes in flight and bytes in a batch stay within their options."""
-    options = Options(window_slots=3, window_bytes=100, batch_bytes_max=20, undurable_slots_max=8)
+    options = PaxosOptions(window_slots=3, window_bytes=100, batch_bytes_max=20, undurable_slots_max=8)
     role, turn = leading(options)
     for _ in range(20):
         assert role._waiting.submit(b"x" * 9) is None
@@ -228,7 +228,7 @@ def test_window_and_batch_limits_hold() -> None:
 
 def test_refusals_name_their_reason() -> None:
     """What is not taken is definitely not done, and the caller is told which limit it met."""
-    options = Options(queue_submissions_max=1, batch_bytes_max=10)
+    options = PaxosOptions(queue_submissions_max=1, batch_bytes_max=10)
     following, _ = proposer(options)
     assert following._waiting.submit(b"x") is Refusal.NOT_LEADER
     role, _ = leading(options)
@@ -241,7 +241,7 @@ def test_refusals_name_their_reason() -> None:
 
 def test_a_slow_peer_has_bounded_bytes_under_way() -> None:
     """Beyond the bound a peer is not sent to; the quorum of the others goes on."""
-    options = Options(peer_in_flight_bytes_max=64, undurable_slots_max=99)
+    options = PaxosOptions(peer_in_flight_bytes_max=64, undurable_slots_max=99)
     role, turn = leading(options)
     for number in range(6):
         role._waiting.submit(b"x" * 30)
@@ -255,7 +255,7 @@ def test_a_slow_peer_has_bounded_bytes_under_way() -> None:
 
 def test_a_slow_peer_is_sent_what_it_missed_with_each_answer() -> None:
     """As far as its bound allows, and nothing twice; what is chosen meanwhile it fetches from a log."""
-    options = Options(peer_in_flight_bytes_max=100, undurable_slots_max=99)
+    options = PaxosOptions(peer_in_flight_bytes_max=100, undurable_slots_max=99)
     role, turn = leading(options)
     for _ in range(6):
         role._waiting.submit(b"x" * 30)
@@ -304,7 +304,7 @@ def test_a_candidate_asks_again_over_a_new_link_who_has_not_promised() -> None:
 
 def test_unanswered_accepts_are_sent_again_to_who_has_not_voted() -> None:
     """Lossy links: after the resend interval the missing votes are asked for again, the others not."""
-    role, turn = leading(Options(resend_interval_s=1.0))
+    role, turn = leading(PaxosOptions(resend_interval_s=1.0))
     role._waiting.submit(b"x")
     role.fill_window(0.0, 0)
     role.on_accepted(N3, Accepted(ballot(1), Slot(2), Slot(2)))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from replog.paxos.ballot import Slot
 from replog.paxos.effects import ReadReady, Refusal
 from replog.paxos.messages import Confirm, Confirmed
-from replog.paxos.options import Options
-from replog.paxos.outbox import Turn
+from replog.paxos.options import PaxosOptions
+from replog.paxos.outbox import Outbox
 from replog.paxos.reads import Reads
 
 from .build import N1, N2, N3, N4, ballot, standing
 
 
-def reads(options: Options | None = None) -> tuple[Reads, Turn]:
-    turn = Turn(N1)
-    role = Reads(options or Options(), turn, standing())
+def reads(options: PaxosOptions | None = None) -> tuple[Reads, Outbox]:
+    turn = Outbox(N1)
+    role = Reads(options or PaxosOptions(), turn, standing())
     role.begin_ballot(ballot(1))
     return role, turn
 
@@ -75,6 +75,6 @@ def test_lost_leadership_refuses_every_read() -> None:
 
 def test_reads_waiting_are_bounded() -> None:
     """Past the limit a read is refused as overload."""
-    role, _ = reads(Options(reads_waiting_max=1))
+    role, _ = reads(PaxosOptions(reads_waiting_max=1))
     assert role.read(1) is None
     assert role.read(2) is Refusal.OVERLOADED

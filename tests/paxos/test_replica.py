@@ -29,7 +29,7 @@ from replog.paxos.messages import (
     StatePiece,
     TransferLeadership,
 )
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 from replog.paxos.pending_writes import Written
 from replog.paxos.proposer import Role
 from replog.paxos.recovered import Recovered
@@ -39,15 +39,15 @@ from replog.paxos.values import Batch, encode_value, stamp_of
 from .build import N1, N2, N3, N4, THREE, accept, ballot, checksum, record, recovered
 
 
-def checked(options: Options | None) -> Options:
+def checked(options: PaxosOptions | None) -> PaxosOptions:
     """Every input is followed by a look at all that the core keeps."""
-    return attrs.evolve(options or Options(), are_invariants_checked=True)
+    return attrs.evolve(options or PaxosOptions(), are_invariants_checked=True)
 
 
 class Trio:
     """Three replicas on one clock; ``run`` moves time, messages and writes until nothing is left to do."""
 
-    def __init__(self, starts: dict[NodeId, Recovered] | None = None, options: Options | None = None) -> None:
+    def __init__(self, starts: dict[NodeId, Recovered] | None = None, options: PaxosOptions | None = None) -> None:
         self.now_s = 0.0
         self.wall_ms = 0
         self.log: dict[NodeId, dict[Slot, AcceptedSlot]] = {node: {} for node in THREE.voters}
@@ -116,7 +116,7 @@ class Trio:
 class FarTrio(Trio):
     """A Trio whose messages take ``delay_s`` each way."""
 
-    def __init__(self, delay_s: float, options: Options) -> None:
+    def __init__(self, delay_s: float, options: PaxosOptions) -> None:
         super().__init__(options=options)
         self.delay_s = delay_s
         self.on_the_way: deque[tuple[float, deque[tuple[NodeId, NodeId, Message]]]] = deque()
@@ -135,7 +135,7 @@ class FarTrio(Trio):
 @pytest.mark.parametrize(("round_trip_s", "rounds"), [(0.09, 3), (0.11, 3), (0.19, 3), (0.28, 4)])
 def test_a_leader_is_stable_over_round_trips_of_all_election_rounds_but_one(round_trip_s: float, rounds: int) -> None:
     """An answer counts in the round in which it comes, so a round trip may take more than one heartbeat interval."""
-    trio = FarTrio(round_trip_s / 2, Options(election_rounds=rounds, resend_interval_s=0.5))
+    trio = FarTrio(round_trip_s / 2, PaxosOptions(election_rounds=rounds, resend_interval_s=0.5))
     trio.run(5.0)
     leader = trio.leader()
     trio.notices.clear()
@@ -294,7 +294,7 @@ def test_reads_are_refused_when_leadership_is_lost() -> None:
 
 def test_a_node_that_was_away_learns_what_it_missed() -> None:
     """Catch-up in pieces, from a peer's log."""
-    trio = Trio(options=Options(piece_slots_max=4))
+    trio = Trio(options=PaxosOptions(piece_slots_max=4))
     trio.run(1.0)
     leader = trio.leader()
     away = next(node for node in THREE.voters if node != leader)
@@ -307,7 +307,7 @@ def test_a_node_that_was_away_learns_what_it_missed() -> None:
     assert [one.value for one in trio.released[away]] == [one.value for one in trio.released[leader]]
 
 
-def alone(start: Recovered, options: Options | None = None) -> Replica:
+def alone(start: Recovered, options: PaxosOptions | None = None) -> Replica:
     return Replica(
         node=N1,
         options=checked(options),
@@ -652,7 +652,7 @@ BROKEN: dict[str, Callable[[Replica], object]] = {
     "its window is miscounted": lambda replica: setattr(replica._proposer, "_proposals_bytes", 1),
     "a gap is left in its window": lambda replica: setattr(replica._proposer, "_next_slot", Slot(9)),
     "something is sent over a closed link": _sent_over_a_closed_link,
-    "a write has no ticket": lambda replica: replica._ledger._under_way.append(Written(0, 0.0, (), [], [])),
+    "a write has no ticket": lambda replica: replica._pending_writes._under_way.append(Written(0, 0.0, (), [], [])),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 from replog.paxos.waiting_submissions import WaitingSubmissions
 
 from .test_replica import Trio
@@ -14,7 +14,7 @@ HOLD_S = 0.001
 
 def waiting(*batches: int, hold_s: float = HOLD_S) -> WaitingSubmissions:
     """What has cut batches of these sizes already."""
-    role = WaitingSubmissions(Options(hold_s=hold_s))
+    role = WaitingSubmissions(PaxosOptions(hold_s=hold_s))
     role.is_open = True
     for count in batches:
         add(role, count)
@@ -100,7 +100,7 @@ def test_a_new_ballot_begins_without_memory_of_the_last_one() -> None:
 
 
 def test_the_core_asks_to_be_called_when_a_held_batch_has_waited_long_enough() -> None:
-    trio = Trio(options=Options(hold_s=HOLD_S))
+    trio = Trio(options=PaxosOptions(hold_s=HOLD_S))
     trio.run(2.0)
     leader = trio.leader()
     replica = trio.replicas[leader]

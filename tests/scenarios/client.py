@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable
 
-from replog.apply.outcomes import Refused, Replies, SessionExpired, SessionOpened
+from replog.apply.outcomes import Replies, SessionGone, SessionOpened, SubmissionRefused
 from replog.apply.submissions import Commands, session_key
 from replog.client.call import Call
 from replog.client.options import ClientOptions
@@ -173,9 +173,9 @@ class StageClient:
                 if message.leader and node_name(message.leader) == self._node:
                     return "it leads: send again"
                 return f"not the leader{f', go to {node_name(message.leader)}' if message.leader else ''}"
-            case QueryRefused() | Refused():
+            case QueryRefused() | SubmissionRefused():
                 return f"refused: {message.code}"
-            case SessionExpired():
+            case SessionGone():
                 return f"session {message.session} has expired"
             case Entries():
                 return self._read_on(message)

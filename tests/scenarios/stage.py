@@ -23,7 +23,7 @@ from replog.paxos.describe import describe_message
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot, Message, TransferLeadership
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 from replog.paxos.values import Batch, NoOp, decode_value, encode_value
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.disk import SimLogStore
@@ -582,7 +582,7 @@ def _options(settings: dict[str, Any]) -> HostOptions:
             node[name] = settings.pop(name)
         elif name in attrs.fields_dict(HostOptions):
             host[name] = settings.pop(name)
-    return HostOptions(paxos=Options(**settings), sessions=sessions, node=NodeOptions(**node), **host)
+    return HostOptions(paxos=PaxosOptions(**settings), sessions=sessions, node=NodeOptions(**node), **host)
 
 
 def _seconds(words: list[str]) -> float:

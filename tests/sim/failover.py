@@ -14,7 +14,7 @@ from replog.apply.sessions import SessionOptions
 from replog.node.settings import NodeOptions
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
-from replog.paxos.options import Options
+from replog.paxos.options import PaxosOptions
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.disk import SimLogStore
 from replog.sim.host import Host, HostOptions
@@ -38,7 +38,7 @@ def crash_a_leader(seed: int, *, replicas: int, delay_s: float) -> Failover:
     network = Network(world, Weather(delay_s=delay_s))
     membership = Membership(1, tuple(NodeId(n) for n in range(1, replicas + 1)))
     checker = ProtocolChecker(membership)
-    options = HostOptions(paxos=Options(), sessions=SessionOptions(), node=NodeOptions())
+    options = HostOptions(paxos=PaxosOptions(), sessions=SessionOptions(), node=NodeOptions())
     hosts = {
         node: Host(
             world,
@@ -62,7 +62,9 @@ def crash_a_leader(seed: int, *, replicas: int, delay_s: float) -> Failover:
     old.crash("killed")
     while checker.chosen_through == chosen_before:
         world.run(world.now_s + 0.0005)
-    return Failover((world.now_s - crashed_at_s) / Options().heartbeat_interval_s, _ballots(others) - ballots_before)
+    return Failover(
+        (world.now_s - crashed_at_s) / PaxosOptions().heartbeat_interval_s, _ballots(others) - ballots_before
+    )
 
 
 def _ballots(hosts: list[Host]) -> int:
@@ -82,7 +84,7 @@ def percentile(values: list[float], share: float) -> float:
 def main(arguments: list[str]) -> int:
     """Print a line for each cluster size and network delay."""
     seeds = range(int(arguments[0]) if arguments else 500)
-    print(f"{len(seeds)} crashes each; heartbeat intervals of {Options().heartbeat_interval_s * 1000:.0f} ms")
+    print(f"{len(seeds)} crashes each; heartbeat intervals of {PaxosOptions().heartbeat_interval_s * 1000:.0f} ms")
     for replicas in (3, 5):
         for delay_s in (0.0001, 0.001, 0.01):
             found = measure(seeds, replicas=replicas, delay_s=delay_s)

@@ -1,4 +1,4 @@
-"""What goes wrong at the desk of a node: for the state, for a query, for one client alone, or with a client's links."""
+"""What goes wrong with a node's clients: for the state, for a query, for one client alone, or with a client's links."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from replog.apply.applier import Applier
 from replog.apply.outcomes import Replies
 from replog.apply.submissions import OpenSession, session_key
 from replog.errors import Damaged, StorageError, error_text
-from replog.node.clients import ClientDesk
+from replog.node.clients import Clients
 from replog.node.queries import answer_query
 from replog.paxos.ballot import NodeId, Slot
 from replog.state.memory import MemoryStateStore
@@ -27,7 +27,7 @@ from .drivers import SECRET, NearLink
 from .machines import Ledger
 
 
-class Book:
+class Nowhere:
     """A node that has applied nothing and knows of no leader."""
 
     applied_through = Slot(0)
@@ -117,14 +117,14 @@ MISTAKES: dict[bytes, BaseException] = {
 
 
 def answered(link: Link, store: MemoryStateStore, request: bytes) -> list[NodeMessage]:
-    """What a desk would send to one client that has asked, before it is made a frame."""
+    """What a node would send to one client that has asked, before it is made a frame."""
     applier = Applier(Asker(), store)
-    desk = ClientDesk(Book(), structlog.get_logger())
-    desk.open(link)
-    desk.answer_soon(link, Query(1, True, [request, b"good"]))
-    assert desk.answer_reads(lambda asked: answer_query(applier, asked), lambda: False) is False
-    out = list(desk._outboxes[link].messages)
-    desk.send()
+    clients = Clients(Nowhere(), structlog.get_logger())
+    clients.open(link)
+    clients.answer_soon(link, Query(1, True, [request, b"good"]))
+    assert clients.answer_reads(lambda asked: answer_query(applier, asked), lambda: False) is False
+    out = list(clients._outboxes[link].messages)
+    clients.send()
     assert not link.is_closed
     return out
 
@@ -154,14 +154,14 @@ async def test_what_can_not_be_encoded_ends_its_link_alone(link: Link) -> None:
     here, there = socket.socketpair()
     with here, there:
         other = Link(here, frozenset({Kind.CLIENT}))
-        desk = ClientDesk(Book(), structlog.get_logger())
+        clients = Clients(Nowhere(), structlog.get_logger())
         for each in (link, other):
-            desk.open(each)
+            clients.open(each)
         for message in (Pong(2**64), NotLeader(NodeId(1), "\ud800")):
-            desk.open(link)
-            desk.say(link, message)
-            desk.say(other, Pong(1))
-            desk.send()
+            clients.open(link)
+            clients.say(link, message)
+            clients.say(other, Pong(1))
+            clients.send()
             assert link.is_closed
             assert there.recv(100) == encode_frame(Kind.NODE, [Pong(1)])
 
@@ -180,40 +180,40 @@ def test_the_text_of_an_error_is_short_and_valid(error: BaseException, bytes_max
 REPLY = Replies(7, 1, Slot(1), 0, [b"done"], [])
 
 
-def shown(desk: ClientDesk, link: NearLink) -> None:
+def shown(clients: Clients, link: NearLink) -> None:
     """The session's secret comes in over this link."""
-    desk.on_submit(link, Submit(0, b"", SECRET), OpenSession(session_key(SECRET)), None)
+    clients.on_submit(link, Submit(0, b"", SECRET), OpenSession(session_key(SECRET)), None)
 
 
-def told(desk: ClientDesk, *links: NearLink) -> list[int]:
+def told(clients: Clients, *links: NearLink) -> list[int]:
     """Who hears the answer to a command of the session."""
-    desk.on_outcomes([(session_key(SECRET), REPLY, 0)])
-    desk.send()
+    clients.on_outcomes([(session_key(SECRET), REPLY, 0)])
+    clients.send()
     return [link.number for link in links if link.heard]
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1), (1, 2, 1)])
 def test_what_a_link_that_was_left_still_brings_takes_no_answers(order: tuple[int, ...]) -> None:
     """The client has gone on to another link; the rest of the earlier one is read late, or its end is noticed late."""
-    desk = ClientDesk(Book(), structlog.get_logger())
+    clients = Clients(Nowhere(), structlog.get_logger())
     links = {1: NearLink(1), 2: NearLink(2)}
     for link in links.values():
-        desk.open(link)
+        clients.open(link)
     for number in order:
-        shown(desk, links[number])
-    assert told(desk, *links.values()) == [2]
-    desk.close(links[1])
-    assert told(desk, *links.values()) == [2]
+        shown(clients, links[number])
+    assert told(clients, *links.values()) == [2]
+    clients.close(links[1])
+    assert told(clients, *links.values()) == [2]
 
 
 def test_an_answer_to_a_link_that_has_ended_goes_nowhere() -> None:
     """Until the client is back, and shows the secret again."""
-    desk = ClientDesk(Book(), structlog.get_logger())
+    clients = Clients(Nowhere(), structlog.get_logger())
     first, second = NearLink(1), NearLink(2)
-    desk.open(first)
-    shown(desk, first)
-    desk.close(first)
-    desk.open(second)
-    assert told(desk, first, second) == []
-    shown(desk, second)
-    assert told(desk, first, second) == [2]
+    clients.open(first)
+    shown(clients, first)
+    clients.close(first)
+    clients.open(second)
+    assert told(clients, first, second) == []
+    shown(clients, second)
+    assert told(clients, first, second) == [2]

@@ -26,7 +26,7 @@ from ..apply.applier import Applier
 from ..errors import Damaged
 from ..paxos.ballot import NodeId, Slot
 from ..paxos.effects import Effects, NoticeKind, Refusal
-from ..paxos.messages import AcceptedSlot, StatePiece
+from ..paxos.messages import AcceptedSlot, SnapshotChunk
 from ..paxos.replica import Replica
 from ..state.contract import StateStore
 from .applying import Applying
@@ -227,9 +227,9 @@ class Driver:
             self.is_due = self.clients.answer_reads(partial(answer_query, self.applier), self._is_over) or self.is_due
         for slot_read in effects.slot_reads:
             self._log_port.read_for_peer(slot_read)
-        for state_send in effects.state_sends:
+        for state_send in effects.chunks_to_send:
             self.jobs.send(state_send)
-        for chunk in effects.state_pieces:
+        for chunk in effects.chunks_received:
             self.jobs.store(chunk)
         self._core_deadline_s = effects.deadline_s
 
@@ -291,11 +291,11 @@ class Driver:
         self.jobs.on_done(event.job, event.result, event.error, self.now_s)
         self._tell_full()
 
-    def send_chunk(self, target: NodeId, chunk: StatePiece) -> None:
+    def send_chunk(self, target: NodeId, chunk: SnapshotChunk) -> None:
         self._peers.send(target, [chunk])
 
     def on_chunk_stored(self, snapshot: bytes, position: int) -> None:
-        self.replica.on_state_piece_stored(snapshot, position)
+        self.replica.on_chunk_stored(snapshot, position)
 
     def on_install_skipped(self) -> None:
         self.replica.on_state_skipped()

@@ -17,7 +17,7 @@ from ..paxos.messages import (
     BelowFloor,
     Confirm,
     Confirmed,
-    FetchState,
+    FetchSnapshot,
     Heartbeat,
     HeartbeatReply,
     Learn,
@@ -26,7 +26,7 @@ from ..paxos.messages import (
     Nack,
     Prepare,
     Promise,
-    StatePiece,
+    SnapshotChunk,
     TransferLeadership,
 )
 from ..wire.client_messages import Query
@@ -78,9 +78,9 @@ def _is_possible(message: Message, sender: NodeId, round_max: int) -> bool:
             return BEFORE_LOG < message.from_slot <= message.through
         case Learn():
             return all(record.slot > BEFORE_LOG for record in message.slots)
-        case StatePiece():
-            return len(message.image) > 0
-        case BelowFloor() | FetchState():
+        case SnapshotChunk():
+            return len(message.snapshot) > 0
+        case BelowFloor() | FetchSnapshot():
             return True
         case _:
             assert_never(message)

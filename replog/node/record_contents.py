@@ -26,7 +26,7 @@ from ..apply.limits import KEY_BYTES
 from ..apply.outcomes import Replies, SessionOpened
 from ..apply.submissions import Commands, MalformedSubmission, decode_submission, session_key
 from ..paxos.effects import LogWrite
-from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, Promise, StatePiece
+from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, Promise, SnapshotChunk
 from ..paxos.values import Batch, MalformedValue, decode_value, encode_value
 from ..wire.client_messages import ClientMessage, Query, Submit
 
@@ -127,7 +127,7 @@ class Contents:
                 return replace(message, accepted=tuple(map(self.slot, message.accepted)))
             case Learn():
                 return replace(message, slots=tuple(map(self.slot, message.slots)))
-            case StatePiece():
+            case SnapshotChunk():
                 zeros = bytes(len(message.data))
                 crc = crc32c.crc32c(zeros)
                 is_right = message.crc == crc32c.crc32c(message.data)

@@ -47,7 +47,7 @@ def job_line(job: Job) -> str:
     match job:
         case BeginInstall(chunk) | StoreChunk(chunk) | PrepareInstall(chunk):
             end = chunk.position + len(chunk.data)
-            rest = f" {chunk.image.hex()[:8]} at slot {chunk.applied_through}, bytes {chunk.position}..{end}"
+            rest = f" {chunk.snapshot.hex()[:8]} at slot {chunk.applied_through}, bytes {chunk.position}..{end}"
         case ReadChunk(snapshot, target, position):
             rest = f" {snapshot.name.hex()[:8]} for {node_name(target)} from byte {position}"
         case OpenSnapshot(asked):

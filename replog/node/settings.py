@@ -49,7 +49,7 @@ class NodeOptions:
     state_piece_bytes: int = attrs.field(default=1 * MIB, validator=ge(1))
     """A state that is sent to a peer travels in pieces of this size."""
     image_idle_max_s: float = attrs.field(default=10.0, validator=gt(0.0))
-    """A state image nobody asked for during this time is let go."""
+    """A snapshot nobody asked for during this time is let go."""
     follow_credit_max: int = attrs.field(default=1024, validator=ge(1))
     """Slots under way to one follower of the log."""
     command_bytes_max: int = attrs.field(default=1 * MIB - 64 * KIB, validator=ge(1))

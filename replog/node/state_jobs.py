@@ -22,8 +22,8 @@ import crc32c
 from ..apply.applier import Applier
 from ..errors import Damaged, StorageFull
 from ..paxos.ballot import NodeId, Slot, node_name
-from ..paxos.effects import SendState, StoreStatePiece
-from ..paxos.messages import StatePiece
+from ..paxos.effects import ReceivedChunk, SendChunk
+from ..paxos.messages import SnapshotChunk
 from ..paxos.outbox import Size
 from ..state.contract import StateSnapshot, StateStore
 from .event_log import EventLog
@@ -52,7 +52,7 @@ class Scrub:
 class OpenSnapshot:
     """For the peer that asked."""
 
-    asked: SendState
+    asked: SendChunk
 
     def perform(self, store: StateStore) -> StateSnapshot:
         return store.open_snapshot()
@@ -75,16 +75,16 @@ class ReadChunk:
 class BeginInstall:
     """A place for a snapshot; returns how much of it is durably here."""
 
-    chunk: StoreStatePiece
+    chunk: ReceivedChunk
 
     def perform(self, store: StateStore) -> int:
-        store.begin_install(self.chunk.image)
-        return store.received_bytes(self.chunk.image)
+        store.begin_install(self.chunk.snapshot)
+        return store.received_bytes(self.chunk.snapshot)
 
 
 @attrs.frozen
 class StoreChunk:
-    chunk: StoreStatePiece
+    chunk: ReceivedChunk
 
     def perform(self, store: StateStore) -> None:
         store.install_chunk(self.chunk.position, self.chunk.data)
@@ -94,7 +94,7 @@ class StoreChunk:
 class PrepareInstall:
     """The slow part of an install: check what was received, and make it durable."""
 
-    chunk: StoreStatePiece
+    chunk: ReceivedChunk
 
     def perform(self, store: StateStore) -> None:
         store.prepare_install(self.chunk.applied_through)
@@ -111,7 +111,7 @@ class Owner(Protocol):
     @property
     def applier(self) -> Applier: ...
 
-    def send_chunk(self, target: NodeId, chunk: StatePiece) -> None: ...
+    def send_chunk(self, target: NodeId, chunk: SnapshotChunk) -> None: ...
 
     def on_flush_begun(self) -> None: ...
 
@@ -139,8 +139,8 @@ class StateJobs:
         """What has to follow the last one, before anything else."""
         self._snapshot: StateSnapshot | None = None
         self._snapshot_used_at_s = now_s
-        self._asked: deque[SendState] = deque()
-        self._chunks: deque[StoreStatePiece] = deque()
+        self._asked: deque[SendChunk] = deque()
+        self._chunks: deque[ReceivedChunk] = deque()
         self._chunk_at_s = now_s
         """When the next chunk may be stored: later than now while there is no room."""
         self._flush_at_s = now_s + options.flush_interval_s
@@ -156,12 +156,12 @@ class StateJobs:
 
     # --- what is asked ---
 
-    def send(self, asked: SendState) -> None:
+    def send(self, asked: SendChunk) -> None:
         """A peer wants a chunk; each peer asks for one at a time, so what waits here is bounded by their number."""
         self._asked = deque(other for other in self._asked if other.target != asked.target)
         self._asked.append(asked)
 
-    def store(self, chunk: StoreStatePiece) -> None:
+    def store(self, chunk: ReceivedChunk) -> None:
         """The core asks for one chunk at a time, so nothing piles up here."""
         self._chunks.append(chunk)
 
@@ -237,18 +237,18 @@ class StateJobs:
         self._owner.on_flush_begun()
         return True
 
-    def _sending(self, asked: SendState, now_s: float) -> Job:
+    def _sending(self, asked: SendChunk, now_s: float) -> Job:
         self._snapshot_used_at_s = now_s
         snapshot = self._snapshot
-        if snapshot is not None and not asked.image and snapshot.applied_through < self._store.durable_through:
+        if snapshot is not None and not asked.snapshot and snapshot.applied_through < self._store.durable_through:
             self._close_snapshot()  # who begins may need what is above the open one
         if self._snapshot is None:
             return OpenSnapshot(asked)
         return self._reading(self._snapshot, asked)
 
-    def _reading(self, snapshot: StateSnapshot, asked: SendState) -> Job:
+    def _reading(self, snapshot: StateSnapshot, asked: SendChunk) -> Job:
         """One snapshot serves whoever asks while it is open; whose own one is gone begins again."""
-        position = asked.position if snapshot.name == asked.image else 0
+        position = asked.position if snapshot.name == asked.snapshot else 0
         return ReadChunk(snapshot, asked.target, position, self._options.state_piece_bytes)
 
     @property
@@ -322,7 +322,7 @@ class StateJobs:
 
     # --- a snapshot for a peer ---
 
-    def _on_opened(self, snapshot: StateSnapshot, asked: SendState) -> None:
+    def _on_opened(self, snapshot: StateSnapshot, asked: SendChunk) -> None:
         self._snapshot = snapshot
         self._log.info("state_image_opened", target=node_name(asked.target), slot=snapshot.applied_through)
         if all(other.target != asked.target for other in self._asked):  # it has not asked again meanwhile
@@ -333,7 +333,7 @@ class StateJobs:
         self.chunks_sent += 1
         self._owner.send_chunk(
             job.target,
-            StatePiece(snapshot.name, snapshot.applied_through, job.position, crc32c.crc32c(data), is_last, data),
+            SnapshotChunk(snapshot.name, snapshot.applied_through, job.position, crc32c.crc32c(data), is_last, data),
         )
 
     def _close_idle_snapshot(self, now_s: float) -> None:
@@ -351,19 +351,19 @@ class StateJobs:
 
     # --- a snapshot from a peer ---
 
-    def _on_begun(self, chunk: StoreStatePiece, received_bytes: int) -> None:
+    def _on_begun(self, chunk: ReceivedChunk, received_bytes: int) -> None:
         if received_bytes > len(chunk.data) and not chunk.is_last:
             self._chunks.popleft()
-            self._owner.on_chunk_stored(chunk.image, received_bytes)  # a transfer that was cut goes on
+            self._owner.on_chunk_stored(chunk.snapshot, received_bytes)  # a transfer that was cut goes on
         else:
             self._next = StoreChunk(chunk)
 
-    def _on_stored(self, chunk: StoreStatePiece) -> None:
+    def _on_stored(self, chunk: ReceivedChunk) -> None:
         self.is_full = False
         self._chunks.popleft()
         self.chunks_stored += 1
         if not chunk.is_last:
-            self._owner.on_chunk_stored(chunk.image, chunk.position + len(chunk.data))
+            self._owner.on_chunk_stored(chunk.snapshot, chunk.position + len(chunk.data))
         elif chunk.applied_through <= self._owner.applier.applied_through:
             self._owner.on_install_skipped()
         else:
@@ -371,13 +371,13 @@ class StateJobs:
             self.is_installing = True
             self._next = PrepareInstall(chunk)
 
-    def _on_damaged_snapshot(self, chunk: StoreStatePiece, error: Damaged) -> None:
+    def _on_damaged_snapshot(self, chunk: ReceivedChunk, error: Damaged) -> None:
         """It is asked for again from its beginning; the store has let go of what it had."""
         self._log.warning("state_image_damaged", reason=str(error))
         self.is_installing = False
-        self._owner.on_chunk_stored(chunk.image, 0)
+        self._owner.on_chunk_stored(chunk.snapshot, 0)
 
-    def _swap(self, chunk: StoreStatePiece) -> None:
+    def _swap(self, chunk: ReceivedChunk) -> None:
         """The received state takes the place of the old one, in one step that no query can see half done."""
         try:
             self._store.finish_install(chunk.applied_through)

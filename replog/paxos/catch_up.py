@@ -15,8 +15,8 @@ from typing import NamedTuple
 import attrs
 
 from .ballot import BEFORE_LOG, Slot
-from .effects import NoticeKind, StoreStatePiece
-from .messages import BelowFloor, FetchState, Learn, LearnRequest, StatePiece
+from .effects import NoticeKind, ReceivedChunk
+from .messages import BelowFloor, FetchSnapshot, Learn, LearnRequest, SnapshotChunk
 from .options import PaxosOptions
 from .outbox import Outbox, Size
 from .peers import Peer, Peers
@@ -32,10 +32,10 @@ class _Question(NamedTuple):
 
 @attrs.define(eq=False)
 class _Transfer:
-    """A state on its way here, one piece at a time."""
+    """A state on its way here, one chunk at a time."""
 
     peer: Peer
-    image: bytes = b""
+    snapshot: bytes = b""
     applied_through: Slot = BEFORE_LOG
     position: int = 0
     is_storing: bool = False
@@ -230,7 +230,7 @@ class CatchUp:
 
     def _fetch(self, transfer: _Transfer, now_s: float) -> None:
         self._retry_at_s = now_s + self._options.resend_interval_s
-        self._outbox.send(transfer.peer.node, FetchState(transfer.image, transfer.position))
+        self._outbox.send(transfer.peer.node, FetchSnapshot(transfer.snapshot, transfer.position))
 
     def _continue_transfer(self, now_s: float) -> None:
         transfer = self._transfer
@@ -244,13 +244,13 @@ class CatchUp:
         else:
             self._fetch(transfer, now_s)
 
-    def on_state_piece(self, peer: Peer, message: StatePiece) -> None:
-        """Take the piece that is next; a sender that lost the image begins another one at position 0."""
+    def on_snapshot_chunk(self, peer: Peer, message: SnapshotChunk) -> None:
+        """Take the chunk that is next; a sender that lost the snapshot begins another one at position 0."""
         transfer = self._transfer
         if transfer is None or transfer.peer is not peer or transfer.is_storing:
             return
-        is_next = message.image == transfer.image and message.position == transfer.position
-        is_other = message.image != transfer.image and message.position == 0
+        is_next = message.snapshot == transfer.snapshot and message.position == transfer.position
+        is_other = message.snapshot != transfer.snapshot and message.position == 0
         if not (is_next or is_other):
             return
         if self._checksum(message.data) != message.crc:
@@ -260,13 +260,13 @@ class CatchUp:
             self._transfer = None  # it would lead backwards: the log goes further by itself
             self._forget_all_lacking()
             return
-        transfer.image = message.image
+        transfer.snapshot = message.snapshot
         transfer.applied_through = message.applied_through
         transfer.position = message.position
         transfer.is_storing = True
         transfer.failures = 0
-        self._outbox.state_pieces.append(
-            StoreStatePiece(message.image, message.applied_through, message.position, message.is_last, message.data)
+        self._outbox.chunks_received.append(
+            ReceivedChunk(message.snapshot, message.applied_through, message.position, message.is_last, message.data)
         )
 
     def _is_of_use(self, applied_through: Slot) -> bool:
@@ -275,9 +275,9 @@ class CatchUp:
         stuck_at = min((slot for slot in standing.damaged if slot > standing.applied_through), default=None)
         return applied_through > standing.chosen_through or (stuck_at is not None and applied_through >= stuck_at)
 
-    def on_state_piece_stored(self, image: bytes, position: int, now_s: float) -> None:
+    def on_chunk_stored(self, snapshot: bytes, position: int, now_s: float) -> None:
         transfer = self._transfer
-        if transfer is None or transfer.image != image or not transfer.is_storing:
+        if transfer is None or transfer.snapshot != snapshot or not transfer.is_storing:
             return
         transfer.position = position
         transfer.is_storing = False

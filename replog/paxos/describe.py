@@ -13,7 +13,7 @@ from .messages import (
     BelowFloor,
     Confirm,
     Confirmed,
-    FetchState,
+    FetchSnapshot,
     Heartbeat,
     HeartbeatReply,
     Learn,
@@ -22,7 +22,7 @@ from .messages import (
     Nack,
     Prepare,
     Promise,
-    StatePiece,
+    SnapshotChunk,
     TransferLeadership,
 )
 
@@ -62,12 +62,12 @@ def _body(message: Message) -> str:
             return f"chosen through {message.chosen_through}: {_slots(message.slots)}"
         case BelowFloor():
             return f"compacted through {message.compacted_through}, chosen through {message.chosen_through}"
-        case FetchState():
-            return f"image {message.image.hex()[:8] or 'any'} from byte {message.position}"
-        case StatePiece():
+        case FetchSnapshot():
+            return f"{message.snapshot.hex()[:8] or 'any'} from byte {message.position}"
+        case SnapshotChunk():
             last = ", last" if message.is_last else ""
             return (
-                f"image {message.image.hex()[:8]} at slot {message.applied_through}, bytes {message.position}.."
+                f"{message.snapshot.hex()[:8]} at slot {message.applied_through}, bytes {message.position}.."
                 f"{message.position + len(message.data)}{last}"
             )
         case TransferLeadership():

@@ -47,23 +47,23 @@ class ReadSlots(msgspec.Struct, frozen=True, gc=False):
     bytes_max: int
 
 
-class SendState(msgspec.Struct, frozen=True, gc=False):
-    """Read the piece at ``position`` of state image ``image`` and send it to ``target`` as a StatePiece."""
+class SendChunk(msgspec.Struct, frozen=True, gc=False):
+    """Read what ``snapshot`` has at ``position`` and send it to ``target`` as a SnapshotChunk."""
 
     target: NodeId
-    image: bytes
+    snapshot: bytes
     position: int
 
 
-class StoreStatePiece(msgspec.Struct, frozen=True, gc=False):
-    """Keep one piece of a state image that is being received; answer ``Replica.on_state_piece_stored``.
+class ReceivedChunk(msgspec.Struct, frozen=True, gc=False):
+    """Keep one chunk of a snapshot that is being received; answer ``Replica.on_chunk_stored``.
 
-    A piece at position 0 begins a new image. After the last one the driver installs the state: the image becomes the
+    A chunk at position 0 begins a new one. After the last one the driver installs the state: the snapshot becomes the
     state, durably, then everything up to its slot leaves the log, durably, and then it answers
     ``Replica.on_state_installed`` (docs/STATE.md, "Installing"); or ``on_state_skipped`` if it has applied as much.
     """
 
-    image: bytes
+    snapshot: bytes
     applied_through: Slot
     position: int
     is_last: bool
@@ -147,9 +147,9 @@ class Effects(msgspec.Struct):
     """Reads this node can not answer any more: it stopped leading."""
     slot_reads: list[ReadSlots]
     """Slots to read from the log for a peer that is behind."""
-    state_sends: list[SendState]
+    chunks_to_send: list[SendChunk]
     """Pieces of the state to send to a peer that is below the floor."""
-    state_pieces: list[StoreStatePiece]
+    chunks_received: list[ReceivedChunk]
     """Pieces of a state to keep; the node is below every peer's floor."""
     notices: list[Notice]
     """What happened, for logs and status."""

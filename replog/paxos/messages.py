@@ -15,7 +15,7 @@ from .ballot import Ballot, Count, NodeId, Slot
 
 Crc = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 Name = Annotated[bytes, msgspec.Meta(max_length=64)]
-"""What is compared and stored but never looked into: a digest, the name of an image."""
+"""What is compared and stored but never looked into: a digest, the name of a snapshot."""
 Value = Annotated[bytes, msgspec.Meta(min_length=2)]
 """An encoded ``values.SlotValue``, opaque on its way; the shortest is a no-op."""
 
@@ -160,26 +160,26 @@ class BelowFloor(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=12)
     chosen_through: Slot
 
 
-class FetchState(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=13):
-    """Asks for the piece at byte ``position`` of image ``image`` of the state; empty ``image``: begin a new one."""
+class FetchSnapshot(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=13):
+    """Asks for what ``snapshot`` has at byte ``position``; an empty name: begin a new one."""
 
-    image: Name
+    snapshot: Name
     position: Count
 
 
-class StatePiece(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=14):
-    """A piece of a consistent image of the state.
+class SnapshotChunk(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=14):
+    """A chunk of a consistent snapshot of the state.
 
     Parameters
     ----------
-    image: names the image; a sender that has dropped it answers with another image from position 0.
-    applied_through: the slot the image stands at.
+    snapshot: its name; a sender that has dropped it answers with another snapshot from position 0.
+    applied_through: the slot the snapshot stands at.
     position: byte offset of ``data``.
     crc: crc32c of ``data``.
-    is_last: no piece follows.
+    is_last: no chunk follows.
     """
 
-    image: Name
+    snapshot: Name
     applied_through: Slot
     position: Count
     crc: Crc
@@ -206,8 +206,8 @@ Message = (
     | LearnRequest
     | Learn
     | BelowFloor
-    | FetchState
-    | StatePiece
+    | FetchSnapshot
+    | SnapshotChunk
     | TransferLeadership
 )
 

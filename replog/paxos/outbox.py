@@ -19,8 +19,8 @@ from .effects import (
     NoticeKind,
     ReadReady,
     ReadSlots,
-    SendState,
-    StoreStatePiece,
+    ReceivedChunk,
+    SendChunk,
 )
 from .membership import Membership
 from .messages import AcceptedSlot, Message, Outbound
@@ -56,8 +56,8 @@ class Outbox:
         self.reads: list[ReadReady] = []
         self.reads_refused: list[int] = []
         self.slot_reads: list[ReadSlots] = []
-        self.state_sends: list[SendState] = []
-        self.state_pieces: list[StoreStatePiece] = []
+        self.chunks_to_send: list[SendChunk] = []
+        self.chunks_received: list[ReceivedChunk] = []
         self.notices: list[Notice] = []
 
     def send(self, target: NodeId, message: Message) -> None:
@@ -101,8 +101,8 @@ class Outbox:
             reads=self.reads,
             reads_refused=self.reads_refused,
             slot_reads=self.slot_reads,
-            state_sends=self.state_sends,
-            state_pieces=self.state_pieces,
+            chunks_to_send=self.chunks_to_send,
+            chunks_received=self.chunks_received,
             notices=self.notices,
             deadline_s=deadline_s,
         )

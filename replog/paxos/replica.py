@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
-from .effects import Effects, NoHandOver, NoticeKind, SendState
+from .effects import Effects, NoHandOver, NoticeKind, SendChunk
 from .effects import Refusal as Refusal
 from .messages import (
     Accept,
@@ -22,7 +22,7 @@ from .messages import (
     BelowFloor,
     Confirm,
     Confirmed,
-    FetchState,
+    FetchSnapshot,
     Heartbeat,
     HeartbeatReply,
     Learn,
@@ -31,7 +31,7 @@ from .messages import (
     Nack,
     Prepare,
     Promise,
-    StatePiece,
+    SnapshotChunk,
     TransferLeadership,
 )
 from .peers import Peer
@@ -41,7 +41,7 @@ from .roles import Roles
 from .values import decode_membership, stamp_of
 
 _PeerMessage = (
-    Heartbeat | HeartbeatReply | LearnRequest | Learn | BelowFloor | FetchState | StatePiece | TransferLeadership
+    Heartbeat | HeartbeatReply | LearnRequest | Learn | BelowFloor | FetchSnapshot | SnapshotChunk | TransferLeadership
 )
 """What only another node says."""
 
@@ -125,10 +125,10 @@ class Replica(Roles):
                 self._catch_up.on_learn(peer, message)
             case BelowFloor():
                 self._catch_up.on_below_floor(peer, message)
-            case FetchState():
-                self._outbox.state_sends.append(SendState(peer.node, message.image, message.position))
-            case StatePiece():
-                self._catch_up.on_state_piece(peer, message)
+            case FetchSnapshot():
+                self._outbox.chunks_to_send.append(SendChunk(peer.node, message.snapshot, message.position))
+            case SnapshotChunk():
+                self._catch_up.on_snapshot_chunk(peer, message)
             case TransferLeadership():
                 self._leadership.on_transfer(peer, message, self._now_s)
             case _:
@@ -260,9 +260,9 @@ class Replica(Roles):
         self._standing.on_compacted(min(compacted_through, self._standing.chosen_through))
         self._catch_up.forget_lacking()
 
-    def on_state_piece_stored(self, image: bytes, position: int) -> None:
-        """Bytes of ``image`` below ``position`` are stored; the next piece may be asked for."""
-        self._catch_up.on_state_piece_stored(image, position, self._now_s)
+    def on_chunk_stored(self, snapshot: bytes, position: int) -> None:
+        """Bytes of ``snapshot`` below ``position`` are stored; the next chunk may be asked for."""
+        self._catch_up.on_chunk_stored(snapshot, position, self._now_s)
 
     def on_state_installed(self, applied_through: Slot) -> None:
         """A received state is in place, and the log below it is gone; both are durable."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.describe import describe_message
-from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, Promise, StatePiece
+from ..paxos.messages import Accept, AcceptedSlot, Learn, Message, Promise, SnapshotChunk
 from .world import World
 
 
@@ -133,7 +133,7 @@ class Network:
                 message = replace(message, slots=self._with_flip(message.slots))
             case Promise() if message.accepted:
                 message = replace(message, accepted=self._with_flip(message.accepted))
-            case StatePiece() if message.data:
+            case SnapshotChunk() if message.data:
                 message = replace(message, data=self._flipped(message.data))
             case _:
                 return message

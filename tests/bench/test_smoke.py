@@ -117,7 +117,7 @@ def test_recovery_times_every_kind_of_return(tmp_path: Path) -> None:
     assert_reproducible(result, "recovery")
     assert len(lines) == 4
     transfers = [fact for fact in result["facts"] if fact["kind"] == "state_transfer"]
-    assert all(fact["counters"]["state_pieces_stored"] > 0 for fact in transfers)
+    assert all(fact["counters"]["chunks_stored"] > 0 for fact in transfers)
 
 
 @pytest.mark.parametrize("fault", FAULT_KINDS)

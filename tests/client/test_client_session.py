@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replog.apply.outcomes import Refused, Replies, SequenceGap, SessionOpened
-from replog.apply.outcomes import SessionExpired as SessionGone
+from replog.apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from replog.apply.sessions import SessionOptions
 from replog.apply.submissions import OpenSession
 from replog.client.call import Call, Receipt
@@ -253,7 +252,7 @@ def test_a_session_that_a_node_calls_malformed_is_given_up(opened: Bench) -> Non
     """What waits for an answer is unknown, since it may be in the log; what comes next has another secret."""
     call, secret = opened.call(b"a"), opened.sent[0].secret
     (message,) = opened.take()
-    opened.session.on_message(Refused(message.session, 0, "malformed", "because"), 0.0)
+    opened.session.on_message(SubmissionRefused(message.session, 0, "malformed", "because"), 0.0)
     assert isinstance(call.error, OutcomeUnknown)
     opened.call(b"b")
     opened.rest()

@@ -12,7 +12,7 @@ from replog.paxos.messages import (
     BelowFloor,
     Confirm,
     Confirmed,
-    FetchState,
+    FetchSnapshot,
     Heartbeat,
     HeartbeatReply,
     Learn,
@@ -21,7 +21,7 @@ from replog.paxos.messages import (
     Nack,
     Prepare,
     Promise,
-    StatePiece,
+    SnapshotChunk,
     TransferLeadership,
 )
 from replog.wire.client_messages import (
@@ -73,8 +73,8 @@ PEER_MESSAGES: list[Message] = [
     LearnRequest(Slot(5), Slot(2**40)),
     Learn(Slot(6), (RECORD,)),
     BelowFloor(Slot(6), Slot(9)),
-    FetchState(INCARNATION, 2**20),
-    StatePiece(INCARNATION, Slot(6), 2**20, 0xCAFEF00D, True, b"data"),
+    FetchSnapshot(INCARNATION, 2**20),
+    SnapshotChunk(INCARNATION, Slot(6), 2**20, 0xCAFEF00D, True, b"data"),
     TransferLeadership(BALLOT),
 ]
 

@@ -957,8 +957,8 @@ MUTANTS = (
         (
             Change(
                 STATE_JOBS,
-                "self._owner.on_chunk_stored(chunk.image, received_bytes)",
-                "self._owner.on_chunk_stored(chunk.image, received_bytes + 1)",
+                "self._owner.on_chunk_stored(chunk.snapshot, received_bytes)",
+                "self._owner.on_chunk_stored(chunk.snapshot, received_bytes + 1)",
             ),
         ),
     ),
@@ -968,7 +968,7 @@ MUTANTS = (
         (
             Change(
                 STATE_JOBS,
-                "position = asked.position if snapshot.name == asked.image else 0",
+                "position = asked.position if snapshot.name == asked.snapshot else 0",
                 "position = asked.position",
             ),
         ),

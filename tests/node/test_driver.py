@@ -10,14 +10,14 @@ from replog.node.state_jobs import BeginInstall, StoreChunk
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from replog.paxos.messages import (
     AcceptedSlot,
-    FetchState,
+    FetchSnapshot,
     Heartbeat,
     HeartbeatReply,
     Learn,
     LearnRequest,
     Message,
     Prepare,
-    StatePiece,
+    SnapshotChunk,
     TransferLeadership,
 )
 from replog.paxos.values import NO_OP
@@ -192,9 +192,9 @@ def test_a_received_state_that_the_log_has_overtaken_is_not_installed() -> None:
 
     cluster.until(lambda: asked(Heartbeat))
     hear_how_it_is(N2, 5, 5)
-    assert asked(FetchState) == [N2]
+    assert asked(FetchSnapshot) == [N2]
     node.held = []
-    hear(N2, StatePiece(b"image", Slot(5), 0, crc32c.crc32c(b"all of it"), True, b"all of it"))
+    hear(N2, SnapshotChunk(b"image", Slot(5), 0, crc32c.crc32c(b"all of it"), True, b"all of it"))
     hear(N3, Learn(Slot(6), tuple(AcceptedSlot(Slot(n), BALLOT, crc32c.crc32c(NO_OP), NO_OP) for n in range(1, 7))))
     assert node.driver.applied_through == 6
     kinds = []
@@ -208,4 +208,4 @@ def test_a_received_state_that_the_log_has_overtaken_is_not_installed() -> None:
     assert node.driver.applied_through == 6
     cluster.until(lambda: len(asked(Heartbeat)) > 2)
     hear_how_it_is(N3, 0, 7)
-    assert (asked(FetchState), asked(LearnRequest)) == ([N2], [N3])
+    assert (asked(FetchSnapshot), asked(LearnRequest)) == ([N2], [N3])

@@ -150,7 +150,7 @@ async def test_a_node_below_the_floor_receives_the_state(tmp_path: Path, piece_b
 
 
 async def test_a_transfer_that_is_cut_off_goes_on(tmp_path: Path) -> None:
-    """Its sender ends in the middle; another node, or the same one again, sends the rest or a new image."""
+    """Its sender ends in the middle; another node, or the same one again, sends the rest or a new snapshot."""
     options = {"log_tail_slots": 2, "state_piece_bytes": 50}
     async with stage(tmp_path, node=options) as cluster, cluster.client() as client:
         behind = (await cluster.followers())[0]

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from replog.node.silence import SilentLinks
 from replog.paxos.ballot import NodeId, Slot
-from replog.paxos.messages import Message, StatePiece
+from replog.paxos.messages import Message, SnapshotChunk
 from replog.wire.codec import Kind, Welcome, encode_frame
 from replog.wire.link import Link
 
@@ -156,7 +156,7 @@ async def test_a_link_over_which_a_large_frame_trickles_stays(tmp_path: Path) ->
     async with stage(tmp_path, starts=False, node={"silent_rounds_max": ROUNDS_MAX}) as cluster:
         await cluster[3].start()
         link, _ = await say_hello(cluster[3], hello_of(cluster[1]))
-        frame = encode_frame(Kind.PEER, [StatePiece(bytes(16), Slot(1), 0, False, 10_000, bytes(10_000))])
+        frame = encode_frame(Kind.PEER, [SnapshotChunk(bytes(16), Slot(1), 0, False, 10_000, bytes(10_000))])
         election = cluster[3].node.replica._election
         ends_at, sent = election.round + 4 * ROUNDS_MAX, 0
         while election.round < ends_at:

@@ -8,7 +8,7 @@ import pytest
 
 from replog.node.thrifty import Thrifty
 from replog.paxos.ballot import NodeId, Slot
-from replog.paxos.messages import FetchState, Message
+from replog.paxos.messages import FetchSnapshot, Message
 
 from .stage import DEADLINE_S, eventually, stage
 
@@ -18,7 +18,7 @@ PEERS = frozenset({NodeId(2), NodeId(3)})
 
 def message(number: int) -> Message:
     """Any message: what it says is of no interest here."""
-    return FetchState(b"", number)
+    return FetchSnapshot(b"", number)
 
 
 class Wire:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from replog.paxos.ballot import Slot
-from replog.paxos.messages import BelowFloor, FetchState, LearnRequest, StatePiece
+from replog.paxos.messages import BelowFloor, FetchSnapshot, LearnRequest, SnapshotChunk
 from replog.paxos.options import PaxosOptions
 
 from .build import N2, N3, ballot, checksum, record, recovered, sent
@@ -84,7 +84,7 @@ def test_damage_that_no_log_can_repair_is_replaced_by_a_state() -> None:
     role.say(N2, 7, 0)
     role.ask(0.0)
     role.learn(N2, chosen_through=7)
-    assert role.ask(2.0) == [LearnRequest(Slot(4), Slot(4)), FetchState(b"", 0)]
+    assert role.ask(2.0) == [LearnRequest(Slot(4), Slot(4)), FetchSnapshot(b"", 0)]
     assert role.take_piece(N2, 0, slot=3) == []
     role.ask(9.0)
     role.learn(N2, chosen_through=7)
@@ -102,26 +102,26 @@ def test_below_every_floor_a_state_is_fetched_piece_by_piece() -> None:
     role.ask(0.0)
     role.take_piece(N2, 0)
     assert role.take_piece(N2, 0) == [(b"i", 0)]
-    role.catch_up.on_state_piece_stored(b"i", 4, 0.0)
+    role.catch_up.on_chunk_stored(b"i", 4, 0.0)
     role.take_piece(N2, 4)
     role.install(50)
-    assert role.ask(0.0)[:2] == [FetchState(b"", 0), FetchState(b"i", 4)]
+    assert role.ask(0.0)[:2] == [FetchSnapshot(b"", 0), FetchSnapshot(b"i", 4)]
     assert (role.standing.chosen_through, role.standing.compacted_through) == (50, 50)
 
 
 def test_a_sender_that_lost_the_image_begins_another() -> None:
-    """Another image from position 0 replaces the half-received one; any other position is ignored."""
+    """Another snapshot from position 0 replaces the half-received one; any other position is ignored."""
     role = Learning()
     role.say(N2, 60, 40)
     role.ask(0.0)
     role.take_piece(N2, 0)
-    role.catch_up.on_state_piece_stored(b"i", 4, 0.0)
-    role.take_piece(N2, 4, image=b"j")
-    assert role.take_piece(N2, 0, image=b"j", slot=55) == [(b"i", 0), (b"j", 0)]
+    role.catch_up.on_chunk_stored(b"i", 4, 0.0)
+    role.take_piece(N2, 4, snapshot=b"j")
+    assert role.take_piece(N2, 0, snapshot=b"j", slot=55) == [(b"i", 0), (b"j", 0)]
 
 
 def test_a_state_that_leads_backwards_is_not_taken() -> None:
-    """An image that stands below what is known chosen here is of no use."""
+    """A snapshot that stands below what is known chosen here is of no use."""
     role = Learning(recovered(chosen_through=45))
     role.say(N2, 60, 50)
     role.ask(0.0)
@@ -134,7 +134,7 @@ def test_a_floor_met_while_asking_leads_to_the_state() -> None:
     role.say(N2, 60, 0)
     role.ask(0.0)
     role.catch_up.on_below_floor(role.peers[N2], BelowFloor(Slot(40), Slot(60)))
-    assert role.ask(10.0) == [LearnRequest(Slot(1), Slot(60)), FetchState(b"", 0)]
+    assert role.ask(10.0) == [LearnRequest(Slot(1), Slot(60)), FetchSnapshot(b"", 0)]
 
 
 def test_a_transfer_that_gets_no_answer_moves_to_another_peer() -> None:
@@ -156,7 +156,7 @@ def test_a_dead_peer_with_the_slots_does_not_keep_a_node_from_fetching_the_state
     role.ask(1.0)
     assert [(outbound.target, type(outbound.message)) for outbound in role.turn.sends] == [
         (N2, LearnRequest),
-        (N3, FetchState),
+        (N3, FetchSnapshot),
     ]
 
 
@@ -188,15 +188,15 @@ def test_a_transfer_is_asked_for_again_when_its_link_has_closed() -> None:
     role.say(N2, 60, 40)
     role.ask(0.0)
     role.take_piece(N2, 0)
-    role.catch_up.on_state_piece_stored(b"i", 4, 0.0)
+    role.catch_up.on_chunk_stored(b"i", 4, 0.0)
     role.say(N3, 60, 40)
-    assert role.ask(0.5) == [FetchState(b"", 0), FetchState(b"i", 4)]
+    assert role.ask(0.5) == [FetchSnapshot(b"", 0), FetchSnapshot(b"i", 4)]
     role.catch_up.on_link_closed(role.peers[N3], 0.5)
-    assert role.ask(0.5) == [FetchState(b"", 0), FetchState(b"i", 4)]
+    assert role.ask(0.5) == [FetchSnapshot(b"", 0), FetchSnapshot(b"i", 4)]
     role.catch_up.on_link_closed(role.peers[N2], 0.5)
     role.ask(0.5)
     role.ask(0.5)
-    assert [(outbound.target, outbound.message) for outbound in role.turn.sends[2:]] == [(N3, FetchState(b"", 0))]
+    assert [(outbound.target, outbound.message) for outbound in role.turn.sends[2:]] == [(N3, FetchSnapshot(b"", 0))]
 
 
 def test_a_piece_that_was_damaged_on_its_way_is_not_stored() -> None:
@@ -204,11 +204,11 @@ def test_a_piece_that_was_damaged_on_its_way_is_not_stored() -> None:
     role = Learning(options=SLOW)
     role.say(N2, 60, 40)
     role.ask(0.0)
-    good = StatePiece(b"i", Slot(50), 0, checksum(b"data"), False, b"data")
-    role.catch_up.on_state_piece(role.peers[N2], msgspec.structs.replace(good, data=b"dAta"))
-    assert role.turn.state_pieces == []
+    good = SnapshotChunk(b"i", Slot(50), 0, checksum(b"data"), False, b"data")
+    role.catch_up.on_snapshot_chunk(role.peers[N2], msgspec.structs.replace(good, data=b"dAta"))
+    assert role.turn.chunks_received == []
     assert role.catch_up.damaged_received_count == 1
-    assert role.ask(1.0) == [FetchState(b"", 0)] * 2
+    assert role.ask(1.0) == [FetchSnapshot(b"", 0)] * 2
     assert role.take_piece(N2, 0) == [(b"i", 0)]
 
 
@@ -218,11 +218,11 @@ def test_a_piece_stored_after_its_transfer_has_ended_asks_for_nothing() -> None:
     role.say(N2, 60, 40)
     role.ask(0.0)
     role.take_piece(N2, 0)
-    role.catch_up.on_state_piece_stored(b"other", 4, 0.0)
-    assert role.ask(0.0) == [FetchState(b"", 0)]
+    role.catch_up.on_chunk_stored(b"other", 4, 0.0)
+    assert role.ask(0.0) == [FetchSnapshot(b"", 0)]
     role.catch_up.end_transfer()
-    role.catch_up.on_state_piece_stored(b"i", 4, 0.0)
-    assert sent(role.turn) == [FetchState(b"", 0)]
+    role.catch_up.on_chunk_stored(b"i", 4, 0.0)
+    assert sent(role.turn) == [FetchSnapshot(b"", 0)]
 
 
 def test_a_peer_that_answers_another_question_is_asked_last() -> None:
@@ -241,7 +241,7 @@ def test_a_state_below_the_log_is_fetched_from_a_peer() -> None:
     role = Learning(recovered(chosen_through=60, compacted_through=40, damaged_chosen=(Slot(40),)))
     role.say(N2, 60, 0)
     assert role.catch_up.is_behind
-    assert role.ask(1.0) == [FetchState(b"", 0)]
+    assert role.ask(1.0) == [FetchSnapshot(b"", 0)]
     assert role.take_piece(N2, 0, slot=30) == []  # it would still be below the log
     role.ask(2.0)
     assert role.take_piece(N2, 0, slot=55) == [(b"i", 0)]

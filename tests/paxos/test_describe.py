@@ -15,7 +15,7 @@ from replog.paxos.messages import (
     BelowFloor,
     Confirm,
     Confirmed,
-    FetchState,
+    FetchSnapshot,
     Heartbeat,
     HeartbeatReply,
     Learn,
@@ -24,7 +24,7 @@ from replog.paxos.messages import (
     Nack,
     Prepare,
     Promise,
-    StatePiece,
+    SnapshotChunk,
     TransferLeadership,
 )
 
@@ -50,8 +50,11 @@ TOLD: list[tuple[Message, str]] = [
     (LearnRequest(Slot(3), Slot(5)), "LearnRequest slots 3..5"),
     (Learn(Slot(9), ()), "Learn chosen through 9: nothing"),
     (BelowFloor(Slot(4), Slot(9)), "BelowFloor compacted through 4, chosen through 9"),
-    (FetchState(b"", 0), "FetchState image any from byte 0"),
-    (StatePiece(b"\xab" * 16, Slot(5), 10, 0, True, b"xy"), "StatePiece image abababab at slot 5, bytes 10..12, last"),
+    (FetchSnapshot(b"", 0), "FetchSnapshot any from byte 0"),
+    (
+        SnapshotChunk(b"\xab" * 16, Slot(5), 10, 0, True, b"xy"),
+        "SnapshotChunk abababab at slot 5, bytes 10..12, last",
+    ),
     (TransferLeadership(B), "TransferLeadership 3.n1"),
 ]
 

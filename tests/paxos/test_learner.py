@@ -7,7 +7,7 @@ import random
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.catch_up import CatchUp
 from replog.paxos.learner import Learner
-from replog.paxos.messages import AcceptedSlot, Learn, Message, StatePiece
+from replog.paxos.messages import AcceptedSlot, Learn, Message, SnapshotChunk
 from replog.paxos.options import PaxosOptions
 from replog.paxos.outbox import Outbox
 from replog.paxos.peers import Peers
@@ -47,12 +47,12 @@ class Learning:
         return sent(self.turn)
 
     def take_piece(
-        self, sender: NodeId, position: int, *, image: bytes = b"i", slot: int = 50, data: bytes = b"data"
+        self, sender: NodeId, position: int, *, snapshot: bytes = b"i", slot: int = 50, data: bytes = b"data"
     ) -> list[tuple[bytes, int]]:
-        """A piece of a state comes; the images and positions of all that were taken."""
-        piece = StatePiece(image, Slot(slot), position, checksum(data), False, data)
-        self.catch_up.on_state_piece(self.peers[sender], piece)
-        return [(one.image, one.position) for one in self.turn.state_pieces]
+        """A piece of a state comes; the snapshots and positions of all that were taken."""
+        piece = SnapshotChunk(snapshot, Slot(slot), position, checksum(data), False, data)
+        self.catch_up.on_snapshot_chunk(self.peers[sender], piece)
+        return [(one.snapshot, one.position) for one in self.turn.chunks_received]
 
     def install(self, slot: int) -> None:
         self.standing.on_installed(Slot(slot))

@@ -17,7 +17,7 @@ from replog.paxos.messages import (
     Accept,
     AcceptedSlot,
     BelowFloor,
-    FetchState,
+    FetchSnapshot,
     Heartbeat,
     HeartbeatReply,
     Learn,
@@ -26,7 +26,7 @@ from replog.paxos.messages import (
     Nack,
     Prepare,
     Promise,
-    StatePiece,
+    SnapshotChunk,
     TransferLeadership,
 )
 from replog.paxos.options import PaxosOptions
@@ -444,11 +444,11 @@ def test_slots_below_the_floor_are_answered_with_the_floor() -> None:
     replica = alone(recovered(chosen_through=9, compacted_through=4))
     replica.on_message(N2, LearnRequest(Slot(3), Slot(9)))
     replica.on_message(N2, LearnRequest(Slot(5), Slot(99)))
-    replica.on_message(N2, FetchState(b"image", 70))
+    replica.on_message(N2, FetchSnapshot(b"image", 70))
     effects = replica.take_effects()
     assert [outbound.message for outbound in effects.send] == [BelowFloor(Slot(4), Slot(9))]
     assert [(read.from_slot, read.through) for read in effects.slot_reads] == [(5, 9)]
-    assert [(send.target, send.image, send.position) for send in effects.state_sends] == [(N2, b"image", 70)]
+    assert [(send.target, send.snapshot, send.position) for send in effects.chunks_to_send] == [(N2, b"image", 70)]
     replica.on_slots_read(N2, [record(5, ballot(1))])
     assert [outbound.message for outbound in replica.take_effects().send] == [Learn(Slot(9), (record(5, ballot(1)),))]
 
@@ -458,9 +458,9 @@ def test_a_state_in_place_moves_floor_and_log_on() -> None:
     replica = alone(recovered(promise=ballot(2), accepted=(record(1, ballot(1)),)))
     replica.on_message(N2, BelowFloor(Slot(40), Slot(60)))
     effects = replica.take_effects()
-    assert [outbound.message for outbound in effects.send] == [FetchState(b"", 0)]
-    replica.on_message(N2, StatePiece(b"i", Slot(50), 0, checksum(b"d"), True, b"d"))
-    assert [piece.is_last for piece in replica.take_effects().state_pieces] == [True]
+    assert [outbound.message for outbound in effects.send] == [FetchSnapshot(b"", 0)]
+    replica.on_message(N2, SnapshotChunk(b"i", Slot(50), 0, checksum(b"d"), True, b"d"))
+    assert [piece.is_last for piece in replica.take_effects().chunks_received] == [True]
     replica.on_state_installed(Slot(50))
     replica.on_compacted(Slot(50))
     assert (replica.chosen_through, replica.compacted_through, replica.goal) == (50, 50, 60)
@@ -535,7 +535,7 @@ def below_the_floor() -> tuple[Replica, list[AcceptedSlot]]:
     replica = alone(recovered(promise=ballot(1), chosen_through=10))
     replica.on_message(N2, BelowFloor(Slot(40), Slot(60)))
     replica.take_effects()
-    replica.on_message(N2, StatePiece(b"i", Slot(50), 0, checksum(b"d"), True, b"d"))
+    replica.on_message(N2, SnapshotChunk(b"i", Slot(50), 0, checksum(b"d"), True, b"d"))
     replica.take_effects()
     return replica, [record(slot, ballot(2, 2)) for slot in range(11, 75)]
 

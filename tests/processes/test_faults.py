@@ -160,7 +160,7 @@ async def test_a_node_that_was_away_catches_up_under_load(tmp_path: Path, tail_s
             with trio.fail_after(DEADLINE_S):
                 while (await status_of(cluster, away)).applied_through < before.applied_through:  # noqa: ASYNC110
                     await trio.sleep(0.05)
-            stored = (await status_of(cluster, away)).counters["state_pieces_stored"]
+            stored = (await status_of(cluster, away)).counters["chunks_stored"]
             assert (stored > 0) == (tail_slots == 50)
         await check(cluster, the_load)
 

@@ -25,7 +25,7 @@ from replog.node.record_format import MAGIC, Applied, Beginning, Call, Put, Turn
 from replog.node.recording import Recorder
 from replog.paxos.acceptor import Acceptor
 from replog.paxos.ballot import Ballot, NodeId, Slot
-from replog.paxos.messages import Accept, AcceptedSlot, Learn, Promise, StatePiece
+from replog.paxos.messages import Accept, AcceptedSlot, Learn, Promise, SnapshotChunk
 from replog.paxos.values import Batch, encode_value
 from replog.sim.host import HostOptions
 from replog.sim.record_replay import RecordReplay, replay_record
@@ -168,11 +168,11 @@ def test_a_checksum_without_contents_is_right_where_it_was(is_right: bool) -> No
     accept = contents.message(Accept(ballot, Slot(1), crc, value, Slot(0)))
     promise = contents.message(Promise(ballot, Slot(0), Slot(0), 0, 1, (slot,)))
     learn = contents.message(Learn(Slot(1), (slot,)))
-    piece = contents.message(StatePiece(b"name", Slot(1), 0, crc, True, value))
+    piece = contents.message(SnapshotChunk(b"name", Slot(1), 0, crc, True, value))
     assert isinstance(accept, Accept)
     assert isinstance(promise, Promise)
     assert isinstance(learn, Learn)
-    assert isinstance(piece, StatePiece)
+    assert isinstance(piece, SnapshotChunk)
     for hidden in (accept, promise.accepted[0], learn.slots[0]):
         assert (len(hidden.value), hidden.value != value) == (len(value), True)
         assert (crc32c.crc32c(hidden.value) == hidden.crc) is is_right

@@ -32,7 +32,7 @@ FAULTS = {
     # clients
     "client_link_broken", "client_link_stalled", "client_unreached", "client_redirected", "client_ping",
     "client_node_left", "client_repeated", "client_held_up", "client_abandoned", "client_left", "client_killed",
-    "client_told_NotLeader", "client_told_SequenceGap", "client_told_SessionExpired", "client_refused_overloaded",
+    "client_told_NotLeader", "client_told_SequenceGap", "client_told_SessionGone", "client_refused_overloaded",
     "client_refused_storage_full", "client_read_refused_overloaded", "client_read_refused_not_leader",
     "client_call_OutcomeUnknown", "client_call_SessionExpired", "client_call_Unavailable", "client_call_Overloaded",
     "client_call_StorageFull", "client_read_Unavailable", "client_new_session", "client_frame_flipped",

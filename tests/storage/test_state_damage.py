@@ -18,7 +18,7 @@ from replog.disk.pinned import pinned
 from replog.errors import Damaged
 from replog.node.state_jobs import StateJobs
 from replog.paxos.ballot import NodeId, Slot
-from replog.paxos.messages import StatePiece
+from replog.paxos.messages import SnapshotChunk
 from replog.state.environment import SCRUB_ROWS, STATE_LAYOUT
 from replog.state.report import DAMAGED_ROWS_SHOWN, verify_state
 from replog.state.rows import DATA, RECORDS, is_sound, open_rows, seal
@@ -216,7 +216,7 @@ class Bystander:
 
     applier: Applier
 
-    def send_chunk(self, target: NodeId, chunk: StatePiece) -> None: ...
+    def send_chunk(self, target: NodeId, chunk: SnapshotChunk) -> None: ...
 
     def on_flush_begun(self) -> None: ...
 

@@ -10,7 +10,8 @@ import enum
 import math
 import random as random_module
 
-from ..wire.client_messages import NotLeader
+from ..paxos.effects import Refusal
+from ..wire.client_messages import NodeMessage, NotLeader, QueryRefused
 from .backoff import Backoff
 from .endpoints import Endpoints
 from .options import ClientOptions
@@ -127,9 +128,10 @@ class Connection:
         self._was_useful = False
         self._silence = Silence(self._options)
 
-    def on_message(self) -> None:
-        """The node was of use: it said anything but that it does not lead."""
-        self._was_useful = True
+    def on_message(self, message: NodeMessage) -> None:
+        """The node was of use, unless all that it said is that it does not lead."""
+        if type(message) is not QueryRefused or message.code != Refusal.NOT_LEADER.value:
+            self._was_useful = True
 
     def on_not_leader(self, message: NotLeader, now_s: float) -> bool:
         """Returns whether to end this link and go where the leader is said to be; else the node is waited for."""

@@ -243,7 +243,7 @@ class Traffic:
                     self.reads.on_reply(message)
                 case Pong() | Entries():
                     pass
-            self.connection.on_message()
+            self.connection.on_message(message)
         if self._is_waited_for:
             self._has_work.set()
 

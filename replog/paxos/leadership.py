@@ -62,8 +62,14 @@ class Leadership:
 
     @property
     def leader(self) -> NodeId | None:
-        """The node this one follows, itself only while it leads, or None while it knows of none that is alive."""
-        return self._standing.node if self._proposer.is_leading else self._election.leader
+        """The node this one follows, itself only while it leads, or None while it knows of none that is alive.
+
+        A candidate follows nobody: it has deposed whom it followed.
+        """
+        role = self._proposer.role
+        if role is Role.FOLLOWING:
+            return self._election.leader
+        return self._standing.node if role is Role.LEADING else None
 
     @property
     def is_clock_astray(self) -> bool:
@@ -275,7 +281,7 @@ class Leadership:
 
     def tell_leader(self) -> None:
         """Notice when this node follows somebody else, or nobody."""
-        leader = self._standing.node if self._proposer.is_leading else self._election.leader
+        leader = self.leader
         if leader != self._leader_told:
             self._leader_told = leader
             self._outbox.notice(NoticeKind.LEADER_CHANGED, leader=leader)

@@ -206,7 +206,7 @@ class SimTraffic:
                     self.reads.on_refused(message, now_s)
                 case _:
                     pass  # a Pong
-            self.connection.on_message()
+            self.connection.on_message(message)
         if link.is_closed:
             self._end_link(None)
         elif self.is_waited_for:

@@ -51,6 +51,12 @@ MUTANTS = (
         "        self._pending.take_back(refused)\n        self._is_rolling_over = True\n",
         "        self._pending.take_back(refused)\n        self._pending.next_sequence = refused[0]\n",
     ),
+    _mutant(
+        "a node that refuses reads because it does not lead counts as of use",
+        "client/connection.py",
+        "if type(message) is not QueryRefused or message.code != Refusal.NOT_LEADER.value:",
+        "if message:",
+    ),
     _mutant("pauses do not grow", "client/backoff.py", "min(2 * pause_s, self._max_s)", "pause_s"),
     _mutant("what is refused goes again whole", SESSION, "            self._retry.begin_probing()\n", ""),
     _mutant(

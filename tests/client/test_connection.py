@@ -89,6 +89,19 @@ def test_a_redirect_is_followed_at_once_but_not_for_ever(connection: Connection)
     assert all(pause_s > 0.0 for pause_s in pauses[OPTIONS.redirects_max :])
 
 
+def test_a_node_that_refuses_reads_because_it_does_not_lead_is_of_no_use(connection: Connection) -> None:
+    """Two nodes that name each other are not gone to and fro between, whatever else they say with it."""
+    pauses = []
+    for _ in range(4 * OPTIONS.redirects_max):
+        address = greeted(connection).address
+        connection.on_message(QueryRefused(1, 1, "not_leader", "this node does not lead"))
+        assert connection.on_not_leader(NotLeader(NodeId(9), B if address != B else A), 0.0)
+        connection.on_lost(None, 0.0)
+        pauses.append(connection.rest())
+        connection.on_rested()
+    assert all(pause_s > 0.0 for pause_s in pauses[OPTIONS.redirects_max :])
+
+
 def test_a_leader_that_just_failed_is_not_gone_to(connection: Connection) -> None:
     """Who says so has not heard of it yet; until it has, the client waits there."""
     connection.dial(0.0)

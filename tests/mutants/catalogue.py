@@ -574,6 +574,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a candidate names the leader that it deposed",
+        0,
+        (
+            Change(
+                "paxos/leadership.py",
+                "        if role is Role.FOLLOWING:\n            return self._election.leader\n",
+                "        if role is not Role.LEADING:\n            return self._election.leader\n",
+            ),
+        ),
+    ),
+    Mutant(
         "a link that was left and is read late takes the answers",
         0,
         (
@@ -829,10 +840,11 @@ MUTANTS = (
         (
             Change(
                 LEADERSHIP,
-                "        return self._standing.node if self._proposer.is_leading else self._election.leader\n",
-                "        if self._proposer.is_leading or (self._election.leader is None and self.times_leader):\n"
+                "        role = self._proposer.role\n        if role is Role.FOLLOWING:\n",
+                "        role = self._proposer.role\n"
+                "        if role is Role.FOLLOWING and self._election.leader is None and self.times_leader:\n"
                 "            return self._standing.node\n"
-                "        return self._election.leader\n",
+                "        if role is Role.FOLLOWING:\n",
             ),
             Change(LEADERSHIP, "        assert self.leader != self._standing.node, self.leader\n", ""),
         ),

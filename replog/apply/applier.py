@@ -173,8 +173,9 @@ class Applier:
         decoded = self._decode(slot, value)
         run = SlotRun(slot, self._digest)
         if isinstance(decoded, Batch):
-            self.log_time_ms = max(self.log_time_ms, decoded.time_ms)
-            self._sessions.expire(self.log_time_ms)
+            time_ms = self.log_time_ms = max(self.log_time_ms, decoded.time_ms)
+            sessions, loop = self._sessions, self._loop
+            sessions.expire(time_ms)
             self._state.begin()
             left = self._step_commands
             for data in decoded.submissions:
@@ -186,11 +187,14 @@ class Applier:
                 if not isinstance(submission, Commands):
                     self._apply_session(submission, run)
                     continue
-                session = self._sessions.find(submission.session, submission.key)
-                payloads = self._admitted(submission, session, run)
-                if session is None or payloads is None:
+                session = sessions.find(submission.session, submission.key)
+                if session is None:
+                    run.tell(submission.key, SessionGone(submission.session))
                     continue
-                while len(payloads) > left and self._loop.run(session, payloads[:left], run, self.log_time_ms):
+                payloads = self._admitted(submission, session, run)
+                if payloads is None:
+                    continue
+                while len(payloads) > left and loop.run(session, payloads[:left], run, time_ms):
                     payloads = payloads[left:]
                     if self._is_over():
                         self._state.end()
@@ -198,12 +202,12 @@ class Applier:
                         self._state.begin()
                     left = self._step_commands
                 if len(payloads) <= left:
-                    self._loop.run(session, payloads, run, self.log_time_ms)
+                    loop.run(session, payloads, run, time_ms)
                     left -= len(payloads)
-                self._loop.finish(session, run)
+                loop.finish(session, run)
                 if session.last_sequence + 1 < submission.first_sequence + len(submission.payloads):
                     self._tell_gap(submission, session, run)
-                self._sessions.touch(session, slot, self.log_time_ms)
+                sessions.touch(session, slot, time_ms)
             self._state.end()
             if self._state.failure is not None:
                 raise self._state.failure  # whatever the state machine made of it: its answers rest on a failed read
@@ -241,22 +245,19 @@ class Applier:
         run.tell(key, SessionOpened(key, session.number))
         run.offset += 1
 
-    def _admitted(self, submission: Commands, session: Session | None, run: SlotRun) -> list[bytes] | None:
+    def _admitted(self, submission: Commands, session: Session, run: SlotRun) -> list[bytes] | None:
         """Answer what ran before; returns what comes next, or None if nothing may be run of it."""
-        key, first, payloads = submission.key, submission.first_sequence, submission.payloads
-        if session is None:
-            run.tell(key, SessionGone(submission.session))
-            return None
+        first, payloads = submission.first_sequence, submission.payloads
         expected = session.last_sequence + 1
         count = len(payloads)
         if first > expected or run.offset + count > SLOT_COMMANDS_MAX or run.is_full:
-            run.tell(key, SequenceGap(session.number, min(first, expected), submission.acknowledged_below))
+            run.tell(session.key, SequenceGap(session.number, min(first, expected), submission.acknowledged_below))
             return None
         if first < expected:
             repeated = min(expected - first, count)
             self.commands_repeated += repeated
             for replies, weight in session.replies(first, first + repeated - 1):
-                run.tell(key, replies, weight)
+                run.tell(session.key, replies, weight)
             payloads = payloads[repeated:]
         session.forget_below(min(submission.acknowledged_below, expected))
         kept_max = self._options.replies_kept_max

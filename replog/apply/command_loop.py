@@ -159,15 +159,16 @@ class CommandLoop:
         if not replies:
             return
         run.replies, run.failed, run.weight = [], [], 0
-        first_sequence = session.last_sequence + 1
-        session.keep(Kept(first_sequence, run.slot, run.offset, replies, failed, weight))
-        message = Replies(session.number, first_sequence, run.slot, run.offset, replies, failed)
+        slot, offset, first_sequence, count = run.slot, run.offset, session.last_sequence + 1, len(replies)
+        session.keep(Kept(first_sequence, slot, offset, replies, failed, weight))
+        message = Replies(session.number, first_sequence, slot, offset, replies, failed)
         run.outcomes.append((session.key, message, weight))
         self._digest.tell_replies(message)
         run.add(weight)
-        run.offset += len(replies)
-        self.commands_applied += len(replies)
-        self.commands_failed += len(failed)
+        run.offset = offset + count
+        self.commands_applied += count
+        if failed:
+            self.commands_failed += len(failed)
 
     def _may_run_again(self, error: MemoryError) -> bool:
         """A lack of memory may have been the moment's: run again, the command succeeds as it does on the other

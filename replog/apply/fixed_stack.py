@@ -35,12 +35,19 @@ STACK_BYTES = 16 * 2**20
 _T = TypeVar("_T")
 
 
+_depths: dict[str, int] = {}
+"""By what CPython says of them: reading a number out of a sentence takes longer than the rest, and there are few."""
+
+
 def depth() -> int:
     """How much of the recursion limit is in use here; CPython tells it only to whoever asks for too low a limit."""
     try:
         sys.setrecursionlimit(1)
     except RecursionError as error:
-        return int(str(error).partition("recursion depth ")[2].partition(":")[0])
+        (said,) = error.args
+        if said not in _depths:
+            _depths[said] = int(said.partition("recursion depth ")[2].partition(":")[0])
+        return _depths[said]
     raise AssertionError("a recursion limit of 1 was accepted")  # every interpreter with frames refuses it
 
 

@@ -107,10 +107,14 @@ class Session:
     def forget_below(self, acknowledged_below: int) -> None:
         """The client has these replies."""
         kept = self.kept
-        while kept and kept[0].first_sequence + len(kept[0].replies) <= acknowledged_below:
-            gone = kept.popleft()
-            self.kept_count -= len(gone.replies)
-            self.kept_bytes -= gone.weight_bytes
+        while kept:
+            oldest = kept[0]
+            count = len(oldest.replies)
+            if oldest.first_sequence + count > acknowledged_below:
+                return
+            kept.popleft()
+            self.kept_count -= count
+            self.kept_bytes -= oldest.weight_bytes
 
     def replies(self, first_sequence: int, last_sequence: int) -> Iterable[tuple[Replies, int]]:
         """What was answered the first time, as far as it is kept, and at most how much each piece weighs."""

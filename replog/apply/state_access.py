@@ -154,13 +154,27 @@ class StagedState(Reader):
 
     def put(self, key: bytes, value: bytes) -> None:
         """See ``State.put``."""
+        staged = self.staged
+        if (
+            type(key) is bytes
+            and key
+            and len(key) <= KEY_BYTES_MAX
+            and type(value) is bytes
+            and len(value) <= SMALL_VALUE_BYTES
+            and len(staged) < WRITES_MAX
+        ):
+            staged[key] = value
+        else:
+            self._put_unusual(key, value)
+
+    def _put_unusual(self, key: bytes, value: bytes) -> None:
+        """What is no key, no value, large, or one of very many."""
         if type(key) is not bytes or not 0 < len(key) <= KEY_BYTES_MAX:
             self._refuse_key("put", key)
         if type(value) is not bytes or len(value) > SMALL_VALUE_BYTES:
             self._take_large(value)
-        staged = self.staged
-        staged[key] = value
-        if len(staged) > WRITES_MAX:
+        self.staged[key] = value
+        if len(self.staged) > WRITES_MAX:
             self._refuse_more()
 
     def delete(self, key: bytes) -> None:

@@ -110,7 +110,7 @@ class Client:
         SessionExpired: maybe done; the log has forgotten this client's session.
         CommandFailed: the state machine raised; its writes were undone.
         """
-        call = self._begin((payload_checked(payload, "a command"),), timeout)
+        call = self._begin((payload_checked(payload, "a command"),), len(payload), timeout)
         await self._loop.park(call)
         if call.error is not None:
             raise call.error
@@ -143,7 +143,7 @@ class Client:
         if not commands:
             self._check_usable()
             return []
-        call = self._begin(commands, timeout)
+        call = self._begin(commands, sum(map(len, commands)), timeout)
         await self._loop.park(call)
         if call.error is not None:
             call.error.results = tuple(call.results)
@@ -290,11 +290,10 @@ class Client:
     def _command_bytes_max(self) -> int:
         return self._traffic.session.submission_bytes_max - COMMAND_ENVELOPE_BYTES
 
-    def _begin(self, payloads: tuple[bytes, ...], timeout: float | None) -> ParkedCall:
+    def _begin(self, payloads: tuple[bytes, ...], together_bytes: int, timeout: float | None) -> ParkedCall:
         self._check_usable()
         now_s = self._loop.now_s()
         timeout_s = self._options.timeout_s if timeout is None else timeout_checked(timeout)
-        together_bytes = sum(map(len, payloads))
         if together_bytes > self._command_bytes_max:
             for payload in payloads:
                 size_checked(payload, "a command", self._command_bytes_max)

@@ -66,6 +66,8 @@ class Traffic:
         self._options = options
         self._name = name
         self._has_work = anyio.Event()
+        self._is_stirred = False
+        """Whether ``_has_work`` is set: it is asked for each call, and an event takes longer to say so."""
         self._was_alone = False
         self._gathered = 0
         """Commands since the last frame."""
@@ -83,15 +85,21 @@ class Traffic:
         if is_lone or self._gathered >= GROUP_COMMANDS:
             self._flush(now_s)
         else:
-            self._has_work.set()
+            self._stir()
 
     def read(self, read: Read) -> None:
         self.reads.add(read)
-        self._has_work.set()
+        self._stir()
 
     def ask(self, question: Question) -> None:
         self.reads.ask(question)
-        self._has_work.set()
+        self._stir()
+
+    def _stir(self) -> None:
+        """There is something to do."""
+        if not self._is_stirred:
+            self._is_stirred = True
+            self._has_work.set()
 
     @property
     def _is_waited_for(self) -> bool:
@@ -168,7 +176,7 @@ class Traffic:
         self.session.submission_bytes_max = welcome.submission_bytes_max or self.session.submission_bytes_max
         self.connection.on_greeted(welcome.node, anyio.current_time())
         self.session.on_connected(welcome.node)
-        self._has_work.set()
+        self._stir()
 
     def meet(self, welcome: Welcome) -> None:
         """A node has greeted: its cluster is the one to keep to, and its members are endpoints too."""
@@ -186,7 +194,7 @@ class Traffic:
             else:
                 with anyio.move_on_after(max(0.0, deadline_s - anyio.current_time())):
                     await self._has_work.wait()
-            self._has_work = anyio.Event()
+            self._has_work, self._is_stirred = anyio.Event(), False
             self._flush(anyio.current_time())
             link = self.link
             if link is not None and link.unsent_bytes > self._options.unsent_bytes_max:
@@ -245,7 +253,7 @@ class Traffic:
                     pass
             self.connection.on_message(message)
         if self._is_waited_for:
-            self._has_work.set()
+            self._stir()
 
     def _on_not_leader(self, message: NotLeader, now_s: float) -> None:
         """Go where the leader is; where nobody knows it, wait to be told."""

@@ -80,6 +80,7 @@ class TrioLoop:
 
     def __init__(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
+        self.now_s = trio.lowlevel.current_clock().current_time
 
     def check(self) -> None:
         try:
@@ -88,9 +89,6 @@ class TrioLoop:
             token = None
         if token is not self._token:
             raise RuntimeError(_ELSEWHERE)
-
-    def now_s(self) -> float:
-        return trio.current_time()
 
     def park(self, parked: Parked | ParkedCall) -> Awaitable[None]:
         parked.waiter = trio.lowlevel.current_task()
@@ -139,6 +137,7 @@ class AsyncioLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self.now_s = self._loop.time
 
     def check(self) -> None:
         try:
@@ -147,9 +146,6 @@ class AsyncioLoop:
             loop = None
         if loop is not self._loop:
             raise RuntimeError(_ELSEWHERE)
-
-    def now_s(self) -> float:
-        return self._loop.time()
 
     async def park(self, parked: Parked | ParkedCall) -> None:
         future = self._loop.create_future()

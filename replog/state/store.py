@@ -15,7 +15,7 @@ and may be tried again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -44,6 +44,10 @@ class LmdbStateStore:
     Reads, changes, ``begin_flush`` and ``end_flush`` belong to the owner's thread. ``flush``, snapshots and installing
     belong to one other thread at a time.
     """
+
+    write: Callable[[Mapping[bytes, bytes | None]], None]
+    """See ``contract.StateStore``; the dictionary's own ``update``, since every command calls it. A longer key would
+    fail the flush."""
 
     def __init__(self, environment: StateEnvironment, step_bytes: int) -> None:
         self._environment = environment
@@ -74,9 +78,15 @@ class LmdbStateStore:
 
     def _forget_changes(self) -> None:
         """Begin two generations anew."""
-        self._data, self._data_flushing = Generation(), Generation()
+        self._data_flushing = Generation()
+        self._begin_data()
         self._records, self._records_flushing = Generation(), Generation()
         self._flushing_through: Slot | None = None
+
+    def _begin_data(self) -> None:
+        """What is written from here on is another generation's."""
+        self._data = Generation()
+        self.write = self._data.pairs.update
 
     # --- the state machine's map ---
 
@@ -89,10 +99,6 @@ class LmdbStateStore:
         if key in pairs:
             return pairs[key]
         return self._environment.get(DATA, key)
-
-    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
-        """See ``contract.StateStore``. A longer key would fail the flush."""
-        self._data.pairs.update(changes)
 
     def scan(self, start: bytes, stop: bytes | None, *, is_reverse: bool = False) -> Iterator[Row]:
         """See ``contract.StateStore``. Reads window by window, so an iterator left open holds nothing."""
@@ -146,7 +152,8 @@ class LmdbStateStore:
         """See ``contract.StateStore``."""
         if self._flushing_through is not None:
             return False
-        self._data_flushing, self._data = self._data, Generation()
+        self._data_flushing = self._data
+        self._begin_data()
         self._records_flushing, self._records = self._records, Generation()
         self._is_flushed = False
         self._flushing_through = applied_through

@@ -429,7 +429,7 @@ MUTANTS = (
         (
             Change(
                 "apply/applier.py",
-                "                run.tell(key, replies, weight)\n",
+                "                run.tell(session.key, replies, weight)\n",
                 "                pass\n",
             ),
         ),

@@ -46,7 +46,7 @@ _FAREWELL_S = 0.2
 """How long a client that is left waits for its last words to leave."""
 
 GROUP_CALLS = 512
-"""So many calls leave at once, though more callers may be ready: the leader and its disk begin while the client goes on.
+"""So many calls leave at once, though more callers may be ready: the leader and its disk begin meanwhile.
 Fewer would leave the leader with small batches, and a disk writes a large one in about the same time."""
 
 

@@ -30,6 +30,19 @@ from replog.wire.client_messages import (
 )
 
 
+class Nobody:
+    """The far end of a link that is not there any more; satisfies ``client_doors.FarEnd``."""
+
+    def carry(self, messages: list[NodeMessage], _frame_bytes: int) -> None:
+        """Nobody hears it."""
+
+    def on_closed(self) -> None:
+        pass
+
+    def on_killed(self) -> None:
+        pass
+
+
 class StageClient:
     """One client: what it asked, what it was told, and its link, on which nothing takes any time.
 
@@ -45,6 +58,7 @@ class StageClient:
         self._sessions = 0
         self._node = ""
         self._link: SimLink | None = None
+        self._torn: SimLink | None = None
         self.session = ClientSession(self._on_ended, self._new_secret, random=random.Random(number))
         self._reads = Reads(self._on_read, ClientOptions(), random.Random(number))
         self.sent: dict[int, bytes] = {}
@@ -99,11 +113,19 @@ class StageClient:
             self._link.on_left()
         self._disconnect()
 
-    def forge(self, commands: list[Submit]) -> None:
-        """What no sound client sends."""
+    def tear(self) -> None:
+        """Its link breaks; the node has not heard of that, and may have more of it to read."""
         assert self._link is not None
+        self._torn = self._link
+        self._torn._far = Nobody()
+        self._disconnect()
+
+    def forge(self, commands: list[Submit], *, is_late: bool = False) -> None:
+        """What no sound client sends; or what it sent, and the node reads only now, of the link that broke."""
+        link = self._torn if is_late else self._link
+        assert link is not None
         for message in commands:
-            self._link.receive([message])
+            link.receive([message])
 
     def flush(self) -> None:
         """Whatever may be sent; again when the session says so."""

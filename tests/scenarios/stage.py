@@ -214,9 +214,16 @@ class Stage:
         """``repeat n2 1``: number 1 of client c is sent once more, although it was answered."""
         client, words = self._by(words)
         client.go_to(self._host(words[0]))
-        number = int(words[1])
-        commands = Commands(client.session.number, number, 1, [client.sent[number]], client.key)
-        client.forge([_submit(client, commands)])
+        client.forge([_numbered(client, int(words[1]))])
+
+    def do_tear(self, words: list[str]) -> None:
+        """``tear c``: its link breaks, and the node does not know yet."""
+        self._clients[words[0]].tear()
+
+    def do_late(self, words: list[str]) -> None:
+        """``late c 1``: the node reads number 1 of client c only now, of the link that broke."""
+        client = self._clients[words[0]]
+        client.forge([_numbered(client, int(words[1]))], is_late=True)
 
     def do_intrude(self, words: list[str]) -> None:
         """``intrude n1 2 x by d``: d submits x as number 2 of client c's session, under its own key, then under c's."""
@@ -588,6 +595,11 @@ def _options(settings: dict[str, Any]) -> HostOptions:
 def _seconds(words: list[str]) -> float:
     number, unit = words
     return float(number) * {"ms": 0.001, "s": 1.0}[unit]
+
+
+def _numbered(client: StageClient, number: int) -> Submit:
+    """A command of this client that was sent before."""
+    return _submit(client, Commands(client.session.number, number, 1, [client.sent[number]], client.key))
 
 
 def _submit(client: StageClient, submission: Submission) -> Submit:

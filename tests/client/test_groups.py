@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import trio
+import trio.testing
 
 import replog
 from replog.client.traffic import GROUP_COMMANDS
@@ -30,3 +31,11 @@ async def test_few_callers_leave_together() -> None:
             for number in range(9):
                 callers.start_soon(client.submit, b"%d" % number)
         assert [len(commands.payloads) for commands in node.commands[1:]] == [9]
+
+
+async def test_a_large_call_of_a_client_that_was_idle_from_the_start_leaves_too() -> None:
+    """Whoever takes the call in may find no link yet; then the connecting task is told."""
+    async with scripted_nodes(leads) as (node,), replog.connect([node.address]) as client:
+        await trio.testing.wait_all_tasks_blocked()  # nobody wanted anything so far, so nobody is connected
+        receipts = await client.submit_many([b"a"] * 2 * GROUP_COMMANDS, timeout=5.0)
+        assert len(receipts) == 2 * GROUP_COMMANDS

@@ -24,6 +24,7 @@ def _can_be_apart() -> bool:
 
 
 @pytest.mark.processes
+@pytest.mark.timeout(900)  # a person's first hour; on a machine that does something else besides, for long
 @pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("page", LESSONS)
 def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:

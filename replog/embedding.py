@@ -58,7 +58,9 @@ async def run_replica(
     StorageError: the disk failed or is damaged; the node must be started again.
     StateDiverged: the state machine is not deterministic.
     ConfigError: an address can't be listened on, or the members are not those the directory was formatted for.
+    TypeError, RuntimeError: ``config`` or ``machine`` is something else, or this is no trio program.
     """
+    check_arguments(config, machine)
     with _opened_node(config, machine, recorder) as node:
         listeners = await _listen(config, node.node)
         try:
@@ -68,6 +70,28 @@ async def run_replica(
         finally:
             for listener in listeners:
                 listener.socket.close()
+
+
+def check_arguments(config: object, machine: object) -> None:
+    """Say at the door what could only fail late, or fail every command.
+
+    Raises
+    ------
+    TypeError: ``config`` or ``machine`` is something else.
+    RuntimeError: this is no trio program.
+    """
+    if isinstance(machine, type):
+        name = machine.__name__
+        raise TypeError(f"machine is the class {name}; give an instance of it: {name}()")
+    if not isinstance(machine, StateMachine):
+        raise TypeError(f"machine is an instance of a class derived from replog.StateMachine, not {machine!r:.100}")
+    if not isinstance(config, ReplicaConfig):
+        raise TypeError(f"config is a replog.ReplicaConfig, not {config!r:.100}; replog.load_config(path) reads a file")
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError(
+            "a replica lives in a trio program. In an asyncio program run it in a thread of its own, or as a process "
+            '(replog serve), and use it with replog.connect: docs/COOKBOOK.md, "A replica beside asyncio".'
+        )
 
 
 @attrs.frozen
@@ -196,6 +220,7 @@ async def open_replica(
     ------
     What ``run_replica`` raises.
     """
+    check_arguments(config, machine)
     failure: Exception | None = None
     try:
         async with trio.open_nursery() as nursery:

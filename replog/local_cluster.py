@@ -43,7 +43,7 @@ async def local_cluster(
     *,
     replicas: int = 3,
     state_machine: str,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     base_port: int | None = None,
     settings: Mapping[str, object] = {},
 ) -> AsyncIterator[LocalCluster]:
@@ -59,13 +59,16 @@ async def local_cluster(
 
     Raises
     ------
+    TypeError, ValueError: ``state_machine`` is no text of this form, or ``replicas`` no number of replicas.
     Refused: another cluster runs in ``data_dir``.
     Unavailable: they did not come up in time, or one of them ended; the message ends with what it said.
     """
+    _check(replicas, state_machine)
     async with AsyncExitStack() as stack:
         if data_dir is None:
             folder = tempfile.TemporaryDirectory(prefix="replog-", dir=_disk_folder(), ignore_cleanup_errors=True)
-            data_dir = Path(stack.enter_context(folder))
+            data_dir = stack.enter_context(folder)
+        data_dir = Path(data_dir)
         data_dir.mkdir(parents=True, exist_ok=True)
         stack.callback(os.close, take_lock(data_dir))  # first: nothing of a cluster that runs here is written over
         ports = free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
@@ -303,6 +306,15 @@ class LocalCluster:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _check(replicas: object, state_machine: object) -> None:
+    if not isinstance(state_machine, str) or not all(state_machine.partition(":")):
+        raise TypeError(
+            f'state_machine is "module:Class", by which each replica\'s process finds it, not {state_machine!r:.100}'
+        )
+    if type(replicas) is not int or replicas < 1:
+        raise ValueError(f"replicas = {replicas!r} is no number of replicas; 3 or 5 is usual")
 
 
 def _environment() -> dict[str, str]:

@@ -286,7 +286,7 @@ def test_a_state_machine_is_made_by_its_name() -> None:
         ("", "is not module:Class"),
         ("tests.test_config", "is not module:Class"),
         ("no_such_module:Shop", "No module named 'no_such_module'; is its package installed"),
-        (f"{__name__}:Missing", "has no attribute 'Missing'"),
+        (f"{__name__}:Missing", "has no Missing"),
         (f"{__name__}:TOP", "TOP is no class derived from replog.StateMachine"),
         ("pathlib:Path", "Path is no class derived from replog.StateMachine"),
         (f"{__name__}:Demanding", "can't be made without arguments"),

@@ -17,6 +17,7 @@ Never: read a clock; let an exception out of a command reach the node.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 import structlog
@@ -36,7 +37,7 @@ from .state_access import Reader, StagedState
 from .submissions import CloseSession, Commands, MalformedSubmission, OpenSession, decode_submission
 
 STEP_COMMANDS = 32
-"""Run between two looks at the clock."""
+"""At most so many are run between two looks at the clock: fewer behind commands that took long."""
 _META = b"meta"
 _SESSION = b"session/"
 
@@ -72,8 +73,16 @@ def _is_done(steps: Iterator[None]) -> bool:
 class Applier:
     """Runs one state machine over one store; belongs to the task that owns the replica."""
 
-    def __init__(self, machine: StateMachine, store: StateStore, options: SessionOptions | None = None) -> None:
+    def __init__(
+        self,
+        machine: StateMachine,
+        store: StateStore,
+        options: SessionOptions | None = None,
+        *,
+        node_log: Any = log,
+    ) -> None:
         self._machine = machine
+        self._log = node_log
         self._store = store
         self._options = options or SessionOptions()
         self._state = StagedState(store)
@@ -99,6 +108,8 @@ class Applier:
         """Whether a slot has been begun and not run to its end: nothing may be read or made durable meanwhile."""
         self._is_over: Callable[[], bool] = _never
         self._step_commands = STEP_COMMANDS
+        self._step = 1
+        """Commands until the next look at the clock: twice as many while there is time, up to ``_step_commands``."""
         self._outcomes: list[Outcome] = []
 
     @property
@@ -177,7 +188,7 @@ class Applier:
             sessions, loop = self._sessions, self._loop
             sessions.expire(time_ms)
             self._state.begin()
-            left = self._step_commands
+            left = self._step
             for data in decoded.submissions:
                 try:
                     submission = decode_submission(data)
@@ -197,10 +208,13 @@ class Applier:
                 while len(payloads) > left and loop.run(session, payloads[:left], run, time_ms):
                     payloads = payloads[left:]
                     if self._is_over():
+                        self._step = 1
                         self._state.end()
                         yield
                         self._state.begin()
-                    left = self._step_commands
+                    else:
+                        self._step = min(2 * self._step, self._step_commands)
+                    left = self._step
                 if len(payloads) <= left:
                     loop.run(session, payloads, run, time_ms)
                     left -= len(payloads)
@@ -224,7 +238,7 @@ class Applier:
             return decode_value(value)
         except MalformedValue as error:
             self.slots_malformed += 1
-            log.warning("slot_malformed", slot=slot, bytes=len(value), reason=str(error))
+            self._log.warning("slot_malformed", slot=slot, bytes=len(value), reason=str(error))
             return NoOp()
 
     def _apply_session(self, submission: OpenSession | CloseSession, run: SlotRun) -> None:

@@ -11,15 +11,18 @@ import cyclopts
 from replog.cli_kit.running import add_command, new_app, run
 
 _STARTING = cyclopts.Group("Start", sort_key=1)
-_WATCHING = cyclopts.Group("Watch and steer", sort_key=2)
-_STORAGE = cyclopts.Group("Data directories", sort_key=3)
-_CHECKING = cyclopts.Group("Check", sort_key=4)
-_ABOUT = cyclopts.Group("About", sort_key=5)
+_USING = cyclopts.Group("Use", sort_key=2)
+_WATCHING = cyclopts.Group("Watch and steer", sort_key=3)
+_STORAGE = cyclopts.Group("Data directories", sort_key=4)
+_CHECKING = cyclopts.Group("Check", sort_key=5)
+_ABOUT = cyclopts.Group("About", sort_key=6)
 
 _COMMANDS = (
     (_STARTING, "dev", "dev:dev", "Start a whole cluster on this machine and show it live."),
     (_STARTING, "init", "init:init", "Format a data directory for one node, once in its life."),
     (_STARTING, "serve", "serve:serve", "Run one replica until SIGTERM or Ctrl-C."),
+    (_USING, "submit", "submit:submit", "Submit commands to the state machine."),
+    (_USING, "query", "query:query", "Ask the state machine."),
     (_WATCHING, "status", "status:status", "Show whether a cluster is healthy, and every node."),
     (_STORAGE, "inspect", "directory:inspect", "Show whose directory it is and what is in it."),
     (_STORAGE, "verify", "directory:verify", "Check every record of a directory, reading only."),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from replog.cli_kit.printing import note
+from replog.cli_kit.completion import Shell, print_completion
 
 
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
-    """Print the completion script of a shell on stdout.
+def completion(shell: Shell, /) -> None:
+    """Print the completion script of a shell on stdout, and how to install it on stderr.
 
     Parameters
     ----------
@@ -17,12 +15,4 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """
     from .app import build_app
 
-    print(build_app().generate_completion(shell=shell))
-    note(_PLACES[shell])
-
-
-_PLACES = {
-    "bash": "[bold]next:[/]  replog completion bash > ~/.local/share/bash-completion/completions/replog",
-    "zsh": "[bold]next:[/]  replog completion zsh > a folder of $fpath, as _replog",
-    "fish": "[bold]next:[/]  replog completion fish > ~/.config/fish/completions/replog.fish",
-}
+    print_completion(build_app(), shell)

@@ -9,6 +9,7 @@ Never: be the `replog` command.
 
 from __future__ import annotations
 
+from .completion import Shell, print_completion
 from .exit_codes import ExitCode
 from .logging_setup import LogFormat, LogLevel, configure_logging
 from .options import (
@@ -33,6 +34,7 @@ __all__ = [
     "LogFormatOption",
     "LogLevel",
     "LogLevelOption",
+    "Shell",
     "Timeout",
     "WholeNumber",
     "add_command",
@@ -41,6 +43,7 @@ __all__ = [
     "new_table",
     "note",
     "parse_endpoints",
+    "print_completion",
     "print_json",
     "print_table",
     "print_text",

@@ -51,8 +51,8 @@ def print_text(text: RenderableType = "") -> None:
 
 
 def note(text: RenderableType) -> None:
-    """Print a remark on stderr."""
-    stderr_console().print(text)
+    """Print a remark on stderr, never folded: it may name a command that somebody copies."""
+    stderr_console().print(text, soft_wrap=True)
 
 
 def new_table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:

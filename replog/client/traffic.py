@@ -82,9 +82,8 @@ class Traffic:
         is_lone = self._was_alone and self.session.is_ready
         self.session.add(call)
         self._gathered += 1
-        if is_lone or self._gathered >= GROUP_CALLS:
-            self._flush(now_s)
-        else:
+        is_due = is_lone or self._gathered >= GROUP_CALLS
+        if not (is_due and self._flush(now_s)):
             self._stir()
 
     def read(self, read: Read) -> None:
@@ -200,8 +199,8 @@ class Traffic:
             if link is not None and link.unsent_bytes > self._options.unsent_bytes_max:
                 await link.wait_drained()
 
-    def _flush(self, now_s: float) -> None:
-        """One frame of everything that may leave."""
+    def _flush(self, now_s: float) -> bool:
+        """One frame of everything that may leave. Whether there was anything."""
         session = self.session
         before, self._gathered = session.commands_in_flight, 0
         messages: list[ClientMessage] = [*session.take_submissions(now_s)]
@@ -210,6 +209,7 @@ class Traffic:
             messages += self.reads.take(now_s, is_accepting=session.is_accepting)
         if messages:
             self._write(messages)
+        return bool(messages)
 
     def _write(self, messages: Sequence[ClientMessage]) -> None:
         """As one frame, or as several where one would be larger than a node is sure to take."""

@@ -24,7 +24,7 @@ from .keys import TABLES, environment_variables, settings
 from .problems import problems
 
 
-def load_config(path: Path, overrides: Mapping[str, object] = {}) -> ReplicaConfig:
+def load_config(path: str | Path, overrides: Mapping[str, object] = {}) -> ReplicaConfig:
     """Read ``path``, then the environment, then ``overrides``; what comes later wins.
 
     A relative ``data_dir`` in the file is relative to the file's folder, otherwise to the working directory.
@@ -40,6 +40,7 @@ def load_config(path: Path, overrides: Mapping[str, object] = {}) -> ReplicaConf
     ConfigError: the file can't be read, or a setting is unknown, missing or impossible; each problem is a line that
         names its origin, its key and a fix.
     """
+    path = Path(path)
     file = _read_file(path)
     origins: dict[str, str] = {}
     _merge(file, _from_environment(os.environ, origins))

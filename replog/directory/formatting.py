@@ -34,6 +34,10 @@ def format_directory(path: str | Path, *, node: NodeId | str, members: Iterable[
     Refused: the directory is not empty.
     StorageError: it can't be written.
     """
+    if isinstance(members, str):
+        raise ConfigError(f"members is {members!r}; give every node's name, like ['n1', 'n2', 'n3'].")
+    if not isinstance(cluster, str):
+        raise ConfigError(f"cluster is {cluster!r}; give its name as text.")
     own = _node(node)
     voters = sorted({_node(member) for member in members})
     if own not in voters:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import structlog
 import trio
 
 from ..paxos.ballot import NodeId, node_name
@@ -17,6 +16,7 @@ from ..wire.codec import Hello, Kind, Welcome, encode_frame
 from ..wire.link import Link
 from .admission import Admission
 from .driver import Driver
+from .event_log import EventLog
 from .events import (
     ClientClosed,
     ClientMessages,
@@ -31,8 +31,6 @@ from .events import (
 from .message_checks import check_peer_messages, check_query
 from .settings import NodeOptions
 
-log = structlog.get_logger(__name__)
-
 _BUSY_WORD_INTERVAL_S = 0.1
 
 
@@ -41,6 +39,7 @@ class Inside(Protocol):
 
     driver: Driver
     options: NodeOptions
+    log: EventLog
 
     def put(self, event: Event) -> None: ...
 
@@ -77,7 +76,7 @@ class Doors:
         return self._admission.welcome(refusal)
 
     def on_peer_opened(self, peer: NodeId) -> None:
-        log.info("peer_connected", peer=node_name(peer))
+        self._node.log.info("peer_connected", peer=node_name(peer))
         self._node.put(PeerOpened(peer))
 
     def on_peer_messages(self, peer: NodeId, messages: list[Message]) -> None:
@@ -89,7 +88,7 @@ class Doors:
         self._node.put_at_once(PeerMessages(peer, messages))
 
     def on_peer_closed(self, peer: NodeId) -> None:
-        log.info("peer_disconnected", peer=node_name(peer))
+        self._node.log.info("peer_disconnected", peer=node_name(peer))
         self._node.put(PeerClosed(peer))
 
     def on_client_opened(self, link: Link) -> None:

@@ -95,6 +95,7 @@ class Transport:
     ) -> None:
         self._own = own
         self._node = NodeId(own.node)
+        self._log = log.bind(node=node_name(self._node))
         self._addresses = addresses
         self._handler = handler
         self._options = options
@@ -329,7 +330,7 @@ class Transport:
             except (FrameError, trio.TooSlowError) as error:
                 self._note("dropped", name, str(error) or "a frame was begun and not finished in time", is_warning=True)
             except LinkClosed as error:
-                log.debug("link_closed", other=name, reason=str(error))
+                self._log.debug("link_closed", other=name, reason=str(error))
             except Exception as error:
                 self._note("failed", name, error_text(error).decode(), is_warning=True)
             link.close()
@@ -346,7 +347,7 @@ class Transport:
         if (what, f"{other} {reason}") in self._logged or len(self._logged) > 1000:
             return
         self._logged.add((what, f"{other} {reason}"))
-        (log.warning if is_warning else log.info)(f"link_{what}", other=other, reason=reason)
+        (self._log.warning if is_warning else self._log.info)(f"link_{what}", other=other, reason=reason)
 
 
 def _socket_of(stream: trio.SocketStream) -> socket.socket:

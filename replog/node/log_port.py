@@ -18,7 +18,7 @@ import trio
 from ..errors import Damaged
 from ..log.contract import LogStore
 from ..log.writer import LogWriter, WriterStatistics
-from ..paxos.ballot import BEFORE_LOG, Slot
+from ..paxos.ballot import BEFORE_LOG, Slot, node_name
 from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
@@ -56,6 +56,7 @@ class LogPort:
 
     def __init__(self, store: LogStore, options: NodeOptions, node: Turns, *, is_threaded: bool) -> None:
         self._store = store
+        self._log = log.bind(node=node_name(store.identity.node))
         self._options = options
         self._node = node
         self._is_threaded = is_threaded
@@ -190,7 +191,7 @@ class LogPort:
                 asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max
             )
         except Damaged as error:
-            log.warning("slot_damaged", slot=asked.from_slot, reason=str(error))
+            self._log.warning("slot_damaged", slot=asked.from_slot, reason=str(error))
             self._soon(SlotDamaged(asked.from_slot))
             return []
 
@@ -206,5 +207,5 @@ class LogPort:
             await trio.sleep(self._options.scrub_interval_s)
             next_slot, damaged = await trio.to_thread.run_sync(scrub, next_slot, limiter=limiter)
             for slot in damaged:
-                log.warning("slot_damaged", slot=slot, reason="found by the scrub")
+                self._log.warning("slot_damaged", slot=slot, reason="found by the scrub")
                 self._node.put(SlotDamaged(slot))

@@ -23,7 +23,7 @@ import structlog
 
 from ..apply.command_loop import Outcome
 from ..errors import ConfigError, error_text
-from ..paxos.ballot import NodeId
+from ..paxos.ballot import NodeId, node_name
 from ..paxos.recovered import Recovered
 from .driver import Driver
 from .events import ClientMessages, Event, PeerMessages, SlotsRead, StateJobDone
@@ -89,6 +89,7 @@ class Recorder:
     def around(self, node: NodeId, around: Around) -> Around:
         """With a fence that tells this tape."""
         self.node = node
+        self._files.log = log.bind(node=node_name(node))
         return fenced(self, around)
 
     def begin(self, driver: Driver, *, recovered: Recovered, seed: int, now_s: float, time_ms: int) -> None:
@@ -230,6 +231,7 @@ class _Files:
         self._is_whole = True
         self._descriptor = -1
         self._head = b""
+        self.log = log
 
     def begin(self, frame: bytes) -> None:
         try:
@@ -253,7 +255,7 @@ class _Files:
                 self._append(frame)
         except OSError as error:
             self.close()
-            log.warning("record_ended", path=str(self._path), reason=error.strerror)
+            self.log.warning("record_ended", path=str(self._path), reason=error.strerror)
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -24,6 +24,7 @@ from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
 from ..log.contract import LogStore
+from ..paxos.ballot import node_name
 from ..paxos.replica import Replica
 from ..state.contract import StateStore
 from ..state_machine import StateMachine
@@ -42,6 +43,7 @@ from .fence import Around
 from .life import Origin, begin_life
 from .links import Transport
 from .log_port import LogPort
+from .long_turns import LONG_S, LongTurns
 from .ports import Ports
 from .reconcile import reconcile
 from .recording import Recorder
@@ -82,6 +84,7 @@ class Node:
     ) -> None:
         identity = log_store.identity
         self.node = identity.node
+        self.log = log.bind(node=node_name(self.node))
         self.identity = identity
         self.config = config
         self.options = config.node
@@ -94,6 +97,8 @@ class Node:
         self._is_inside = False
         self._life = trio.CancelScope(shield=True)
         self._began_s = trio.current_time()
+        self._clock = _cheap_clock()
+        self._long_turns = LongTurns(self.log)
         self.log_port = LogPort(log_store, config.node, self, is_threaded=is_write_threaded)
         self.state_port = StatePort(state_store, self.put)
         self._doors = Doors(self)
@@ -110,14 +115,14 @@ class Node:
         config, log_store, state_store = self.config, self.log_store, self.state_store
 
         def make_applier() -> Applier:
-            return Applier(machine, state_store, config.sessions)
+            return Applier(machine, state_store, config.sessions, node_log=self.log)
 
         around = Around(
             make_applier=make_applier,
             state_store=state_store,
             ports=Ports(log=self.log_port, state=self.state_port, peers=self.transport, clients=self._doors),
-            clock=_cheap_clock(),
-            log=log,
+            clock=self._clock,
+            log=self.log,
             status=lambda: encode_status(self.status()),
         )
         origin = Origin(
@@ -199,7 +204,7 @@ class Node:
         self.put(StopApplying())
         while driver.is_due or not driver.jobs.is_durable:  # noqa: ASYNC110 - not worth an event a turn
             await trio.sleep(_LEAVE_POLL_S)
-        log.info("stopped", applied_through=driver.applied_through)
+        self.log.info("stopped", applied_through=driver.applied_through)
 
     def fail(self, error: BaseException) -> None:
         """End the node with this reason; nothing is said, applied, or begun to be written any more.
@@ -253,6 +258,9 @@ class Node:
     def _turn(self) -> None:
         driver, now_s = self.driver, trio.current_time()
         self._entrance.turn(now_s, time.time_ns() // 1_000_000)
+        took_s = self._clock() - now_s
+        if took_s >= LONG_S:
+            self._long_turns.on_long(took_s, now_s, driver.applied_through)
         if driver.is_due:
             self._wake()
         if driver.deadline_s < self._alarm_at_s or self._alarm_at_s <= now_s:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from attrs.validators import ge, gt
@@ -72,8 +72,49 @@ class NodeOptions:
     """A client that said nothing for this long is disconnected."""
 
 
+def _as_path(path: object) -> Path:
+    if not isinstance(path, str | Path) or not str(path):
+        raise TypeError(f"data_dir is a path, as text or a pathlib.Path, not {path!r}")
+    return Path(path)
+
+
 def _by_node(members: Mapping[NodeId, str] | Mapping[str, str]) -> dict[NodeId, str]:
-    return {parse_node(str(name)): address for name, address in members.items()}
+    if not isinstance(members, Mapping):
+        raise TypeError(f'members maps nodes to addresses, like {{"n1": "10.0.0.1:7101"}}; it is no {_kind(members)}')
+    found: dict[NodeId, str] = {}
+    for name, address in members.items():
+        if not isinstance(address, str):
+            raise TypeError(f'members: {name!r} has {address!r}; an address is text, "host:port"')
+        node = _node(name)
+        if node in found:
+            raise ValueError(f"members: n{node} is named twice; name each node once.")
+        found[node] = address
+    return found
+
+
+def _node(name: object) -> NodeId:
+    if not isinstance(name, str | int):
+        raise TypeError(f'members: {name!r} is no node; nodes are called "n1", "n2" and so on')
+    try:
+        return parse_node(str(name))
+    except ValueError as error:
+        raise ValueError(f"members: {error}") from None
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _check_kind(_config: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    kind: type = attribute.default.factory  # type: ignore[union-attr]
+    if not isinstance(value, kind):
+        name = kind.__name__
+        raise TypeError(f"{attribute.name} is a {name}, not a {_kind(value)}: {attribute.name}={name}(...)")
+
+
+def _check_text(_config: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{attribute.name} is text, not {value!r}")
 
 
 def _check_members(_config: object, _attribute: object, members: Mapping[NodeId, str]) -> None:
@@ -111,8 +152,9 @@ class ReplicaConfig:
 
     Parameters
     ----------
-    data_dir: a directory that ``replog init`` formatted.
-    members: where each node of the cluster is reached by the others and by clients, ``{"n1": "host:port", ...}``.
+    data_dir: a directory that ``replog init`` or ``format_directory`` formatted; text, or a ``pathlib.Path``.
+    members: where each node of the cluster is reached by the others and by clients, ``{"n1": "host:port", ...}``; a
+        ``NodeId`` is as good as its name.
     bind: ``host:port`` to listen on; empty: the node's own address in ``members``.
     state_machine: ``module:Class``; needed by ``replog serve`` only.
     paxos, sessions: the same on every member of a cluster.
@@ -120,18 +162,19 @@ class ReplicaConfig:
 
     Raises
     ------
+    TypeError: a setting is of another kind.
     ValueError: a setting is impossible, or two of them contradict each other.
     """
 
-    data_dir: Path = attrs.field(converter=Path)
+    data_dir: Path = attrs.field(converter=_as_path)
     members: dict[NodeId, str] = attrs.field(converter=_by_node, validator=_check_members)
-    bind: str = attrs.field(default="", validator=_check_bind)
-    state_machine: str = attrs.field(default="", validator=_check_state_machine)
-    paxos: PaxosOptions = attrs.field(factory=PaxosOptions)
-    sessions: SessionOptions = attrs.field(factory=SessionOptions)
-    log: LogLimits = attrs.field(factory=LogLimits)
-    transport: TransportOptions = attrs.field(factory=TransportOptions)
-    node: NodeOptions = attrs.field(factory=NodeOptions)
+    bind: str = attrs.field(default="", validator=[_check_text, _check_bind])
+    state_machine: str = attrs.field(default="", validator=[_check_text, _check_state_machine])
+    paxos: PaxosOptions = attrs.field(factory=PaxosOptions, validator=_check_kind)
+    sessions: SessionOptions = attrs.field(factory=SessionOptions, validator=_check_kind)
+    log: LogLimits = attrs.field(factory=LogLimits, validator=_check_kind)
+    transport: TransportOptions = attrs.field(factory=TransportOptions, validator=_check_kind)
+    node: NodeOptions = attrs.field(factory=NodeOptions, validator=_check_kind)
 
     def __attrs_post_init__(self) -> None:
         batch_bytes_max = self.paxos.batch_bytes_max

@@ -158,11 +158,14 @@ def load_workload(state_machine: str | None) -> Workload:
     """
     if state_machine is None:
         return RegisterWorkload()
-    from ..config import load_state_machine  # with what reads settings, which a run of our own machine does without
+    from ..config.state_machines import (
+        load_state_machine,
+        users_own,
+    )  # with what reads settings, which a run of our own machine does without
 
     machine = type(load_state_machine(state_machine))
     module = importlib.import_module(state_machine.partition(":")[0])
     if hasattr(module, "sim_workload"):
-        workload: Workload = module.sim_workload()
+        workload: Workload = users_own(f"sim_workload() of {module.__name__} fails", module.sim_workload)
         return workload
     return BytesWorkload(state_machine, machine)

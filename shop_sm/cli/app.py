@@ -26,6 +26,7 @@ WORDS = {
     "load": "Load CDNOW's orders from a file; safe to interrupt and repeat.",
     "audit": "Check every record on every replica, and compare them.",
     "demo": "Three real replicas, real orders, and the leader killed in the middle.",
+    "completion": "Print a shell's completion script.",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,3 +102,23 @@ def test_a_state_that_was_kept_does_not_work_between_two_steps() -> None:
             machine.kept[0].put(b"k", b"v")
 
     assert run_in_steps(applier, lambda: True, between)[0] > 10
+
+
+def test_behind_commands_that_took_long_the_clock_is_looked_at_more_often() -> None:
+    """One command at a time while time is short, twice as many each time while there is time: many slow commands in one
+    slot hold a node up for one of them."""
+    machine = Counter()
+    applier = Applier(machine, new_store("memory", Path()))
+    begun(applier)
+    applier._step_commands = 32
+    looked_at: list[int] = []
+
+    def is_over() -> bool:
+        looked_at.append(len(machine.kept))
+        return len(looked_at) < 4
+
+    run_in_steps(applier, is_over, lambda: None)
+    steps = [second - first for first, second in itertools.pairwise(looked_at)]
+    assert steps[:3] == [1, 1, 1]
+    assert steps[3:6] == [2, 4, 8]
+    assert max(steps) <= 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import trio
+import trio.testing
 
 import replog
 from replog.client.traffic import GROUP_CALLS

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 from ...load.latencies import Latencies
 from .captions import Result, machine_line, rounds_line
+from .labels import Label, place_labels
 from .style import SYSTEM_TITLES, Chart, Theme, label_ends, new_figure, plain_log_ticks
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def _throughput_latency(result: Result, theme: Theme) -> Figure:
     )  # fmt: skip
     for axes, key, name in zip(all_axes[0], ("p50_ms", "p99_ms"), ("median", "99th percentile"), strict=True):
         for line in reversed(lines):
-            points = [row for row in _points(result["summaries"], line) if row[key]]
-            if points:
-                _draw_line(axes, points, key, line, theme)
+            _draw_line(axes, _measured(result, line, key), key, line, theme)
         axes.set_title(f"{name}, ms", loc="left", color=theme.text, fontsize=10.5)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -97,21 +96,32 @@ def _throughput_latency(result: Result, theme: Theme) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:,.0f}"))
         _frame(axes, result)
         plain_log_ticks(axes, which="y")
+    figure.draw_without_rendering()  # what comes next has to know where everything is
+    for axes, key in zip(all_axes[0], ("p50_ms", "p99_ms"), strict=True):
+        _label_points(axes, result, lines, key, theme)
     return figure
+
+
+def _measured(result: Result, line: Line, key: str) -> list[dict[str, Any]]:
+    return [row for row in _points(result["summaries"], line) if row[key]]
 
 
 def _draw_line(axes: Axes, points: Sequence[dict[str, Any]], key: str, line: Line, theme: Theme) -> None:
     colour = theme.systems[line[0]]
     xs, ys = [row["ops_per_s"] for row in points], [row[key] for row in points]
     axes.plot(xs, ys, color=colour, marker="o", markersize=5, markeredgecolor=theme.page, **_style(line))
-    is_above = line[:2] != ("replog", 1)
-    for row, x, y in zip(points, xs, ys, strict=True):
-        if row["clients"] == 1 and not is_above:
-            continue  # the same point as that of many connections
-        axes.annotate(
-            f"{row['clients']:,}", (x, y), xytext=(0, 6 if is_above else -6), textcoords="offset points", fontsize=7,
-            color=colour, ha="center", va="bottom" if is_above else "top",
-        )  # fmt: skip
+
+
+def _label_points(axes: Axes, result: Result, lines: Sequence[Line], key: str, theme: Theme) -> None:
+    """How many puts were under way; a point that two lines share is labelled once."""
+    labels: dict[tuple[float, float], Label] = {}
+    drawn = []
+    for line in lines:
+        rows = _measured(result, line, key)
+        drawn.append([(row["ops_per_s"], row[key]) for row in rows])
+        for row, place in zip(rows, drawn[-1], strict=True):
+            labels.setdefault(place, Label(place, f"{row['clients']:,}", theme.systems[line[0]]))
+    place_labels(axes, list(labels.values()), drawn)
 
 
 def _frame(axes: Axes, result: Result) -> None:
@@ -196,8 +206,7 @@ def _cpu(result: Result, theme: Theme) -> Figure:
 
 def _draw_bar(axes: Axes, height: int, line: Line, row: dict[str, Any], theme: Theme) -> None:
     left = 0.0
-    servers = list(row["server_cpu_us_per_op"])
-    for width, alpha in [*((each, 1.0) for each in servers), (row["client_cpu_us_per_op"], 0.4)]:
+    for width, alpha in bar_parts(row):
         axes.barh(
             height, width, left=left, height=0.62, color=theme.systems[line[0]], alpha=alpha, edgecolor=theme.page
         )
@@ -206,3 +215,10 @@ def _draw_bar(axes: Axes, height: int, line: Line, row: dict[str, Any], theme: T
         f"{row['cpu_us_per_op']:,.0f} µs", (left, height), xytext=(6, 0), textcoords="offset points", va="center",
         fontweight="bold",
     )  # fmt: skip
+
+
+def bar_parts(row: dict[str, Any]) -> list[tuple[float, float]]:
+    """Width and opacity of each part. Together as long as the label says: of the parts' medians that is not the sum."""
+    parts = [*((float(each), 1.0) for each in row["server_cpu_us_per_op"]), (float(row["client_cpu_us_per_op"]), 0.4)]
+    scale = row["cpu_us_per_op"] / (sum(width for width, _ in parts) or 1.0)
+    return [(width * scale, alpha) for width, alpha in parts]

@@ -61,7 +61,28 @@ def _timelines(result: Result, theme: Theme) -> Figure:
     for row, system in enumerate(systems):
         grid[row][0].set_ylabel(f"{SYSTEM_TITLES[system]}\nputs/s", color=theme.systems[system], fontweight="bold")
         grid[row][0].set_ylim(bottom=0)
+    for row, system in enumerate(systems):
+        for column, kind in enumerate(kinds):
+            _shade_unmeasured(grid[row][column], _of(facts, system, kind), theme)
     return figure
+
+
+def _shade_unmeasured(axes: Axes, found: Sequence[dict[str, Any]], theme: Theme) -> None:
+    """White where nobody measured would look like no answers. A column is as wide as its longest gap."""
+    end_s = ended_s(_typical(found)) if found else -_BEFORE_S
+    left, right = axes.get_xlim()
+    if end_s < right:
+        axes.axvspan(max(left, end_s), right, color=theme.grid, linewidth=0, zorder=0)
+    if right - max(left, end_s) > 0.25 * (right - left):
+        axes.text(
+            (max(left, end_s) + right) / 2, 0.5, "not measured", transform=axes.get_xaxis_transform(), ha="center",
+            va="center", color=theme.quiet, fontsize=8,
+        )  # fmt: skip
+
+
+def ended_s(fact: dict[str, Any]) -> float:
+    """When its measurement ended, in seconds after the fault."""
+    return float(len(fact["answers_per_10_ms"]) * STEP_S - fact["struck_at_s"])
 
 
 def _of(facts: Sequence[dict[str, Any]], system: str, kind: str) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Pages that are lessons: every block of them runs as it stands."""

@@ -9,6 +9,7 @@ Never: hide a failure of the replica.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
@@ -22,7 +23,7 @@ from .client.door import payload_checked
 from .client.reads import query_failed
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
-from .errors import ConfigError
+from .errors import ConfigError, Unavailable
 from .log.contract import Identity
 from .node.recording import Recorder
 from .node.server import Node, unwrapped
@@ -31,6 +32,7 @@ from .paxos.ballot import NodeId, node_name
 from .state.store import LmdbStateStore
 from .state_machine import StateMachine
 from .wire.client_messages import LogEntry
+from .wire.names import is_passing, why_unknown
 from .wire.status import NodeStatus
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,7 @@ async def run_replica(
     Refused: the directory is unformatted, or another process uses it.
     StorageError: the disk failed or is damaged; the node must be started again.
     StateDiverged: the state machine is not deterministic.
+    Unavailable: the name of its own address can't be looked up at the moment.
     ConfigError: an address can't be listened on, or the members are not those the directory was formatted for.
     """
     with _opened_node(config, machine, recorder) as node:
@@ -119,6 +122,9 @@ async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketLi
     host, port = split_address(address)
     try:
         return await trio.open_tcp_listeners(port, host=host, backlog=512)
+    except socket.gaierror as error:
+        kind = Unavailable if is_passing(error) else ConfigError
+        raise kind(f"{node_name(node)} can't listen on {address}: {why_unknown(error)}.") from error
     except OSError as error:
         raise ConfigError(
             f"{node_name(node)} can't listen on {address}: {error.strerror or error}. Is another process using it? "

@@ -19,7 +19,6 @@ from replog.cli_kit.printing import note, print_json, stdout_console
 from replog.errors import ConfigError, ReplogError
 
 if TYPE_CHECKING:
-    import trio
     from rich.console import Group
 
     from replog.local_cluster import LocalCluster
@@ -118,8 +117,10 @@ async def _dev(plan: _Plan, is_json: bool) -> None:
 
     from replog.local_cluster import local_cluster
 
+    from .stopping import stop_at_signal
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(_stop_at_signal, nursery.cancel_scope)
+        await nursery.start(stop_at_signal, nursery.cancel_scope)
         if not is_json:
             note(f"starting {plan.replicas} {'replica' if plan.replicas == 1 else 'replicas'} ...")
         async with local_cluster(
@@ -131,16 +132,6 @@ async def _dev(plan: _Plan, is_json: bool) -> None:
             keeper = _Keeper(cluster)
             nursery.start_soon(keeper.run)
             await _show(_Screen(plan, cluster, keeper), is_json=is_json)
-
-
-async def _stop_at_signal(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
-    import trio
-
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            scope.cancel()
-            return
 
 
 class _Keeper:

@@ -1,13 +1,12 @@
 """``replog serve``: one replica in the foreground, until a signal or a failure ends it.
 
-Its log goes to stderr. SIGTERM and Ctrl-C stop it in order: it hands over leadership, flushes and ends with 0. A
-second one does not wait for that; nothing acknowledged is lost either way.
+Its log goes to stderr. SIGTERM, Ctrl-C and a closed terminal stop it in order: it hands over leadership, flushes and
+ends with 0. A second Ctrl-C or SIGTERM does not wait for that; nothing acknowledged is lost either way.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,6 @@ from replog.cli_kit.running import next_step
 from replog.errors import ConfigError, ReplogError
 
 if TYPE_CHECKING:
-    import trio
-
     from replog.node.recording import Recorder
     from replog.node.settings import ReplicaConfig
     from replog.state_machine import StateMachine
@@ -42,7 +39,7 @@ def serve(
     record_contents: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     record_bytes_max: WholeNumber = RECORD_BYTES_MAX,
 ) -> None:
-    """Run one replica until SIGTERM or Ctrl-C, which stop it cleanly.
+    """Run one replica until SIGTERM, SIGHUP or Ctrl-C, which stop it cleanly.
 
     Flags win over REPLOG_... variables, and these over the configuration file.
 
@@ -141,8 +138,10 @@ async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorde
 
     from replog.embedding import run_replica
 
+    from .stopping import stop_at_signal
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(_stop_at_signal, nursery.cancel_scope)
+        await nursery.start(stop_at_signal, nursery.cancel_scope)
         node = await nursery.start(partial(run_replica, settings, machine, recorder=recorder))
         structlog.get_logger(__name__).info(
             "serving",
@@ -150,16 +149,3 @@ async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorde
             cluster=node.identity.cluster.hex(),
             state_machine=settings.state_machine,
         )
-
-
-async def _stop_at_signal(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
-    """Listens for one signal only: the next one does what it does to any process."""
-    import structlog
-    import trio
-
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for number in signals:
-            structlog.get_logger(__name__).info("stopping", signal=signal.Signals(number).name)
-            scope.cancel()
-            return

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import attrs
 import structlog
@@ -24,6 +24,7 @@ from .client.reads import query_failed
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
 from .errors import ConfigError, Unavailable
+from .forking import close_descriptor, own
 from .log.contract import Identity
 from .node.recording import Recorder
 from .node.server import Node, unwrapped
@@ -64,13 +65,29 @@ async def run_replica(
     """
     with _opened_node(config, machine, recorder) as node:
         listeners = await _listen(config, node.node)
+        door = _Door(listeners)
         try:
             await node.run(listeners, _Started(node, task_status))
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
         finally:
-            for listener in listeners:
-                listener.socket.close()
+            door.close()
+
+
+class _Door:
+    """What the node listens on; no child of this process does."""
+
+    def __init__(self, listeners: Sequence[trio.SocketListener]) -> None:
+        self._listeners = listeners
+        own(self)
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            listener.socket.close()
+
+    def on_forked(self) -> None:
+        for listener in self._listeners:
+            close_descriptor(listener.socket.detach())
 
 
 @attrs.frozen
@@ -86,22 +103,22 @@ class _Started:
 
 @contextmanager
 def _opened_node(config: ReplicaConfig, machine: StateMachine, recorder: Recorder | None) -> Iterator[Node]:
-    directory = open_directory(config.data_dir)
-    try:
-        log_store = directory.open_log(config.log)
-        try:
-            _check_members(config, log_store.identity)
-            state_store = LmdbStateStore.open(directory.state_path)
-            try:
-                yield Node(config, machine, log_store, state_store, KnownPeers(config.data_dir), recorder=recorder)
-            finally:
-                state_store.close()
-        finally:
-            log_store.close()
-    finally:
+    with ExitStack() as stack:
+        directory = open_directory(config.data_dir)
+        stack.callback(directory.close)
         if recorder is not None:
-            recorder.close()
-        directory.close()
+            stack.callback(recorder.close)
+        log_store = directory.open_log(config.log)
+        stack.callback(log_store.close)
+        _check_members(config, log_store.identity)
+        state_store = LmdbStateStore.open(directory.state_path)
+        stack.callback(state_store.close)
+        node = Node(config, machine, log_store, state_store, KnownPeers(config.data_dir), recorder=recorder)
+        try:
+            yield node
+        finally:
+            if node.is_forked_off:
+                stack.pop_all()  # what is open is the parent's
 
 
 def _check_members(config: ReplicaConfig, identity: Identity) -> None:

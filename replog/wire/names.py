@@ -10,7 +10,6 @@ Never: connect; ask the resolver about a number.
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -20,6 +19,8 @@ from typing import Final, NamedTuple
 import anyio
 import sniffio
 import trio
+
+from ..forking import own
 
 FRESH_S: Final = 0.25
 """So long a new answer is waited for where an older one is known."""
@@ -76,10 +77,11 @@ class Names:
     def __init__(self) -> None:
         self._known: dict[str, list[Address]] = {}
         """In the order in which to try them."""
-        self.begin_anew()
+        self.on_forked()
+        own(self)
 
-    def begin_anew(self) -> None:
-        """In a forked child, which has none of its parent's threads."""
+    def on_forked(self) -> None:
+        """A forked child has none of its parent's threads."""
         self._lock = threading.Lock()
         self._under_way: dict[str, _Lookup] = {}
 
@@ -205,5 +207,3 @@ def _waker(event: anyio.Event) -> Callable[[], None]:
 
 
 NAMES: Final = Names()
-
-os.register_at_fork(after_in_child=NAMES.begin_anew)

@@ -235,6 +235,6 @@ def test_a_forked_child_looks_up_anew(resolver: Resolver) -> None:
 
     trio.run(begin)
     assert names.is_unanswered(NAME)
-    names.begin_anew()
+    names.on_forked()
     resolver.may_answer.set()
     assert trio.run(names.addresses_of, NAME) == [here("127.0.0.1")]

@@ -209,6 +209,9 @@ async def open_replica(
 ) -> AsyncIterator[EmbeddedReplica]:
     """A replica that lives as long as the block, in the caller's trio program; a failure of it cancels the block.
 
+    A child that the program forks off has no part in it: what it asks of the replica fails, and it holds neither the
+    directory nor the port.
+
     Parameters
     ----------
     config: settings; ``format_directory`` or ``replog init`` formatted its ``data_dir``.

@@ -9,8 +9,9 @@ Never: hide a failure of the replica.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import attrs
 import structlog
@@ -22,7 +23,8 @@ from .client.door import payload_checked
 from .client.reads import query_failed
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
-from .errors import ConfigError
+from .errors import ConfigError, Unavailable
+from .forking import close_descriptor, own
 from .log.contract import Identity
 from .node.recording import Recorder
 from .node.server import Node, unwrapped
@@ -31,6 +33,7 @@ from .paxos.ballot import NodeId, node_name
 from .state.store import LmdbStateStore
 from .state_machine import StateMachine
 from .wire.client_messages import LogEntry
+from .wire.names import is_passing, why_unknown
 from .wire.status import NodeStatus
 
 log = structlog.get_logger(__name__)
@@ -57,19 +60,36 @@ async def run_replica(
     Refused: the directory is unformatted, or another process uses it.
     StorageError: the disk failed or is damaged; the node must be started again.
     StateDiverged: the state machine is not deterministic.
+    Unavailable: the name of its own address can't be looked up at the moment.
     ConfigError: an address can't be listened on, or the members are not those the directory was formatted for.
     TypeError, RuntimeError: ``config`` or ``machine`` is something else, or this is no trio program.
     """
     check_arguments(config, machine)
     with _opened_node(config, machine, recorder) as node:
         listeners = await _listen(config, node.node)
+        door = _Door(listeners)
         try:
             await node.run(listeners, _Started(node, task_status))
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
         finally:
-            for listener in listeners:
-                listener.socket.close()
+            door.close()
+
+
+class _Door:
+    """What the node listens on; no child of this process does."""
+
+    def __init__(self, listeners: Sequence[trio.SocketListener]) -> None:
+        self._listeners = listeners
+        own(self)
+
+    def close(self) -> None:
+        for listener in self._listeners:
+            listener.socket.close()
+
+    def on_forked(self) -> None:
+        for listener in self._listeners:
+            close_descriptor(listener.socket.detach())
 
 
 def check_arguments(config: object, machine: object) -> None:
@@ -107,22 +127,22 @@ class _Started:
 
 @contextmanager
 def _opened_node(config: ReplicaConfig, machine: StateMachine, recorder: Recorder | None) -> Iterator[Node]:
-    directory = open_directory(config.data_dir)
-    try:
-        log_store = directory.open_log(config.log)
-        try:
-            _check_members(config, log_store.identity)
-            state_store = LmdbStateStore.open(directory.state_path)
-            try:
-                yield Node(config, machine, log_store, state_store, KnownPeers(config.data_dir), recorder=recorder)
-            finally:
-                state_store.close()
-        finally:
-            log_store.close()
-    finally:
+    with ExitStack() as stack:
+        directory = open_directory(config.data_dir)
+        stack.callback(directory.close)
         if recorder is not None:
-            recorder.close()
-        directory.close()
+            stack.callback(recorder.close)
+        log_store = directory.open_log(config.log)
+        stack.callback(log_store.close)
+        _check_members(config, log_store.identity)
+        state_store = LmdbStateStore.open(directory.state_path)
+        stack.callback(state_store.close)
+        node = Node(config, machine, log_store, state_store, KnownPeers(config.data_dir), recorder=recorder)
+        try:
+            yield node
+        finally:
+            if node.is_forked_off:
+                stack.pop_all()  # what is open is the parent's
 
 
 def _check_members(config: ReplicaConfig, identity: Identity) -> None:
@@ -143,6 +163,9 @@ async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketLi
     host, port = split_address(address)
     try:
         return await trio.open_tcp_listeners(port, host=host, backlog=512)
+    except socket.gaierror as error:
+        kind = Unavailable if is_passing(error) else ConfigError
+        raise kind(f"{node_name(node)} can't listen on {address}: {why_unknown(error)}.") from error
     except OSError as error:
         raise ConfigError(
             f"{node_name(node)} can't listen on {address}: {error.strerror or error}. Is another process using it? "
@@ -209,6 +232,9 @@ async def open_replica(
     config: ReplicaConfig, machine: StateMachine, *, options: ClientOptions | None = None
 ) -> AsyncIterator[EmbeddedReplica]:
     """A replica that lives as long as the block, in the caller's trio program; a failure of it cancels the block.
+
+    A child that the program forks off has no part in it: what it asks of the replica fails, and it holds neither the
+    directory nor the port.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ import trio
 
 from .client import Client, ClientOptions, connect
 from .config import environment_variables
-from .directory.layout import IDENTITY_FILE, format_directory, take_lock
+from .directory.layout import IDENTITY_FILE, DirectoryLock, format_directory
 from .errors import ReplogError, Unavailable
 from .paxos.ballot import NodeId, node_name, parse_node
 from .paxos.membership import Membership
@@ -70,7 +70,7 @@ async def local_cluster(
             data_dir = stack.enter_context(folder)
         data_dir = Path(data_dir)
         data_dir.mkdir(parents=True, exist_ok=True)
-        stack.callback(os.close, take_lock(data_dir))  # first: nothing of a cluster that runs here is written over
+        stack.callback(DirectoryLock(data_dir).release)  # first: nothing of a cluster that runs here is written over
         ports = free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
         members = {NodeId(number): f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
         cluster = LocalCluster(data_dir.resolve(), members, state_machine, settings)

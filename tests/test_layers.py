@@ -10,7 +10,7 @@ import pytest
 from .imports import ROOT, files, imported_modules, module_of
 
 LAYERS = (
-    ("errors", "addresses", "ports", "histogram"),
+    ("errors", "addresses", "ports", "histogram", "forking"),
     ("paxos",),
     ("disk", "state_machine"),
     ("log", "state"),

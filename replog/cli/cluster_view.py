@@ -34,10 +34,13 @@ class _Column:
     is_number: bool = False
 
 
-def _state(member: MemberReport, _report: ClusterReport) -> str:
+def _state(member: MemberReport, report: ClusterReport) -> str:
     if not member.up:
         return f"down: {member.problem}" if member.problem else "down"
-    return member.problem or "ok"
+    if member.cluster_id != report.cluster_id:
+        return "of another cluster"
+    deaf = ", ".join(gap.other(member.node) for gap in report.gaps if member.node in gap.deaf)
+    return member.problem or (f"does not hear {deaf}" if deaf else "ok")
 
 
 def _lag(member: MemberReport, report: ClusterReport) -> str:
@@ -122,17 +125,15 @@ def member_table(report: ClusterReport, *, width: int) -> Table:
     for column in columns:
         table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
     for member in report.members:
-        style = _row_style(member)
+        style = _row_style(member, report)
         table.add_row(*(Text(column.cell(member, report), style=style) for column in columns))
     return table
 
 
-def _row_style(member: MemberReport) -> str:
-    if not member.up:
+def _row_style(member: MemberReport, report: ClusterReport) -> str:
+    if not member.up or member.is_contradicted or member.cluster_id != report.cluster_id:
         return "red"
-    if member.is_contradicted:
-        return "red"
-    if not member.is_voting or member.is_storage_full:
+    if not member.is_voting or member.is_storage_full or any(member.node in gap.deaf for gap in report.gaps):
         return "yellow"
     return "bold" if member.role == "leader" else ""
 

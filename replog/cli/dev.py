@@ -19,7 +19,6 @@ from replog.cli_kit.printing import note, print_json, stdout_console
 from replog.errors import ConfigError, ReplogError
 
 if TYPE_CHECKING:
-    import trio
     from rich.console import Group
 
     from replog.local_cluster import LocalCluster
@@ -31,6 +30,7 @@ LOOK_INTERVAL_S = 0.5
 LOOK_TIMEOUT_S = 1.0
 RESTART_AFTER_S = 5.0
 RATE_WINDOW_LOOKS = 4
+_AGAIN = f"it is started again {RESTART_AFTER_S:.0f} s after that; "
 
 _SHOP = "shop_sm:Shop"
 _HINTS = {
@@ -118,8 +118,10 @@ async def _dev(plan: _Plan, is_json: bool) -> None:
 
     from replog.local_cluster import local_cluster
 
+    from .stopping import stop_at_signal
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(_stop_at_signal, nursery.cancel_scope)
+        await nursery.start(stop_at_signal, nursery.cancel_scope)
         if not is_json:
             note(f"starting {plan.replicas} {'replica' if plan.replicas == 1 else 'replicas'} ...")
         async with local_cluster(
@@ -133,16 +135,6 @@ async def _dev(plan: _Plan, is_json: bool) -> None:
             await _show(_Screen(plan, cluster, keeper), is_json=is_json)
 
 
-async def _stop_at_signal(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
-    import trio
-
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        task_status.started()
-        async for _ in signals:
-            scope.cancel()
-            return
-
-
 class _Keeper:
     """Starts replicas that have ended again; one that ends again at once is left alone and named."""
 
@@ -151,21 +143,19 @@ class _Keeper:
         self._ended_at_s: dict[str, float] = {}
         self._given_up: set[str] = set()
 
-    def remarks(self, now_s: float) -> list[str]:
+    def remarks(self) -> list[str]:
         """What a person should know about processes that are not running."""
-        lines = [
-            f"{name} has ended ({self._how(name)}); started again in "
-            f"{max(0, RESTART_AFTER_S - (now_s - ended_at_s)):.0f} s; its log: {self._cluster.log_path(name)}"
-            for name, ended_at_s in self._ended_at_s.items()
-        ]
-        lines += [
-            f"{name} ends as soon as it is started ({self._how(name)}); its log: {self._cluster.log_path(name)}"
-            for name in self._given_up
-        ]
-        return sorted(lines)
+        return sorted(
+            f"{name} {'has ended' if name in self._ended_at_s else 'ends as soon as it is started'} "
+            f"({self._how(name)}); {_AGAIN if name in self._ended_at_s else ''}"
+            f"its log: {self._cluster.log_path(name)}"
+            for name in {*self._ended_at_s, *self._given_up}
+        )
 
     def _how(self, name: str) -> str:
-        return how_it_ended(self._cluster.exit_code(name) or 0)
+        how = how_it_ended(self._cluster.exit_code(name) or 0)
+        reason = last_failure(self._cluster.log_path(name)) if self._cluster.exit_code(name) else ""
+        return f"{how}: {reason}" if reason else how
 
     async def run(self) -> None:
         import trio
@@ -196,6 +186,18 @@ def how_it_ended(code: int) -> str:
         return signal.Signals(-code).name
     meaning = ExitCode(code).name.lower().replace("_", " ") if code in set(ExitCode) else "of its own"
     return f"exit code {code}: {meaning}"
+
+
+def last_failure(path: Path) -> str:
+    """Why a replica says in its log that it has failed, if that is the last thing it says."""
+    import json
+
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+        fields = json.loads(lines[-1]) if lines else {}
+    except (OSError, ValueError):
+        return ""
+    return str(fields.get("reason", "")) if isinstance(fields, dict) and fields.get("event") == "failed" else ""
 
 
 class _Rate:
@@ -248,6 +250,8 @@ class _Screen:
             "endpoints": list(self.cluster.endpoints),
             "pids": dict(self.cluster.pids),
             "data_dir": folder,
+            "folder": str(self.cluster.folder),
+            "remarks": self.keeper.remarks(),
             **report_fields(report),
         }
 
@@ -292,7 +296,7 @@ async def _show_live(screen: _Screen) -> None:
             report = await survey(screen.cluster.endpoints, timeout_s=LOOK_TIMEOUT_S)
             now_s = trio.current_time()
             screen.rate = rate.add(now_s, report)
-            live.update(screen.picture(report, screen.keeper.remarks(now_s), console.width), refresh=True)
+            live.update(screen.picture(report, screen.keeper.remarks(), console.width), refresh=True)
             await trio.sleep(LOOK_INTERVAL_S)
 
 
@@ -310,10 +314,10 @@ async def _show_lines(screen: _Screen) -> None:
     said = ""
     while True:
         report = await survey(screen.cluster.endpoints, timeout_s=LOOK_TIMEOUT_S)
-        line = verdict_line(report)
-        if line.plain != said:
-            said = line.plain
-            print(line.plain, flush=True)
+        lines = "\n".join([verdict_line(report).plain, *(f"note       {one}" for one in screen.keeper.remarks())])
+        if lines != said:
+            said = lines
+            print(lines, flush=True)
         await trio.sleep(LOOK_INTERVAL_S)
 
 
@@ -325,7 +329,7 @@ async def _show_json(screen: _Screen) -> None:
     said: object = None
     while True:
         report = await survey(screen.cluster.endpoints, timeout_s=LOOK_TIMEOUT_S)
-        change = (report.verdict, report.leader, dict(screen.cluster.pids))
+        change = (report.verdict, report.leader, dict(screen.cluster.pids), screen.keeper.remarks())
         if change != said:
             said = change
             print_json(screen.fields(report), is_line=True)

@@ -1,14 +1,13 @@
 """``replog serve``: one replica in the foreground, until a signal or a failure ends it.
 
-Its log goes to stderr. SIGTERM and Ctrl-C stop it in order: it hands over leadership, flushes and ends with 0. A
-second one does not wait for that; nothing acknowledged is lost either way.
+Its log goes to stderr. SIGTERM, Ctrl-C and a closed terminal stop it in order: it hands over leadership, flushes and
+ends with 0. A second Ctrl-C or SIGTERM does not wait for that; nothing acknowledged is lost either way.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,6 @@ from replog.cli_kit.running import next_step
 from replog.errors import ConfigError, ReplogError
 
 if TYPE_CHECKING:
-    import trio
-
     from replog.node.recording import Recorder
     from replog.node.settings import ReplicaConfig
     from replog.state_machine import StateMachine
@@ -46,7 +43,7 @@ def serve(
     record_contents: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     record_bytes_max: WholeNumber = RECORD_BYTES_MAX,
 ) -> None:
-    """Run one replica until SIGTERM or Ctrl-C, which stop it cleanly.
+    """Run one replica until SIGTERM, SIGHUP or Ctrl-C, which stop it cleanly.
 
     Flags win over REPLOG_... variables, and these over the configuration file.
 
@@ -145,8 +142,10 @@ async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorde
 
     from replog.embedding import run_replica
 
+    from .stopping import stop_at_signal
+
     async with trio.open_nursery() as nursery:
-        await nursery.start(_stop_at_signal, nursery.cancel_scope)
+        await nursery.start(stop_at_signal, nursery.cancel_scope)
         node = await nursery.start(partial(run_replica, settings, machine, recorder=recorder))
         structlog.get_logger(__name__).info(
             "serving",
@@ -156,16 +155,3 @@ async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorde
         )
         gc.set_threshold(GARBAGE_OBJECTS)
         gc.freeze()  # what is here lives as long as the node
-
-
-async def _stop_at_signal(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
-    """Listens for one signal only: the next one does what it does to any process."""
-    import structlog
-    import trio
-
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for number in signals:
-            structlog.get_logger(__name__).info("stopping", signal=signal.Signals(number).name)
-            scope.cancel()
-            return

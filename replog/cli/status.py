@@ -66,6 +66,7 @@ def report_fields(report: ClusterReport) -> dict[str, Any]:
     from .cluster_report import lag_of
 
     fields = attrs.asdict(report, recurse=False)
+    fields["gaps"] = [attrs.asdict(gap) for gap in report.gaps]
     fields["members"] = [
         attrs.asdict(member) | {"lag_slots": lag_of(member, report.members) if member.up else None}
         for member in report.members

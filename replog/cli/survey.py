@@ -1,12 +1,12 @@
 """Asks every node of a cluster about itself: the endpoints given, and every member that any of them names.
 
-All are asked at once and each has the same deadline, so a survey takes as long as its slowest node and no longer. A
-node is listed once, whatever addresses led to it.
+All are asked at once and each has the same deadline, so a survey takes as long as its slowest node; where one is
+behind, a second look shows whether it moves. A node is listed once, whatever addresses led to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 import trio
@@ -17,11 +17,25 @@ from replog.wire.client_messages import Status, StatusRequest
 from replog.wire.codec import FrameError
 from replog.wire.status import NodeStatus, decode_status
 
-from .cluster_report import UNNAMED, ClusterReport, MemberReport, judge
+from .cluster_report import UNNAMED, ClusterReport, MemberReport, judge, lag_of, own_cluster
+
+SECOND_LOOK_AFTER_S = 0.3
+"""Where a node is behind: so much later it is seen whether it moves; a follower learns what is chosen sooner."""
 
 
 async def survey(endpoints: Sequence[str], *, timeout_s: float) -> ClusterReport:
     """What the cluster looks like from here."""
+    views = await _look(endpoints, timeout_s)
+    first = assemble(views, asked=len(endpoints))
+    if not any(member.up and lag_of(member, first.members) for member in first.members):
+        return first
+    await trio.sleep(SECOND_LOOK_AFTER_S)
+    views = await _look(endpoints, timeout_s)
+    return assemble(views, asked=len(endpoints), earlier=first)
+
+
+async def _look(endpoints: Sequence[str], timeout_s: float) -> list[_View]:
+    """All endpoints, and all members that are named by whoever answers, in the order in which they were named."""
     views: dict[str, _View] = {}
 
     async def look(address: str) -> None:
@@ -37,7 +51,7 @@ async def survey(endpoints: Sequence[str], *, timeout_s: float) -> ClusterReport
 
     async with trio.open_nursery() as nursery:
         begin(endpoints)
-    return assemble(list(views.values()), asked=len(endpoints))
+    return list(views.values())
 
 
 @attrs.frozen(kw_only=True)
@@ -78,30 +92,94 @@ def _view(answer: Answer[Status]) -> _View:
     )
 
 
-def assemble(views: Sequence[_View], *, asked: int) -> ClusterReport:
-    """One row a node: by cluster and node where that is known, by address otherwise."""
-    newest = max((view.status for view in views if view.status), key=_membership_version, default=None)
-    names = {address: node for view in views for node, address in view.members.items()}
-    voters = newest.voters if newest else list(dict.fromkeys(names.values()))
+def assemble(views: Sequence[_View], *, asked: int, earlier: ClusterReport | None = None) -> ClusterReport:
+    """One row a node: by cluster and node where that is known, by address otherwise.
+
+    Parameters
+    ----------
+    views: those asked first come first.
+    asked: how many of them.
+    earlier: an earlier look, to see who moves.
+    """
+    known = _known(views, asked)
     rows: dict[tuple[str, str], MemberReport] = {}
-    for view in views:
-        name = view.node or names.get(view.address, UNNAMED)
-        key = (view.cluster_id, name) if view.node else ("", view.address)
-        report = _report(view, name, is_voter=not voters or name in voters)
+    for number, view in enumerate(views):
+        if known.own and number >= asked and view not in known.own and view.address not in known.names:
+            continue  # only another cluster's nodes know it
+        key = (view.cluster_id, view.node) if view.node else ("", view.address)
+        report = _report(view, known)
         if key not in rows or (report.up and not rows[key].up):
             rows[key] = report
-    members = sorted(_without_shadows(rows), key=lambda member: (_number(member.node), member.address))
-    return judge(members, voter_count=len(voters) or asked)
+    rows |= {("", row.address): row for view in views for row in _absent(view, known)}
+    found = [_compared(row, earlier) for row in _without_shadows(rows, known)]
+    members = sorted(found, key=lambda member: (_number(member.node), member.address))
+    return judge(members, voter_count=len(known.voters) or asked, cluster_id=known.cluster_id)
 
 
-def _membership_version(status: NodeStatus) -> int:
-    return status.membership_version
+@attrs.frozen
+class _Known:
+    """What those who answered know together: the cluster that is meant, and its members.
+
+    Parameters
+    ----------
+    own: what was heard from nodes of that cluster.
+    names: its members by address.
+    """
+
+    cluster_id: str
+    own: Sequence[_View]
+    names: dict[str, str]
+    voters: Sequence[str]
+
+    def is_voter(self, view: _View, name: str) -> bool:
+        return view.cluster_id in ("", self.cluster_id) and (not self.voters or name in self.voters)
+
+    def has_answered(self, name: str) -> bool:
+        return any(view.node == name for view in self.own)
 
 
-def _without_shadows(rows: dict[tuple[str, str], MemberReport]) -> list[MemberReport]:
+def _known(views: Sequence[_View], asked: int) -> _Known:
+    """Whoever was asked says which cluster is meant; those that are only named by others may be strangers."""
+    cluster_ids = [view.cluster_id for view in views]
+    cluster_id = own_cluster(cluster_ids[:asked]) or own_cluster(cluster_ids)
+    own = [view for view in views if view.node and view.cluster_id == cluster_id]
+    names = {address: node for view in own for node, address in view.members.items()}
+    newest = max(
+        (view.status for view in own if view.status), key=lambda status: status.membership_version, default=None
+    )
+    return _Known(cluster_id, own, names, newest.voters if newest else list(dict.fromkeys(names.values())))
+
+
+def _absent(view: _View, known: _Known) -> Iterator[MemberReport]:
+    """The member at whose address another node answers, if it did not answer elsewhere."""
+    name = known.names.get(view.address, "")
+    if not view.node or not name or known.has_answered(name):
+        return
+    who = view.node if view in known.own else f"{view.node} of another cluster"
+    yield MemberReport(
+        node=name,
+        address=view.address,
+        up=False,
+        is_voter=name in known.voters,
+        problem=f"{who} answers at its address",
+    )
+
+
+def _compared(row: MemberReport, earlier: ClusterReport | None) -> MemberReport:
+    """With what an earlier look tells beside it."""
+    before = [
+        member.applied_through
+        for member in (earlier.members if earlier else ())
+        if (member.cluster_id, member.node) == (row.cluster_id, row.node)
+        and earlier
+        and lag_of(member, earlier.members)
+    ]
+    return attrs.evolve(row, is_stuck=row.up and row.applied_through in before)
+
+
+def _without_shadows(rows: dict[tuple[str, str], MemberReport], known: _Known) -> list[MemberReport]:
     """Without the addresses of which nothing is known but the name of a node that answered elsewhere."""
-    answered = {name for cluster, name in rows if cluster}
-    return [row for (cluster, _), row in rows.items() if cluster or row.node not in answered]
+    return [row for (cluster, _), row in rows.items() if cluster or not known.has_answered(row.node)]
 
 
 def _number(name: str) -> tuple[int, str]:
@@ -112,14 +190,14 @@ def _number(name: str) -> tuple[int, str]:
         return NODE_MAX + 1, name
 
 
-def _report(view: _View, name: str, *, is_voter: bool) -> MemberReport:
-    status = view.status
+def _report(view: _View, known: _Known) -> MemberReport:
+    status, name = view.status, view.node or known.names.get(view.address, UNNAMED)
     if status is None:
         return MemberReport(
             node=name,
             address=view.address,
             up=False,
-            is_voter=is_voter,
+            is_voter=known.is_voter(view, name),
             cluster_id=view.cluster_id,
             problem=view.problem,
         )
@@ -139,6 +217,7 @@ def _report(view: _View, name: str, *, is_voter: bool) -> MemberReport:
         is_storage_full=status.is_storage_full,
         is_contradicted=status.is_contradicted,
         problem=_problem(status),
+        links=status.links,
         is_clock_right=status.is_clock_right,
         clock_offset_ms=status.clock_offset_ms,
         cluster_id=status.cluster_id,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from ..addresses import check_address
+from ..wire.dialing import in_words
 from .options import ClientOptions
 
 
@@ -24,6 +25,7 @@ class Endpoints:
         self._next = random.randrange(len(self.addresses))
         self._preferred = ""
         self._problems: dict[str, str] = {}
+        self._answered: set[str] = set()
         self._failed_at_s: dict[str, float] = {}
         self._failed_in_a_row: set[str] = set()
 
@@ -57,6 +59,7 @@ class Endpoints:
     def note_answer(self, address: str) -> None:
         """It was reached. Where each had failed before that, the way to all of them was cut: none is avoided for it."""
         self._problems.pop(address, None)
+        self._answered.add(address)
         if self._failed_in_a_row.issuperset(self.addresses):
             self._failed_at_s.clear()
         self._failed_in_a_row.clear()
@@ -67,9 +70,7 @@ class Endpoints:
 
     def note_failure(self, address: str, error: BaseException | str, now_s: float) -> None:
         """It could not be reached, or was lost."""
-        self._problems[address] = str(error) or (
-            "timed out" if isinstance(error, TimeoutError) else type(error).__name__
-        )
+        self._problems[address] = error if isinstance(error, str) else in_words(error)
         self._failed_at_s[address] = now_s
         self._failed_in_a_row.add(address)
 
@@ -81,6 +82,7 @@ class Endpoints:
         """Who can be reached and who can't, for a person."""
         total = len(self.addresses)
         problems = ", ".join(f"{address} ({problem})" for address, problem in sorted(self._problems.items()))
-        return (
-            f"{total - len(self._problems)} of {total} replicas reachable. Not reachable: {problems or 'none known'}."
-        )
+        silent = [address for address in self.addresses if address not in self._problems.keys() | self._answered]
+        reachable = total - len(self._problems) - len(silent)
+        situation = f"{reachable} of {total} replicas reachable. Not reachable: {problems or 'none known'}."
+        return f"{situation} No word yet from {', '.join(silent)}." if silent else situation

@@ -28,6 +28,7 @@ from ..disk.durable_files import sync_folder, write_durably
 from ..disk.environment import DATA_FILE
 from ..disk.page_cache import settle
 from ..errors import Damaged, Refused, StorageError
+from ..forking import close_descriptor, own
 from ..log.contract import Identity
 from ..log.environment import create_log
 from ..log.records import IDENTITY_KEY, decode_identity, encode_identity
@@ -88,12 +89,12 @@ def open_directory(path: Path) -> DataDirectory:
     refuse_unformatted(path)
     try:
         read_identity(path)  # a directory of another format is refused before anything in it is touched
-        lock = take_lock(path)
+        lock = DirectoryLock(path)
         try:
             settle(path / IDENTITY_FILE)
             identity = read_identity(path)
         except BaseException:
-            os.close(lock)
+            lock.release()
             raise
     except OSError as error:
         raise StorageError(
@@ -105,7 +106,7 @@ def open_directory(path: Path) -> DataDirectory:
 class DataDirectory:
     """A locked data directory; the lock lasts until ``close`` or the end of the process."""
 
-    def __init__(self, path: Path, identity: Identity | None, lock: int) -> None:
+    def __init__(self, path: Path, identity: Identity | None, lock: DirectoryLock) -> None:
         self.path = path
         self._lock = lock
         self._identity = identity
@@ -137,31 +138,67 @@ class DataDirectory:
 
     def close(self) -> None:
         """Let another process use the directory. Close the stores first."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.release()
 
 
-def take_lock(path: Path) -> int:
-    """A descriptor holding the directory's lock. Raises ``Refused`` if another process holds it."""
-    lock_path = path / LOCK_FILE
-    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+class DirectoryLock:
+    """Says that this process uses a directory, and no child of it.
+
+    Raises ``Refused`` if another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        lock_path = path / LOCK_FILE
+        self._descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder, taker = _holder(self._descriptor)
+            self.release()
+            heir = "" if holder == taker else f", which has it from process {taker} that is gone"
+            raise Refused(
+                f"{lock_path} is held by another process (id {holder}{heir}); one process uses a data directory at a "
+                "time. Stop that process, or name another directory."
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        own(self)
+
+    def release(self) -> None:
+        """At once, or when every child that holds it too is gone."""
+        close_descriptor(self._descriptor)
+        self._descriptor = -1
+
+    on_forked = release
+    """The lock is the open file's, so a child that closes its own leaves the parent's as it is."""
+
+
+def _holder(descriptor: int) -> tuple[str, str]:
+    """Ids of who holds the lock and of who took it: a child that outlives its parent may have it from there."""
+    taker = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+    holders = _processes_with(os.fstat(descriptor))
+    return (taker if taker in holders or not holders else holders[0]), taker
+
+
+def _processes_with(file: os.stat_result) -> list[str]:
+    """Other processes that have it open, as far as this one may see that."""
+    return [process.name for process in Path("/proc").glob("[0-9]*") if _has_open(process, file)]
+
+
+def _has_open(process: Path, file: os.stat_result) -> bool:
+    if process.name == str(os.getpid()):
+        return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = _holder(descriptor)
-        os.close(descriptor)
-        raise Refused(
-            f"{lock_path} is held by another process (id {holder}); one process uses a data directory at a time. "
-            "Stop that process, or name another directory."
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+        return any(_is_same(descriptor, file) for descriptor in (process / "fd").iterdir())
+    except OSError:  # gone, or somebody else's
+        return False
 
 
-def _holder(descriptor: int) -> str:
-    return os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+def _is_same(descriptor: Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(descriptor.stat(), file)
+    except OSError:
+        return False
 
 
 def holder_of(path: Path) -> str:
@@ -174,7 +211,7 @@ def holder_of(path: Path) -> str:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return ""
     except BlockingIOError:
-        return _holder(descriptor)
+        return _holder(descriptor)[0]
     finally:
         os.close(descriptor)
 

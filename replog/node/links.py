@@ -23,7 +23,7 @@ from ..paxos.ballot import NodeId, node_name
 from ..paxos.messages import Message
 from ..wire.client_messages import ClientMessage
 from ..wire.codec import HELLO_BYTES_MAX, FrameError, Hello, Kind, Welcome, decode_payload, encode_frame
-from ..wire.dialing import connected_socket
+from ..wire.dialing import connected_socket, in_words
 from ..wire.link import Link, LinkClosed, address_of
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class TransportOptions:
     unacknowledged_timeout_s: float = attrs.field(default=10.0, validator=ge(0.001))
     """What a peer's machine has not acknowledged by then ends the link, where the system can do that."""
     dial_timeout_s: float = attrs.field(default=1.0, validator=gt(0.0))
-    """So long a peer's name is looked up and its addresses are tried, one attempt each quarter of a second."""
+    """So long a peer's addresses are tried, one attempt each quarter of a second; then its name is looked up again."""
     redial_first_s: float = attrs.field(default=0.02, validator=gt(0.0))
     """The pause before the first new try; each is twice as long as the one before. One that took longer itself is
     followed by the next at once."""
@@ -103,6 +103,8 @@ class Transport:
         self._connections = 0
         self._links: set[Link] = set()
         self._is_closed = False
+        self._problems = dict.fromkeys(map(node_name, addresses), "not connected yet")
+        """Why there is no link to a peer, by its name, as far as that was told last."""
         self._logged: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
 
@@ -130,6 +132,10 @@ class Transport:
     def peers_connected(self) -> frozenset[NodeId]:
         return frozenset(self._peers)
 
+    def problem_with(self, peer: NodeId) -> str:
+        """Why nothing is heard of a peer, in a few words."""
+        return "does not answer" if peer in self._peers else self._problems[node_name(peer)]
+
     def close(self) -> None:
         """The node has failed: say nothing more to anybody, and hear nothing."""
         self._is_closed = True
@@ -153,16 +159,16 @@ class Transport:
     async def _dial_forever(self, peer: NodeId) -> None:
         """Keep a link to a peer; the first new try comes quickly, later ones with growing, jittered waits.
 
-        The name is looked up for each try: the peer may have moved. A try that was lost on the way has waited itself.
+        The name is looked up for each try, since the peer may have moved; it counts as what it was last until there is
+        an answer. A try that was lost on the way has waited itself.
         """
         wait_s = self._options.redial_first_s
         while True:
             began_s = trio.current_time()
             try:
-                with trio.fail_after(self._options.dial_timeout_s):
-                    sock = await connected_socket(*self._addresses[peer])
-            except (OSError, trio.TooSlowError) as error:
-                self._note("dial", node_name(peer), str(getattr(error, "strerror", "") or "timed out").lower())
+                sock = await connected_socket(*self._addresses[peer], timeout_s=self._options.dial_timeout_s)
+            except OSError as error:
+                self._note("dial", node_name(peer), in_words(error))
             else:
                 await self._serve_dialled(peer, sock)
                 if trio.current_time() - began_s > 2 * self._options.redial_max_s:
@@ -253,6 +259,8 @@ class Transport:
             link.write(encode_frame(Kind.WELCOME, self._handler.welcome(refusal)))
             if refusal:
                 self._note("refused", address, refusal, is_warning=True)
+                if hello.node not in self._peers:
+                    self._keep_problem(node_name(NodeId(hello.node)), refusal)
             elif hello.node:
                 link.expect(_PEER_OR_REFUSAL, self._options.peer_payload_bytes_max)
                 await self._serve_peer(NodeId(hello.node), link, frames[1:])
@@ -275,6 +283,7 @@ class Transport:
             older.close()
             self._handler.on_peer_closed(peer)
         self._peers[peer] = link
+        self._problems[node_name(peer)] = "the link was lost"
         link.give_up_after(self._options.unacknowledged_timeout_s)
         self._handler.on_peer_opened(peer)
 
@@ -344,10 +353,16 @@ class Transport:
     def _note(self, what: str, other: str, reason: str, *, is_warning: bool = False) -> None:
         """Count every time, log the first time."""
         self.counts[what] += 1
+        self._keep_problem(other, reason)
         if (what, f"{other} {reason}") in self._logged or len(self._logged) > 1000:
             return
         self._logged.add((what, f"{other} {reason}"))
         (self._log.warning if is_warning else self._log.info)(f"link_{what}", other=other, reason=reason)
+
+    def _keep_problem(self, name: str, reason: str) -> None:
+        """Nothing rests on it: whoever says a member's name may be a stranger."""
+        if name in self._problems:
+            self._problems[name] = reason
 
 
 def _socket_of(stream: trio.SocketStream) -> socket.socket:

@@ -75,9 +75,20 @@ def report(node: Node) -> NodeStatus:
         members={node_name(member): address for member, address in node.config.members.items()},
         voters=[node_name(member) for member in membership.voters],
         learners=[node_name(member) for member in membership.learners],
+        links=_links(node),
         sessions_open=applier.sessions_open,
         counters=_counters(node),
     )
+
+
+def _links(node: Node) -> dict[str, str]:
+    replica, transport = node.replica, node.transport
+    heard = replica.peers_heard
+    return {
+        node_name(peer): "" if peer in heard else transport.problem_with(peer)
+        for peer in replica.membership.members
+        if peer != node.node
+    }
 
 
 def _problems(replica: Replica) -> Iterator[str]:

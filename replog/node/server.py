@@ -23,6 +23,7 @@ from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
+from ..forking import own
 from ..log.contract import LogStore
 from ..paxos.ballot import node_name
 from ..paxos.replica import Replica
@@ -40,6 +41,7 @@ from .events import (
     StopApplying,
 )
 from .fence import Around
+from .forked_loop import separate_loop
 from .life import Origin, begin_life
 from .links import Transport
 from .log_port import LogPort
@@ -95,6 +97,8 @@ class Node:
         self._alarm_at_s = 0.0
         self._failure: BaseException | None = None
         self._is_inside = False
+        self.is_forked_off = False
+        """Whether this is a child of the process that the node runs in."""
         self._life = trio.CancelScope(shield=True)
         self._began_s = trio.current_time()
         self._clock = _cheap_clock()
@@ -110,6 +114,7 @@ class Node:
         )
         self.driver, self._entrance = self._begin_life(machine, recorder)
         self._doors.open(Admission(identity, config, memory, self.driver.replica))
+        own(self)
 
     def _begin_life(self, machine: StateMachine, recorder: Recorder | None) -> tuple[Driver, Driver | Recorder]:
         config, log_store, state_store = self.config, self.log_store, self.state_store
@@ -152,10 +157,11 @@ class Node:
                 finally:
                     is_stopping.set()
         finally:
-            self.log_port.close()
-            self.driver.jobs.close()
-            if self._failure is not None:
-                raise self._failure
+            if not self.is_forked_off:
+                self.log_port.close()
+                self.driver.jobs.close()
+                if self._failure is not None:
+                    raise self._failure
 
     async def _live(
         self,
@@ -179,6 +185,8 @@ class Node:
                     nursery.start_soon(self._work, task, name=task)
                 task_status.started()
                 await is_stopping.wait()
+                if self.is_forked_off:
+                    self._life.cancel()
                 with trio.move_on_after(self.options.stop_timeout_s):
                     await self._work(self._leave)
                 self._life.cancel()
@@ -219,6 +227,12 @@ class Node:
         self.log_port.abandon()
         self.transport.close()
         self._life.cancel()
+
+    def on_forked(self) -> None:
+        """This is a child, and the node runs in its parent: here it takes no turn and leaves nothing in order."""
+        self._failure = RuntimeError("this replica runs in the process from which this one was forked off")
+        self.is_forked_off = True
+        separate_loop()
 
     @trio.lowlevel.enable_ki_protection
     def guarded(self, act: Callable[..., _T], *arguments: Any) -> _T | None:

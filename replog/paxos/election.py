@@ -299,6 +299,10 @@ class Election:
     def is_reachable(self, node: NodeId) -> bool:
         return node in self._fresh_replies()
 
+    def is_heard(self, peer: Peer) -> bool:
+        """Whether it answered within an election's rounds, over the link that is open; nothing is decided by it."""
+        return peer.reply is not None and peer.heard_round >= self.round - self._options.election_rounds
+
     def is_able(self, node: NodeId) -> bool:
         """Whether it could lead, by what it last said of itself."""
         reply = self._peers[node].reply

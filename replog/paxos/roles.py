@@ -139,6 +139,11 @@ class Roles:
         return self._leadership.leader
 
     @property
+    def peers_heard(self) -> frozenset[NodeId]:
+        """Who answers this node's heartbeats."""
+        return frozenset(peer.node for peer in self._peers.values() if self._election.is_heard(peer))
+
+    @property
     def promise(self) -> Ballot:
         return self._acceptor.promise
 

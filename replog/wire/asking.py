@@ -8,8 +8,6 @@ Never: look for the leader.
 
 from __future__ import annotations
 
-import errno
-import socket
 from typing import Generic, TypeVar
 
 import anyio
@@ -17,8 +15,9 @@ import attrs
 
 from .client_messages import ClientMessage, NodeMessage
 from .codec import FrameError, Kind, Welcome, decode_payload, encode_frame
-from .dialing import connected_socket, greet, told_address
+from .dialing import STILL_LOOKING, connected_socket, greet, in_words, told_address
 from .link import Link, LinkClosed
+from .names import NAMES
 
 _NAME = "replog command"
 
@@ -50,11 +49,16 @@ async def ask(address: str, question: ClientMessage, *wanted: type[Reply], timeo
     visit = _Visit()
     reply: Reply | None = None
     problem = ""
+    host = ""
     try:
+        host, port = told_address(address)
         with anyio.fail_after(timeout_s):
-            reply = await visit.ask(*told_address(address), question, wanted)
-    except TimeoutError:
-        problem = "accepts connections but does not answer" if visit.is_connected else "timed out"
+            reply = await visit.ask(host, port, question, wanted)
+    except TimeoutError as error:
+        if visit.is_connected:
+            problem = "accepts connections but does not answer"
+        else:
+            problem = STILL_LOOKING if NAMES.is_unanswered(host) else in_words(error)
     except (OSError, LinkClosed, FrameError) as error:
         problem = in_words(error)
     finally:
@@ -63,20 +67,6 @@ async def ask(address: str, question: ClientMessage, *wanted: type[Reply], timeo
     if visit.welcome is not None and visit.welcome.refusal:
         problem = visit.welcome.refusal
     return Answer(address=address, welcome=visit.welcome, reply=reply, problem=problem)
-
-
-def in_words(error: BaseException) -> str:
-    """Why a connection failed, as an operator would say it."""
-    match error:
-        case LinkClosed():
-            return "closed the connection"
-        case socket.gaierror():
-            return "unknown host"
-        case OSError(errno=errno.ECONNREFUSED):
-            return "connection refused"
-        case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
-            return "unreachable"
-    return str(error) or type(error).__name__
 
 
 class _Visit:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import errno
 import itertools
+import math
 import os
 import socket
-from typing import Any
 
 import anyio
 
 from ..addresses import split_address
 from ..errors import Refused
 from .codec import HELLO_BYTES_MAX, Hello, Kind, Welcome, decode_payload, encode_frame
-from .link import Link
+from .link import Link, LinkClosed
+from .names import NAMES, Address
 
 DIAL_TIMEOUT_S = 0.5
 ATTEMPT_S = 0.25
@@ -26,15 +27,18 @@ ATTEMPT_S = 0.25
 FRAME_BYTES_MAX = 64 * 2**20
 LINK_UNSENT_BYTES_MAX = 64 * 2**20
 
+STILL_LOOKING = "its name is still being looked up"
+
 _WELCOME = frozenset({Kind.WELCOME})
 _NODE = frozenset({Kind.NODE})
-
-_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
-"""What ``getaddrinfo`` says of one address."""
 
 
 async def dial(address: str, cluster: bytes, name: str, *, timeout_s: float = DIAL_TIMEOUT_S) -> tuple[Link, Welcome]:
     """Connect and greet.
+
+    Parameters
+    ----------
+    timeout_s: for each of three: to look the name up, if nothing is known of it yet, to connect, and to be answered.
 
     Raises
     ------
@@ -42,8 +46,8 @@ async def dial(address: str, cluster: bytes, name: str, *, timeout_s: float = DI
     OSError, TimeoutError, LinkClosed, FrameError: nobody is there, or nobody who speaks this protocol.
     Refused: the node does not let this client in.
     """
+    sock = await connected_socket(*split_address(address), timeout_s=timeout_s)
     with anyio.fail_after(timeout_s):
-        sock = await connected_socket(*split_address(address))
         link, welcome = await greet(sock, cluster, name)
     if welcome.refusal:
         link.close()
@@ -76,23 +80,58 @@ def told_address(address: str) -> tuple[str, int]:
         raise OSError(str(error)) from None
 
 
-async def connected_socket(host: str, port: int) -> socket.socket:
-    """A plain socket, connected; the caller bounds how long that may take.
+def in_words(error: BaseException) -> str:
+    """Why a connection failed, as an operator would say it."""
+    match error:
+        case LinkClosed():
+            return "closed the connection"
+        case OSError(errno=errno.ECONNREFUSED):
+            return "connection refused"
+        case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
+            return "unreachable"
+        case OSError(strerror=str() as text):
+            return text.lower()
+    return str(error) or ("timed out" if isinstance(error, TimeoutError) else type(error).__name__)
 
-    The kernel repeats a packet that was lost after a second, and then ever more rarely; so another attempt is begun
+
+async def connected_socket(host: str, port: int, *, timeout_s: float = math.inf) -> socket.socket:
+    """A plain socket, connected.
+
+    Parameters
+    ----------
+    timeout_s: to look the name up, if nothing is known of it yet, and again to connect.
+
+    Raises
+    ------
+    UnknownHost: the name stands for nothing.
+    TimeoutError: the one or the other took too long; the text says which.
+    OSError: each address has said no; this is the last one's.
+    """
+    try:
+        with anyio.fail_after(timeout_s):
+            addresses = await NAMES.addresses_of(host)
+    except TimeoutError:
+        raise TimeoutError(STILL_LOOKING) from None
+    try:
+        with anyio.fail_after(timeout_s):
+            return await _first_connected(host, port, addresses)
+    except TimeoutError as error:
+        raise error if error.errno else TimeoutError("timed out") from None
+
+
+async def _first_connected(host: str, port: int, addresses: list[Address]) -> socket.socket:
+    """The kernel repeats a packet that was lost after a second, and then ever more rarely; so another attempt is begun
     each ``ATTEMPT_S``, to the next one of the name's addresses, beside those under way. The first that is answered
     counts: a path that works again is found at once, and an address where nobody is hides no other.
-
-    Raises ``OSError`` of the last address, once each has said no.
     """
-    addresses = await _addresses_of(host, port)
     attempts = _Attempts(len(addresses))
     try:
         async with anyio.create_task_group() as tasks:
             for address in itertools.cycle(addresses):
-                if address[-1] in attempts.refused:
+                if address in attempts.refused:
                     continue
-                tasks.start_soon(attempts.make, address)
+                NAMES.put_last(host, address)
+                tasks.start_soon(attempts.make, address, port)
                 with anyio.move_on_after(ATTEMPT_S):
                     await attempts.news.wait()
                 if attempts.is_over:
@@ -101,11 +140,13 @@ async def connected_socket(host: str, port: int) -> socket.socket:
             tasks.cancel_scope.cancel()
     except BaseException:
         if attempts.connected is not None:
-            attempts.connected.close()
+            attempts.connected[1].close()
         raise
     if attempts.connected is None:
         raise attempts.failure
-    return attempts.connected
+    address, sock = attempts.connected
+    NAMES.put_first(host, address)
+    return sock
 
 
 class _Attempts:
@@ -113,44 +154,34 @@ class _Attempts:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self.connected: socket.socket | None = None
-        self.refused: set[Any] = set()
-        self.failure = OSError("the name has no address")
+        self.connected: tuple[Address, socket.socket] | None = None
+        self.refused: set[Address] = set()
+        self.failure = OSError()
         self.news = anyio.Event()
 
     @property
     def is_over(self) -> bool:
         return self.connected is not None or len(self.refused) == self._count
 
-    async def make(self, address: _Address) -> None:
-        family, kind, protocol, _, where = address
+    async def make(self, address: Address, port: int) -> None:
         try:
-            sock = await _connected(socket.socket(family, kind, protocol), where)
+            sock = await _connected(address, port)
         except OSError as error:
             self.failure = error
-            self.refused.add(where)
+            self.refused.add(address)
         else:
             if self.connected is None:
-                self.connected = sock
+                self.connected = address, sock
             else:
                 sock.close()
         self.news.set()
 
 
-async def _addresses_of(host: str, port: int) -> list[_Address]:
-    try:
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # no name at all, like "a..b"
-        raise socket.gaierror(socket.EAI_NONAME, "unknown host") from error
-    if not found:
-        raise OSError(f"{host} has no address")
-    return list({address[-1]: address for address in found}.values())
-
-
-async def _connected(sock: socket.socket, where: Any) -> socket.socket:
+async def _connected(address: Address, port: int) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        code = sock.connect_ex(where)
+        code = sock.connect_ex(address.at(port))
         if code == errno.EINPROGRESS:
             await anyio.wait_writable(sock)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

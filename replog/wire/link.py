@@ -24,6 +24,7 @@ import anyio
 import sniffio
 import trio
 
+from ..forking import close_descriptor, own
 from .codec import FRAME_BYTES_MAX, FrameSplitter, Kind
 
 RECEIVE_BYTES = 256 * 1024
@@ -90,6 +91,7 @@ class Link:
         self.frames_dropped = 0
         self.bytes_sent = 0
         self.bytes_received = 0
+        own(self)
 
     @property
     def peer_address(self) -> str:
@@ -232,6 +234,11 @@ class Link:
         self._sock.close()
         self._has_unsent.set()
         self._is_drained.set()
+
+    def on_forked(self) -> None:
+        """The other end hears nothing of the child: neither that it is there, nor that it keeps the link open."""
+        self.is_closed = True
+        close_descriptor(self._sock.detach())
 
 
 def address_of(sock: socket.socket) -> str:

@@ -47,6 +47,7 @@ class NodeStatus:
     version: of the program.
     uptime_s: since it started, in seconds.
     membership_version, voters, learners: the membership it follows, nodes by name.
+    links: of each other member why this node does not hear it, in a few words; empty if it answers heartbeats.
     members: where each node is reached, ``{"n1": "host:port"}``.
     sessions_open: sessions in its table.
     counters: whatever it counts, by name, since it started.
@@ -84,6 +85,7 @@ class NodeStatus:
     members: dict[str, str] = attrs.field(factory=dict)
     voters: list[str] = attrs.field(factory=list)
     learners: list[str] = attrs.field(factory=list)
+    links: dict[str, str] = attrs.field(factory=dict)
     sessions_open: int = 0
     counters: dict[str, int] = attrs.field(factory=dict)
 

@@ -36,6 +36,7 @@ class FakeNode:
     Parameters
     ----------
     status: changes to an ordinary status; read when it is asked.
+    on_asked: called before that.
     mood: ``answers``, ``hangs`` (accepts and says nothing), ``refuses`` (a welcome with a refusal), ``hangs_up``
         (closes at once), ``resets`` (dies with the connection open) or ``babbles`` (sends bytes that are no frame).
     """
@@ -46,6 +47,8 @@ class FakeNode:
         self.members: dict[NodeId, str] = {}
         self.status: dict[str, Any] = {}
         self.on_transfer: Callable[[TransferRequest], TransferAnswer | NotLeader] | None = None
+        self.cluster = CLUSTER
+        self.on_asked: Callable[[], object] = lambda: None
         self.questions: list[ClientMessage] = []
         node = self
 
@@ -93,7 +96,7 @@ class FakeNode:
         if kind is Kind.HELLO:
             decode_payload(kind, payload, Hello)
             refusal = "too many connections" if self.mood == "refuses" else ""
-            welcome = Welcome(bytes.fromhex(CLUSTER), self.number, bytes(16), refusal, tuple(self.members.items()))
+            welcome = Welcome(bytes.fromhex(self.cluster), self.number, bytes(16), refusal, tuple(self.members.items()))
             sock.sendall(encode_frame(Kind.WELCOME, welcome))
             return
         for message in decode_payload(kind, payload, list):
@@ -103,6 +106,7 @@ class FakeNode:
     def _replies(self, message: ClientMessage) -> Iterator[NodeMessage]:
         match message:
             case StatusRequest():
+                self.on_asked()
                 yield Status(message.request, encode_status(self.report()))
             case TransferRequest():
                 assert self.on_transfer is not None
@@ -115,7 +119,7 @@ class FakeNode:
         """What it says of itself."""
         fields: dict[str, Any] = {
             "node": self.name,
-            "cluster_id": CLUSTER,
+            "cluster_id": self.cluster,
             "role": "leader" if self.number == 1 else "follower",
             "ballot": "17.n1",
             "leader": "n1",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from replog.cli.cluster_report import ClusterReport, MemberReport, judge, lag_of
 from replog.cli.status import exit_code
 from replog.cli_kit.exit_codes import ExitCode
@@ -107,8 +109,91 @@ def test_different_states_at_one_slot_are_seen() -> None:
 def test_endpoints_of_two_clusters_are_not_one_cluster() -> None:
     """Asking nodes of two clusters at once is a mistake worth naming."""
     report = judged(up(1), up(2), up(3, cluster_id="ff" * 16))
+    assert (report.verdict, report.failures_survived) == ("degraded", 0)
+    assert report.summary == (
+        "2 of 3 voters up, n1 leads, writes OK, one more failure stops writes, "
+        "another cluster answers at 10.0.0.3:7101: the addresses belong to 2 different clusters"
+    )
+    assert "an address among the members is wrong" in report.next_steps[0]
+
+
+def test_a_node_of_another_cluster_is_no_help_to_a_quorum() -> None:
+    """Whatever it is called and however many slots it knows chosen."""
+    stranger = up(3, cluster_id="ff" * 16, role="leader", ballot="99.n3", chosen_through=9_999_999)
+    report = judged(up(1), down(2), stranger)
+    assert (report.verdict, report.leader) == ("no_quorum", None)
+    assert lag_of(up(1), report.members) == 0
+
+
+def hearing(node: int, *others: int, deaf: dict[int, str] | None = None, **changes: Any) -> MemberReport:
+    """A voter that says whom it hears, and why it does not hear the rest."""
+    links = dict.fromkeys((f"n{other}" for other in others), "")
+    return up(node, links=links | {f"n{other}": why for other, why in (deaf or {}).items()}, **changes)
+
+
+def test_a_link_that_is_missing_is_named_and_counted() -> None:
+    """All are up, and n3 can lead nobody: if n1 or n2 fails, nothing can be written."""
+    report = judged(
+        hearing(1, 2, deaf={3: "connection refused"}),
+        hearing(2, 1, 3),
+        hearing(3, 2, deaf={1: "not connected yet"}),
+    )
+    assert (report.verdict, report.can_write, report.failures_survived) == ("degraded", True, 0)
+    assert report.summary == (
+        "3 of 3 voters up, n1 leads, writes OK, one more failure stops writes, n1 and n3 do not hear each other"
+    )
+    assert report.next_steps == (
+        "n1 and n3 do not hear each other: connection refused; not connected yet; "
+        'see "a link is missing" in docs/OPERATING.md.',
+    )
+
+
+def test_a_link_that_is_missing_may_cost_no_failure() -> None:
+    """Of five one pair apart leaves enough others; healthy is not said all the same."""
+    report = judged(hearing(1, deaf={2: "timed out"}), *(up(node) for node in range(2, 6)), voters=5)
+    assert (report.verdict, report.failures_survived) == ("degraded", 2)
+    assert report.summary.endswith("survives 2 failures, n1 does not hear n2")
+
+
+def test_a_node_that_nobody_hears_is_named_once() -> None:
+    """It is up from here, and no help: the others are one failure away from standing still."""
+    alone = {1: "not connected yet", 2: "not connected yet"}
+    refusal = "n3 has another incarnation."
+    report = judged(
+        hearing(1, 2, deaf={3: refusal}),
+        hearing(2, 1, deaf={3: refusal}),
+        hearing(3, deaf=alone, leader="", ballot="0.n0", applied_through=0),
+    )
+    assert report.summary.startswith("3 of 3 voters up, n1 leads, writes OK, one more failure stops writes")
+    assert "n3 is cut off from n1 and n2" in report.summary
+    assert "does not hear" not in report.summary
+    assert report.next_steps[0].startswith("n3 is cut off from n1 and n2: n3 has another incarnation; not connected")
+
+
+def test_voters_that_hear_nobody_are_no_quorum() -> None:
+    """Each is reached from here, and none by another."""
+    report = judged(hearing(1, deaf={2: "x", 3: "x"}), hearing(2, deaf={1: "x", 3: "x"}), hearing(3, deaf={1: "x"}))
+    assert (report.verdict, report.leader, report.can_write, report.failures_survived) == ("no_quorum", None, False, -1)
+    assert report.summary.startswith("3 of 3 voters up, none of which hears another: writes and linearizable")
+    assert "n1 and n2 do not hear each other" in report.summary
+
+
+def test_whom_a_member_follows_counts() -> None:
+    """A leader whom a quorum does not follow takes no writes; one who follows nobody is named."""
+    report = judged(up(1), up(2, leader=""), up(3, leader=""))
+    assert (report.verdict, report.can_write) == ("degraded", False)
+    assert "n1 leads, but 1 of 2 needed follow it: writes wait" in report.summary
+    report = judged(up(1), up(2), up(3, leader="n2"))
+    assert (report.verdict, report.can_write) == ("degraded", True)
+    assert "n3 follows n2" in report.summary
+
+
+def test_a_lag_that_does_not_move_is_named() -> None:
+    """However small it is."""
+    report = judged(up(1), up(2), up(3, applied_through=1_204_069, is_stuck=True))
     assert report.verdict == "degraded"
-    assert "2 different clusters" in report.summary
+    assert "n3 is 242 slots behind and does not move" in report.summary
+    assert judged(up(1), up(2), up(3, applied_through=1_204_069)).verdict == "healthy"
 
 
 def test_five_voters_survive_two() -> None:

@@ -88,3 +88,12 @@ def test_a_long_id_is_shortened_a_short_one_is_not() -> None:
 def test_a_clocks_offset_reads_as_a_person_says_it(offset_ms: int | None, text: str) -> None:
     """With its sign, in the largest unit it has two of."""
     assert format_offset(offset_ms) == text
+
+
+def test_who_does_not_hear_whom_stands_in_the_row() -> None:
+    """With the node that is deaf; a node of another cluster is none of this one's."""
+    links = {"n2": "", "n3": "timed out"}
+    report = judge([up(1, links=links), up(2), up(3), up(3, cluster_id="ff" * 16)], voter_count=3)
+    rows = drawn(member_table(report, width=115), 115).splitlines()[1:]
+    wanted = ("does not hear n3 ", " ok ", " ok ", "of another cluster")
+    assert all(words in row for words, row in zip(wanted, rows, strict=True))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from replog.cli.dev import how_it_ended
+from replog.cli.dev import how_it_ended, last_failure
 
 from .conftest import Replog
 
@@ -100,7 +100,12 @@ def test_a_cluster_starts_loses_a_replica_gets_it_back_and_ends(replog: Replog, 
         assert sorted(first["pids"]) == ["n1", "n2", "n3"]
         assert replog("status", "--endpoints", first["endpoints"][1], "--json").fields["verdict"] == "healthy"
         os.kill(first["pids"][first["leader"]], signal.SIGKILL)
-        cluster.wait_until(lambda fields: fields["verdict"] == "degraded" and fields["can_write"])
+        killed = cluster.wait_until(lambda fields: fields["remarks"] and fields["can_write"])
+        log_path = Path(first["folder"]) / f"{first['leader']}.log"
+        assert killed["verdict"] == "degraded"
+        assert killed["remarks"] == [
+            f"{first['leader']} has ended (SIGKILL); it is started again 5 s after that; its log: {log_path}"
+        ]
         again = cluster.wait_until(healthy)
         assert again["pids"][first["leader"]] != first["pids"][first["leader"]]
         assert cluster.stop() == 0
@@ -187,3 +192,18 @@ def test_how_a_replica_ended_is_said_in_words() -> None:
         "exit code 5: damaged",
         "exit code 77: of its own",
     ]
+
+
+def test_why_a_replica_failed_is_taken_from_its_log(tmp_path: Path) -> None:
+    """If that is the last thing it says; a log that is none, or absent, gives no reason."""
+    path = tmp_path / "n1.log"
+    assert last_failure(path) == ""
+    for last, reason in (
+        ('{"event": "failed", "reason": "the disk is full"}', "the disk is full"),
+        ('{"event": "stopped"}', ""),
+        ("Killed", ""),
+        ("[]", ""),
+        ("", ""),
+    ):
+        path.write_text('{"event": "failed", "reason": "an earlier life"}\n' * bool(last) + last)
+        assert last_failure(path) == reason

@@ -74,15 +74,16 @@ class Serving:
 
 
 @contextmanager
-def serving(*words: object) -> Iterator[Serving]:
-    with subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True, env=environment()) as process:
+def serving(*words: object, before: tuple[str, ...] = ()) -> Iterator[Serving]:
+    words = (*before, *command(*words))
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment()) as process:
         try:
             yield Serving(process)
         finally:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_it_cleanly(file: Path, number: signal.Signals) -> None:
     """It says where it serves, why it stops and that it has stopped, each as one JSON line, and ends with 0."""
     format_data(file)
@@ -93,6 +94,17 @@ def test_a_signal_stops_it_cleanly(file: Path, number: signal.Signals) -> None:
         replica.process.send_signal(number)
         assert replica.wait_for("stopping")["signal"] == number.name
         replica.wait_for("stopped")
+        assert replica.process.wait(DEADLINE_S) == 0
+
+
+def test_hangups_that_were_ignored_stay_ignored(file: Path) -> None:
+    """``nohup`` means what it says."""
+    format_data(file)
+    with serving("--config", file, before=("nohup",)) as replica:
+        replica.wait_for("serving")
+        replica.process.send_signal(signal.SIGHUP)
+        replica.process.send_signal(signal.SIGTERM)
+        assert replica.wait_for("stopping")["signal"] == "SIGTERM"
         assert replica.process.wait(DEADLINE_S) == 0
 
 

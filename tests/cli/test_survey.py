@@ -84,3 +84,61 @@ async def test_the_newest_membership_says_who_votes() -> None:
         report = await survey([nodes[0].address], timeout_s=5.0)
     assert report.summary.startswith("2 of 2 voters up")
     assert "learner n3 down" in report.summary
+
+
+async def test_a_node_of_another_cluster_at_a_members_address() -> None:
+    """The member is what is missing; the stranger is shown, and its cluster's other nodes are not."""
+    with fake_cluster(3) as nodes, fake_cluster(3) as others:
+        for other in others:
+            other.cluster = "ff" * 16
+        for node in nodes:
+            node.members = {**node.members, nodes[2].number: others[0].address}
+        report = await survey([nodes[0].address], timeout_s=5.0)
+    rows = [(member.node, member.up, member.problem) for member in report.members]
+    assert sorted(rows) == [
+        ("n1", True, ""),
+        ("n1", True, ""),
+        ("n2", True, ""),
+        ("n3", False, "n1 of another cluster answers at its address"),
+    ]
+    assert report.summary.startswith("2 of 3 voters up, n1 leads, writes OK, one more failure stops writes")
+    assert "another cluster answers at " in report.summary
+    assert "n3 (n1 of another cluster answers at its address)" in report.next_steps[0]
+
+
+async def test_addresses_that_were_mixed_up() -> None:
+    """n2 answers where n3 is said to be: n3 is what is missing."""
+    with fake_cluster(3) as nodes:
+        for node in nodes:
+            node.members = {**node.members, nodes[2].number: nodes[1].address.replace("127.0.0.1", "localhost")}
+        report = await survey([nodes[0].address], timeout_s=5.0)
+    assert [(member.node, member.up) for member in report.members] == [("n1", True), ("n2", True), ("n3", False)]
+    assert report.members[2].problem == "n2 answers at its address"
+
+
+async def test_most_nodes_say_which_cluster_is_meant() -> None:
+    """A wrong endpoint that is asked first does not make the right ones strangers."""
+    with fake_cluster(3) as nodes, fake_cluster(1) as (other,):
+        other.cluster = "ff" * 16
+        report = await survey([other.address, nodes[0].address, nodes[1].address], timeout_s=5.0)
+    assert report.cluster_id == nodes[0].report().cluster_id
+    assert report.summary.startswith("3 of 3 voters up, n1 leads, writes OK, survives 1 failure, another cluster")
+
+
+async def test_a_second_look_tells_whether_a_node_moves() -> None:
+    """One that is behind in two looks, at the same slot, stands still; one that goes on does not."""
+    with fake_cluster(3) as nodes:
+        nodes[1].status = {"applied_through": 7}
+        nodes[2].status = {"applied_through": 7}
+        nodes[2].on_asked = lambda: nodes[2].status.update(applied_through=nodes[2].status["applied_through"] + 1)
+        report = await survey([nodes[0].address], timeout_s=5.0)
+    assert [member.is_stuck for member in report.members] == [False, True, False]
+    assert "n2 is 113 slots behind and does not move" in report.summary
+
+
+async def test_what_the_nodes_hear_is_judged() -> None:
+    """The survey passes on what each node says of its links."""
+    with fake_cluster(3) as nodes:
+        nodes[0].status = {"links": {"n2": "", "n3": "timed out"}}
+        report = await survey([nodes[0].address], timeout_s=5.0)
+    assert report.summary.endswith("one more failure stops writes, n1 does not hear n3")

@@ -4,56 +4,47 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
+from replog.wire import dialing
 from replog.wire.dialing import ATTEMPT_S, connected_socket
+from replog.wire.names import Address, Names, UnknownHost
 
 from .stage import DEADLINE_S, eventually
 
 NAME = "three.addresses.test"
 SYN_SENT = "02"
-FULL, LIVE, NOBODY = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+FULL, LIVE, NOBODY, OTHER_FULL = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
 
 
-class Names(trio.abc.HostnameResolver):
-    """A name with addresses of our choice."""
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give ``NAME`` addresses of our choice; none: nobody knows it."""
+    monkeypatch.setattr(dialing, "NAMES", Names())
 
-    def __init__(self) -> None:
-        self.hosts: Sequence[str] = ()
-        self.looked_up = 0
+    def give(*hosts: str) -> None:
+        def look_up(host: str) -> list[Address]:
+            if host != NAME or not hosts:
+                raise UnknownHost("unknown host")
+            return [Address(socket.AF_INET, ip) for ip in hosts]
 
-    async def getaddrinfo(self, host: Any, port: Any, *_: Any, **__: Any) -> list[Any]:
-        self.looked_up += 1
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in self.hosts]
+        monkeypatch.setattr("replog.wire.names.look_up", look_up)
 
-    async def getnameinfo(self, *_: Any) -> Any:
-        raise AssertionError("nobody asks")
-
-
-@asynccontextmanager
-async def names(*hosts: str) -> AsyncIterator[Names]:
-    known = Names()
-    known.hosts = hosts
-    before = trio.socket.set_custom_hostname_resolver(known)
-    try:
-        yield known
-    finally:
-        trio.socket.set_custom_hostname_resolver(before)
+    return give
 
 
 class Deaf:
     """A port whose queue of connections is full: the kernel drops what else comes, as a firewall would."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int) -> None:
         self.host = host
         self._listener = socket.socket()
-        self._listener.bind((host, 0))
+        self._listener.bind((host, port))
         self._listener.listen(0)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
@@ -76,25 +67,45 @@ class Deaf:
 
 
 @contextmanager
-def deaf(host: str = FULL) -> Iterator[Deaf]:
-    port = Deaf(host)
+def deaf(host: str = FULL, number: int = 0) -> Iterator[Deaf]:
+    port = Deaf(host, number)
     try:
         yield port
     finally:
         port.close()
 
 
+@contextmanager
+def live(port: int) -> Iterator[None]:
+    with socket.socket() as listener:
+        listener.bind((LIVE, port))
+        listener.listen()
+        yield
+
+
 @pytest.mark.parametrize("hosts", [(FULL, LIVE), (LIVE, FULL), (FULL, NOBODY, LIVE)])
-async def test_an_address_where_packets_vanish_hides_no_other(hosts: tuple[str, ...]) -> None:
+async def test_an_address_where_packets_vanish_hides_no_other(names: Callable[..., None], hosts: Sequence[str]) -> None:
     """Each gets an attempt of its own, beside those under way."""
-    with deaf() as port, socket.socket() as live:
-        live.bind((LIVE, port.port))
-        live.listen()
-        async with names(*hosts):
-            with trio.fail_after(DEADLINE_S):
-                sock = await connected_socket(NAME, port.port)
+    names(*hosts)
+    with deaf() as port, live(port.port):
+        with trio.fail_after(DEADLINE_S):
+            sock = await connected_socket(NAME, port.port)
+        assert sock.getpeername()[0] == LIVE
+        sock.close()
+
+
+async def test_who_had_no_time_for_all_addresses_goes_on_with_the_next_one(names: Callable[..., None]) -> None:
+    """However many lead nowhere, and however short a dial is; the one that answered is the first from then on."""
+    names(FULL, OTHER_FULL, LIVE)
+    with deaf() as port, deaf(OTHER_FULL, port.port), live(port.port):
+        for _ in range(2):
+            with pytest.raises(TimeoutError, match="timed out"):
+                await connected_socket(NAME, port.port, timeout_s=ATTEMPT_S / 2)
+        for _ in range(2):
+            sock = await connected_socket(NAME, port.port, timeout_s=DEADLINE_S)
             assert sock.getpeername()[0] == LIVE
             sock.close()
+        assert port.attempts == 0
 
 
 async def test_a_path_that_works_again_is_found_by_another_attempt() -> None:
@@ -113,18 +124,18 @@ async def test_a_path_that_works_again_is_found_by_another_attempt() -> None:
         found[0].close()
 
 
-async def test_when_every_address_has_said_no_the_last_no_is_raised() -> None:
+async def test_when_every_address_has_said_no_the_last_no_is_raised(names: Callable[..., None]) -> None:
     """At once, with nothing left open."""
-    async with names(NOBODY, LIVE):
-        with pytest.raises(ConnectionRefusedError):
-            await connected_socket(NAME, 9)
+    names(NOBODY, LIVE)
+    with pytest.raises(ConnectionRefusedError):
+        await connected_socket(NAME, 9)
 
 
-async def test_a_name_without_addresses_is_an_os_error() -> None:
+async def test_a_name_without_addresses_is_an_unknown_host(names: Callable[..., None]) -> None:
     """As if nobody were there."""
-    async with names():
-        with pytest.raises(OSError, match="no address"):
-            await connected_socket(NAME, 9)
+    names()
+    with pytest.raises(UnknownHost, match="unknown host"):
+        await connected_socket(NAME, 9)
 
 
 async def test_who_gives_up_leaves_no_attempt_behind() -> None:

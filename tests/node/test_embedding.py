@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -161,6 +162,27 @@ async def test_an_address_in_use_is_named(tmp_path: Path, unused_ports: list[int
             await opened(config)
     async with replog.open_replica(config, Ledger()) as replica:
         await replica.submit(b"a")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (socket.EAI_NONAME, ConfigError, "can't listen on node.test:7101: unknown host"),
+        (socket.EAI_AGAIN, Unavailable, "its name can't be looked up at the moment"),
+    ],
+)
+async def test_an_own_name_that_stands_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception], words: str
+) -> None:
+    """A wrong setting is one; a resolver that fails for now is a reason to start again."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(code, "it failed")
+
+    config = attrs.evolve(formatted(tmp_path, 1, [7101]), bind="node.test:7101")
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(kind, match=words):
+        await opened(config)
 
 
 async def test_a_directory_belongs_to_one_process(tmp_path: Path, unused_ports: list[int]) -> None:

@@ -342,3 +342,44 @@ async def test_a_node_at_another_nodes_address_is_noticed(tmp_path: Path) -> Non
         with capture_logs() as lines:
             await cluster[1].start()
             await eventually(lambda: any("answers at the address of" in str(line.get("reason")) for line in lines))
+
+
+# --- who hears whom ---
+
+
+async def test_a_node_says_whom_it_hears(tmp_path: Path) -> None:
+    """Empty for those that answer its heartbeats; and why not, once one is gone."""
+    async with stage(tmp_path) as cluster:
+        one = cluster[1]
+        await eventually(lambda: one.node.status().links == {"n2": "", "n3": ""})
+        await cluster[3].crash()
+        for member in cluster.members[:2]:
+            await eventually(lambda links=member.node.status: links().links["n3"] == "connection refused")
+        await cluster[3].start()
+        await eventually(lambda: all(not any(member.node.status().links.values()) for member in cluster.members))
+
+
+async def test_both_ends_say_why_a_link_was_refused(tmp_path: Path) -> None:
+    """Whoever dials: the one that was formatted anew, and those that remember it, report the same reason."""
+    async with stage(tmp_path) as cluster, cluster.client() as client:
+        await client.submit(b"a")
+        wiped = cluster[3]
+        await wiped.crash()
+        wiped.log = MemoryLog(wiped.number, wiped.log.membership, b"another life....")
+        wiped.state = type(wiped.state)()
+        await wiped.start()
+        refusals = [(cluster[1], "n3"), (cluster[2], "n3"), (wiped, "n1"), (wiped, "n2")]
+        await eventually(
+            lambda: all("has another incarnation" in member.node.status().links[peer] for member, peer in refusals)
+        )
+
+
+async def test_a_stranger_says_nothing_about_a_link_that_is_there(tmp_path: Path) -> None:
+    """Who pretends to be a member is refused; the member itself is heard as before."""
+    async with stage(tmp_path) as cluster:
+        await eventually(lambda: not any(cluster[1].node.status().links.values()))
+        link, welcome = await say_hello(cluster[1], hello_of(cluster[2], incarnation=b"another life...."))
+        assert welcome.refusal
+        link.close()
+        assert cluster[1].node.status().links["n2"] == ""
+        assert cluster[1].node.transport._problems["n2"] == "the link was lost"

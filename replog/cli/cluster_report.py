@@ -39,6 +39,7 @@ class MemberReport:
     cluster_id: in hex.
     is_clock_right: its clock is near a quorum's, and log time is not ahead of them.
     clock_offset_ms: how far its clock is ahead of a quorum's.
+    lacks: limits of its process that are too small.
     """
 
     node: str
@@ -64,6 +65,7 @@ class MemberReport:
     commands_applied: int | None = None
     is_clock_right: bool = True
     clock_offset_ms: int | None = None
+    lacks: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -253,6 +255,7 @@ def _next_steps(members: Sequence[MemberReport], count: _Count, leader: MemberRe
         steps.append("an election takes well under a second; if this stays, nodes can't reach each other.")
     if any(member.is_storage_full for member in members):
         steps.append("make room on the disk; the node goes on by itself then.")
+    steps += [f"{member.node}: {lack}" for member in members for lack in member.lacks]
     if len({member.cluster_id for member in members if member.cluster_id}) > 1:
         steps.append("ask the endpoints of one cluster only.")
     return steps

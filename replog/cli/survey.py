@@ -147,6 +147,7 @@ def _report(view: _View, name: str, *, is_voter: bool) -> MemberReport:
         version=status.version,
         uptime_s=status.uptime_s,
         commands_applied=status.counters.get("commands_applied"),
+        lacks=tuple(status.lacks),
     )
 
 

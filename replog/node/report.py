@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..paxos.ballot import node_name
 from ..paxos.proposer import Role
+from ..resources import small_limits
 from ..wire.status import NodeStatus, format_span
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def report(node: Node) -> NodeStatus:
         voters=[node_name(member) for member in membership.voters],
         learners=[node_name(member) for member in membership.learners],
         sessions_open=applier.sessions_open,
+        lacks=[*node.transport.places.count.lacks(), *small_limits()],
         counters=_counters(node),
     )
 
@@ -117,6 +119,9 @@ def _counters(node: Node) -> dict[str, int]:
         "flushes": driver.jobs.flushes,
         "chunks_sent": driver.jobs.chunks_sent,
         "chunks_stored": driver.jobs.chunks_stored,
+        "links_open": len(node.transport.places),
+        "links_held_bytes": node.transport.budget.held_bytes,
+        "links_closed_for_memory": node.transport.budget.links_closed,
         "ballots_begun": replica.ballots_begun,
         "times_leader": replica.times_leader,
         "damaged_received": replica.damaged_received,

@@ -49,6 +49,7 @@ class NodeStatus:
     membership_version, voters, learners: the membership it follows, nodes by name.
     members: where each node is reached, ``{"n1": "host:port"}``.
     sessions_open: sessions in its table.
+    lacks: limits of its process that are too small, in words.
     counters: whatever it counts, by name, since it started.
     """
 
@@ -85,6 +86,7 @@ class NodeStatus:
     voters: list[str] = attrs.field(factory=list)
     learners: list[str] = attrs.field(factory=list)
     sessions_open: int = 0
+    lacks: list[str] = attrs.field(factory=list)
     counters: dict[str, int] = attrs.field(factory=dict)
 
 

@@ -56,6 +56,7 @@ THRIFTY = "node/thrifty.py"
 STATE_JOBS = "node/state_jobs.py"
 SERVING = "node/serving.py"
 CLIENTS = "node/clients.py"
+FOLLOWERS = "node/followers.py"
 CLIENTS = "node/followers.py"
 SILENCE = "node/silence.py"
 
@@ -1145,7 +1146,7 @@ MUTANTS = (
         0,
         (
             Change(
-                FOLLOWERS,
+                CLIENTS,
                 "            link = routes.get(key)\n            if link is not None:\n",
                 "            link = routes.get(key) or next(iter(self._keys), None)\n"
                 "            if link is not None:\n",

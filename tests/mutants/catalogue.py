@@ -57,7 +57,6 @@ STATE_JOBS = "node/state_jobs.py"
 SERVING = "node/serving.py"
 CLIENTS = "node/clients.py"
 FOLLOWERS = "node/followers.py"
-CLIENTS = "node/followers.py"
 SILENCE = "node/silence.py"
 
 _NO_PROMISE_ASSERT = Change(ACCEPTOR, "        assert ballot >= self.promise, (ballot, self.promise)  # P2\n", "")

@@ -52,7 +52,8 @@ def test_many_hosts_share_one_line_and_hide_no_host_that_is_known() -> None:
     one.now_s += INTERVAL_S
     one.notes.of_stranger("greeting", "[fe80::1]:8", "second")
     assert one.lines.told[-1]["reason"] == "second"
-    assert len(one.notes._hosts) == 1
+    one.notes.of_stranger("greeting", "10.0.0.1:8", "another")
+    assert len(one.notes._hosts) == 2
 
 
 def test_strangers_hide_nothing_of_a_peer() -> None:

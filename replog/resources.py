@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +22,9 @@ FILES_RESERVE: Final = 64
 """Descriptors for stores, jobs on them, name lookups, log and record, beside those that are open when a node starts."""
 ADDRESS_SPACE_MIN: Final = 4 * 2**30
 """Maps of the stores grow in this; below it a node may end over a full map."""
+
+losses: Final[Counter[str]] = Counter()
+"""What this process could not keep or tell, by name; a node's report has it among its counters."""
 
 _LACKS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EINTR})
 _NEXT_STEPS: Final = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..paxos.ballot import node_name
 from ..paxos.proposer import Role
-from ..resources import small_limits
+from ..resources import losses, small_limits
 from ..wire.status import NodeStatus, format_span
 
 if TYPE_CHECKING:
@@ -125,5 +125,6 @@ def _counters(node: Node) -> dict[str, int]:
         "ballots_begun": replica.ballots_begun,
         "times_leader": replica.times_leader,
         "damaged_received": replica.damaged_received,
+        **losses,
         **{f"link_{name}": count for name, count in sorted(node.transport.counts.items())},
     }

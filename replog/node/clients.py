@@ -42,8 +42,8 @@ ANSWERS_BYTES_MAX = 4 * 2**20
 """Answers to reads that wait on one link; the rest is asked for when they have been taken."""
 SESSIONS_A_LINK_MAX = 64
 """A client has one; more are opened where somebody speaks for many, or wants to drive others out."""
-ANSWERS_A_LOOK_BYTES = 2**20
-"""After so many bytes of answers it is looked whether all links together have room for more."""
+ANSWERS_A_TURN_BYTES = 8 * 2**20
+"""Answers to reads that are made before those there are have left, or are waited for (``wire.budget``)."""
 REPLY_FRAME_BYTES = 4 * 2**20
 """A frame to a client ends when it has grown to this."""
 _MESSAGE_BYTES = 64
@@ -117,7 +117,6 @@ class Clients:
         self._reads_waiting: list[ReadReady] = []
         self._reads_due: list[_Asked] = []
         self._answer_bytes: dict[ClientLink, int] = {}
-        self._is_room_short = False
         self.reads_bytes = 0
         """Of all requests that are not answered."""
         self._next_read_id = 0
@@ -328,11 +327,11 @@ class Clients:
         """
         if self._reads_waiting:
             self._gather_due()
-        if not self._reads_due or (self._is_room_short and not self._has_room(0)):
+        if not self._reads_due:
             return False
         due, self._reads_due = self._reads_due, []
         is_more = False
-        answered_bytes, look_at_bytes = 0, ANSWERS_A_LOOK_BYTES
+        answered_bytes = 0
         for position, asked in enumerate(due, 1):
             if asked.link not in self._keys:
                 self.reads_bytes -= asked.weight_bytes
@@ -343,22 +342,12 @@ class Clients:
                 is_more = is_more or not asked.link.unsent_bytes
             else:
                 self.reads_bytes -= asked.weight_bytes
-            is_full = False
-            if answered_bytes >= look_at_bytes:
-                look_at_bytes = answered_bytes + ANSWERS_A_LOOK_BYTES
-                is_full = not self._has_room(answered_bytes)
-            if is_full or is_over():
+            if answered_bytes >= ANSWERS_A_TURN_BYTES or is_over():
                 self._reads_due = due[position:] + self._reads_due
-                is_more = not is_full and (is_more or position < len(due))
+                is_more = is_more or position < len(due)
                 break
         self._answer_bytes.clear()
         return is_more
-
-    def _has_room(self, answered_bytes: int) -> bool:
-        """Whether more may be answered, beside what no link has taken and what was answered in this turn."""
-        unsent_bytes = sum([link.unsent_bytes for link in self._keys])
-        self._is_room_short = unsent_bytes + answered_bytes > self._clients_bytes_max // 2
-        return not self._is_room_short
 
     def _gather_due(self) -> None:
         waiting, self._reads_waiting = self._reads_waiting, []

@@ -59,7 +59,7 @@ def _reserve(member_count: int) -> int:
 def count_places(clients_wanted: int, member_count: int, descriptors: int) -> PlaceCount:
     """How the links of a node would share this many descriptors."""
     left = max(2, descriptors - _reserve(member_count))
-    guests = max(1, min(_GUESTS_MAX, left // 4))
+    guests = max(1, min(_GUESTS_MAX, left // 8))
     return PlaceCount(
         clients_wanted=clients_wanted,
         clients=max(1, min(clients_wanted, left - guests)),

@@ -154,6 +154,10 @@ class FrameSplitter:
         """How large that part is."""
         return len(self._buffer)
 
+    def forget(self) -> None:
+        """Nothing comes any more; what waits for its rest is let go at once."""
+        self._buffer = bytearray()
+
     def expect(self, kinds: frozenset[Kind], payload_bytes_max: int) -> None:
         """Other kinds come from here on: the greeting is over."""
         self._kinds = kinds

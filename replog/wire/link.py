@@ -249,6 +249,7 @@ class Link:
         self.is_closed = True
         self._unsent.clear()
         self._unsent_bytes = self._begun_bytes = 0
+        self._splitter.forget()
         if self._budget is not None:
             self._budget.forget(self)
         anyio.notify_closing(self._sock)

@@ -89,7 +89,7 @@ def test_places_follow_the_limit_of_open_files(descriptors: int) -> None:
 
 async def test_peers_and_who_asks_get_in_where_clients_have_every_place(tmp_path: Path) -> None:
     """A client is told why it is not let in; a peer that restarts comes in; a visitor is answered and does not stay."""
-    async with stage(tmp_path, transport={"connections_max": 3, "greeting_timeout_s": 0.3}) as cluster:
+    async with stage(tmp_path, transport={"connections_max": 3, "greeting_timeout_s": 1.5}) as cluster:
         leader = await cluster.leader()
         held = [await say_hello(leader, Hello(b"", 0, b"", "holds on")) for _ in range(3)]
         assert not any(welcome.refusal for _, welcome in held)

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: help env demo test lint unit sim sim-shop coverage mutants bench map clean
+.PHONY: help env demo test lint unit sim sim-shop fuzz coverage mutants bench map clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s: -l 2
@@ -32,6 +32,9 @@ sim: env  ## the simulator over 2,000 seeds
 
 sim-shop: env  ## the shop in the simulator, its invariants asked on every replica
 	$(BIN)/replog sim --seeds 0:300 --state-machine shop_sm:Shop
+
+fuzz: env  ## messages of every kind, right and wrong, against running drivers: some minutes
+	FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/fuzz
 
 test: lint unit sim sim-shop  ## everything that must pass, under ten minutes on two cores
 

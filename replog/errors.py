@@ -95,6 +95,12 @@ class StorageError(ReplogError):
     exit_code = 5
 
 
+class Lacking(ReplogError):
+    """The process lacks something at the moment: descriptors, memory, a permission. Nothing stored is at fault."""
+
+    exit_code = 3
+
+
 class Damaged(StorageError):
     """A record is there but fails its checksum. Never the same as absent (P10)."""
 

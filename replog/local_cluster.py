@@ -21,7 +21,7 @@ from pathlib import Path
 
 import trio
 
-from .client import Client, ClientOptions, connect
+from .client import Client, ClientOptions, ask_status, connect
 from .config import environment_variables
 from .directory.layout import IDENTITY_FILE, DirectoryLock, format_directory
 from .errors import ReplogError, Unavailable
@@ -150,11 +150,9 @@ class LocalCluster:
 
     async def _leads(self, name: str) -> bool:
         try:
-            async with connect([self.endpoint(name)], name="local cluster") as client:
-                status = await client.status(timeout=_ASK_TIMEOUT_S)
+            return (await ask_status(self.endpoint(name), timeout=_ASK_TIMEOUT_S)).role == "leader"
         except ReplogError:
             return False
-        return status.role == "leader"
 
     async def wait_until_serving(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Until every running node answers and one of them leads.
@@ -173,11 +171,10 @@ class LocalCluster:
         await self.leader(timeout_s=max(1.0, deadline_s - trio.current_time()))
 
     async def _answers(self, name: str) -> bool:
-        async with connect([self.endpoint(name)], name="local cluster") as client:
-            try:
-                await client.status(timeout=_ASK_TIMEOUT_S)
-            except ReplogError:
-                return False
+        try:
+            await ask_status(self.endpoint(name), timeout=_ASK_TIMEOUT_S)
+        except ReplogError:
+            return False
         return True
 
     def _check_alive(self, name: str) -> None:

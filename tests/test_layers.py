@@ -11,6 +11,7 @@ from .imports import ROOT, files, imported_modules, module_of
 
 LAYERS = (
     ("errors", "addresses", "ports", "histogram", "forking"),
+    ("resources",),
     ("paxos",),
     ("disk", "state_machine"),
     ("log", "state"),

@@ -29,7 +29,7 @@ class SessionOptions:
     """Limits of the session table; the same on every member, since expiry must be the same everywhere."""
 
     sessions_max: int = attrs.field(default=10_000, validator=ge(1))
-    """More sessions than this: the least recently applied one goes."""
+    """More sessions than this: one that never ran a command goes, or else the least recently applied one."""
     session_idle_max_s: int = attrs.field(default=3_600, validator=ge(1))
     """A session that applied nothing for this much log time goes."""
     replies_kept_max: int = attrs.field(default=65_536, validator=ge(1))
@@ -149,6 +149,8 @@ class Sessions:
         sessions.sort(key=lambda session: (session.last_slot, session.last_rank))
         self._open: dict[int, Session] = {session.number: session for session in sessions}
         self._by_key: dict[bytes, int] = {session.key: session.number for session in sessions}
+        self._unused: dict[int, None] = {session.number: None for session in sessions if not session.last_sequence}
+        """Those that never ran a command, in the same order: opening them costs nothing, so they go first."""
         self._changed: set[int] = set()
         self._last_slot = BEFORE_LOG
         self._last_rank = 0
@@ -173,7 +175,8 @@ class Sessions:
         self._by_key[key] = session.number
         self.touch(session, slot, time_ms)
         while len(self._open) > self._options.sessions_max:
-            self.close(next(iter(self._open)))
+            unused = next(iter(self._unused))
+            self.close(unused if unused != session.number else next(iter(self._open)))
         return session
 
     def touch(self, session: Session, slot: Slot, time_ms: int) -> None:
@@ -189,10 +192,14 @@ class Sessions:
         session.last_time_ms = time_ms
         del self._open[session.number]
         self._open[session.number] = session
+        self._unused.pop(session.number, None)
+        if not session.last_sequence:
+            self._unused[session.number] = None
         self._changed.add(session.number)
 
     def close(self, number: int) -> None:
         session = self._open.pop(number)
+        self._unused.pop(number, None)
         del self._by_key[session.key]
         self._changed.add(number)
 

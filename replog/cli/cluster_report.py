@@ -45,6 +45,7 @@ class MemberReport:
     is_stuck: it is behind, and has applied nothing between two looks.
     is_clock_right: its clock is near a quorum's, and log time is not ahead of them.
     clock_offset_ms: how far its clock is ahead of a quorum's.
+    lacks: limits of its process that are too small.
     """
 
     node: str
@@ -72,6 +73,7 @@ class MemberReport:
     is_stuck: bool = False
     is_clock_right: bool = True
     clock_offset_ms: int | None = None
+    lacks: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -373,6 +375,7 @@ def _next_steps(standing: _Standing) -> list[str]:
         steps.append("an election takes well under a second; if this stays, nodes can't reach each other.")
     if any(member.is_storage_full for member in members):
         steps.append("make room on the disk; the node goes on by itself then.")
+    steps += [f"{member.node}: {lack}" for member in members for lack in member.lacks]
     if standing.strangers:
         steps.append("ask the endpoints of one cluster only; if they are, an address among the members is wrong.")
     return steps

@@ -94,6 +94,7 @@ def warnings_about(config: ReplicaConfig) -> Iterator[str]:
         yield 'state_machine is not set; `replog serve` needs it: state_machine = "module:Class".'
     yield from _about_members(config)
     yield from _about_variables()
+    yield from _about_limits(config)
 
 
 def _about_directory(config: ReplicaConfig) -> Iterator[str]:
@@ -140,6 +141,14 @@ def _about_members(config: ReplicaConfig) -> Iterator[str]:
     local = [node_name(node) for node, host in hosts.items() if host in ("localhost", "::1") or host.startswith("127.")]
     if local and len(local) < count:
         yield f"{' and '.join(local)} can be reached from its own machine only; members are addresses for the others."
+
+
+def _about_limits(config: ReplicaConfig) -> Iterator[str]:
+    """Of a node that is started from here, as this command was."""
+    from replog.node.places import lacks_here
+
+    for lack in lacks_here(config.transport.connections_max, len(config.members)):
+        yield f"of a node started like this command: {lack}."
 
 
 def _about_variables() -> Iterator[str]:

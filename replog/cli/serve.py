@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replog.cli_kit.log_sink import log_through_sink
 from replog.cli_kit.logging_setup import configure_logging
 from replog.cli_kit.options import LogFormatOption, LogLevelOption, WholeNumber
 from replog.cli_kit.running import next_step
@@ -66,6 +67,7 @@ def serve(
     """
     from replog.config import load_config, load_state_machine
 
+    log_through_sink()
     settings = load_config(config, {"data_dir": data_dir, "bind": bind, "state_machine": state_machine})
     if not settings.state_machine:
         raise ConfigError(

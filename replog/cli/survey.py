@@ -226,6 +226,7 @@ def _report(view: _View, known: _Known) -> MemberReport:
         version=status.version,
         uptime_s=status.uptime_s,
         commands_applied=status.counters.get("commands_applied"),
+        lacks=tuple(status.lacks),
     )
 
 

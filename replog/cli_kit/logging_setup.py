@@ -12,6 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from .log_sink import LogSink
+
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
@@ -39,6 +41,8 @@ def configure_logging(level: LogLevel = "info", log_format: LogFormat = "auto", 
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**facts)
+    if isinstance(sys.stderr, LogSink):
+        sys.stderr.on_lost = lambda count: structlog.get_logger(__name__).warning("log_lines_lost", count=count)
 
 
 def _pretty() -> list[Processor]:

@@ -19,6 +19,7 @@ import cyclopts
 from replog.errors import ReplogError
 
 from .exit_codes import NEXT_STEPS, ExitCode
+from .log_sink import open_standard_streams
 from .printing import print_json, stderr_console
 
 
@@ -71,6 +72,7 @@ def run(app: Callable[[Sequence[str]], object], tokens: Sequence[str]) -> int:
     app: a cyclopts application made by ``new_app``; its commands return None or an exit code.
     tokens: the words after the program's name.
     """
+    open_standard_streams()
     is_json = "--json" in tokens
     try:
         code = app(tokens)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ..errors import CommandFailed, ReplogError, Unavailable
 from ..wire.client_messages import (
+    REQUESTS_MAX,
     ClientMessage,
     Query,
     QueryAnswers,
@@ -147,7 +148,7 @@ class Reads:
     def _queries(self, reads: deque[Read], *, is_stale: bool) -> Iterator[Query]:
         while reads:
             together, together_bytes = [reads.popleft()], 0
-            while reads and together_bytes < QUERY_BYTES:
+            while reads and together_bytes < QUERY_BYTES and len(together) < REQUESTS_MAX:
                 together_bytes += len(together[-1].request)
                 together.append(reads.popleft())
             first = self.take_id(len(together))

@@ -15,9 +15,10 @@ import msgspec
 
 from ..disk.durable_files import write_durably
 from ..disk.page_cache import settle
-from ..errors import Damaged, StorageError
+from ..errors import Damaged, Lacking, StorageError
 from ..log.records import seal, unseal
 from ..paxos.ballot import NodeId, node_name
+from ..resources import lacking
 
 PEERS_FILE: Final = "peers"
 _KEY: Final = PEERS_FILE.encode()
@@ -39,12 +40,16 @@ class KnownPeers:
     def refusal_of(self, node: NodeId, incarnation: bytes) -> str:
         """Empty, or why the peer is not let in. A peer met for the first time is remembered, durably.
 
-        Raises ``StorageError`` if it can't be remembered.
+        While something is lacking for that it is refused. Raises ``StorageError`` if the disk fails.
         """
         known = self._incarnations.get(node)
         if known is None:
-            self._incarnations[node] = incarnation
-            self._write()
+            met = {**self._incarnations, node: incarnation}
+            try:
+                self._write(met)
+            except Lacking as error:
+                return f"{node_name(node)} is new here and can't be remembered at this moment: {error}"
+            self._incarnations = met
         elif known != incarnation:
             return (
                 f"{node_name(node)} has another incarnation ({incarnation.hex()[:8]}) than the one this cluster knows "
@@ -59,7 +64,8 @@ class KnownPeers:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise StorageError(f"{self._path} can't be read: {error}; check its owner and the disk.") from error
+            lack = lacking(f"{self._path} can't be read", error)
+            raise lack or StorageError(f"{self._path} can't be read: {error}; check its owner and the disk.") from error
         try:
             return msgspec.msgpack.decode(unseal(_KEY, data), type=dict[NodeId, bytes])
         except (Damaged, msgspec.DecodeError) as error:
@@ -68,8 +74,9 @@ class KnownPeers:
                 "again from what the peers say."
             ) from error
 
-    def _write(self) -> None:
+    def _write(self, incarnations: dict[NodeId, bytes]) -> None:
         try:
-            write_durably(self._path, seal(_KEY, msgspec.msgpack.encode(self._incarnations)))
+            write_durably(self._path, seal(_KEY, msgspec.msgpack.encode(incarnations)))
         except OSError as error:
-            raise StorageError(f"{self._path} can't be written: {error}; check the disk.") from error
+            lack = lacking(f"{self._path} can't be written", error)
+            raise lack or StorageError(f"{self._path} can't be written: {error}; check the disk.") from error

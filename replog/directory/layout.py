@@ -36,6 +36,7 @@ from ..log.space import LogLimits
 from ..log.store import LmdbLogStore
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.membership import Membership
+from ..resources import lacking
 
 IDENTITY_FILE: Final = IDENTITY_KEY.decode()
 LOCK_FILE: Final = "lock"
@@ -72,7 +73,7 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
         write_durably(path / ORIGIN_FILE, _origin_of(path))
         write_durably(path / IDENTITY_FILE, encode_identity(identity))
     except OSError as error:
-        raise StorageError(
+        raise lacking(f"{path} can't be formatted", error) or StorageError(
             f"{path} can't be formatted: {error}; check its owner, its permissions and the disk."
         ) from error
     return identity
@@ -97,7 +98,7 @@ def open_directory(path: Path) -> DataDirectory:
             lock.release()
             raise
     except OSError as error:
-        raise StorageError(
+        raise lacking(f"{path} can't be opened", error) or StorageError(
             f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
         ) from error
     return DataDirectory(path, identity, lock)
@@ -133,7 +134,8 @@ class DataDirectory:
         try:
             _refuse_copy(self.path)
         except OSError as error:
-            raise StorageError(f"{self.path} can't be read: {error}; check its owner and the disk.") from error
+            lack = lacking(f"{self.path} can't be read", error)
+            raise lack or StorageError(f"{self.path} can't be read: {error}; check its owner and the disk.") from error
         return LmdbLogStore.open(self.log_path, self._identity, limits)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StorageError
+from ..resources import lacking
 from .durable_files import sync_folder
 
 ALL: Final = 0
@@ -39,13 +40,14 @@ def settle(path: Path, *, let_go_bytes: int = ALL) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StorageError(f"{path} can't be read: {error}; check its owner and the disk.") from error
+        lack = lacking(f"{path} can't be read", error)
+        raise lack or StorageError(f"{path} can't be read: {error}; check its owner and the disk.") from error
     try:
         os.fsync(descriptor)
         os.posix_fadvise(descriptor, 0, let_go_bytes, os.POSIX_FADV_DONTNEED)
         sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(
+        raise lacking(f"{path} can't be made durable", error) or StorageError(
             f"{path}: a write failed that an earlier process had begun ({error}). Nothing was answered that rests on "
             "it. Check the disk (dmesg, free space), then start the node again: it goes on from what is durable."
         ) from error

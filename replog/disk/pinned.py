@@ -22,7 +22,8 @@ import attrs
 import lmdb
 
 from ..errors import Damaged, StorageError
-from .environment import DATA_FILE, open_environment
+from ..resources import lacking
+from .environment import DATA_FILE, begin_reading, open_environment
 from .pages import Layout, PageReport, check_pages
 from .roots import Read, newest_transaction
 
@@ -63,7 +64,8 @@ def pinned(path: Path, layout: Layout, *, next_step: str) -> Iterator[PinnedEnvi
             pages = check_pages(read, size, layout)
             trees = tuple(env.open_db(name, txn=transaction, create=False) for name in layout.trees)
         except (lmdb.Error, OSError) as error:
-            raise StorageError(f"{data_path} can't be read: {error}; {next_step}") from error
+            lack = lacking(f"{data_path} can't be read", error)
+            raise lack or StorageError(f"{data_path} can't be read: {error}; {next_step}") from error
         except Damaged as error:
             raise Damaged(f"{data_path} is damaged: {error}; {next_step}") from error
         yield PinnedEnvironment(transaction, trees, pages, size)
@@ -79,7 +81,7 @@ def _pin(path: Path, stack: contextlib.ExitStack) -> tuple[lmdb.Transaction, lmd
             map_bytes = 2 * os.fstat(descriptor).st_size + _MAP_SPACE_BYTES
             env = attempt.enter_context(open_environment(path, map_bytes, is_readonly=True))
             try:
-                transaction = attempt.enter_context(env.begin(buffers=True))
+                transaction = attempt.enter_context(begin_reading(env, buffers=True))
                 size, read = os.fstat(descriptor).st_size, _reader(descriptor)
                 is_same_file = os.path.samestat(os.stat(path / DATA_FILE), os.fstat(descriptor))
                 if is_same_file and newest_transaction(read, size) == transaction.id():

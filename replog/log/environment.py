@@ -14,11 +14,12 @@ from typing import Any, Final
 import attrs
 import lmdb
 
-from ..disk.environment import DATA_FILE, finish_commit, open_environment
+from ..disk.environment import DATA_FILE, begin_reading, finish_commit, open_environment
 from ..disk.page_cache import settle
 from ..disk.pages import Layout, PageReport, check_pages
 from ..errors import Damaged, StorageError
 from ..paxos.ballot import node_name
+from ..resources import lacking
 from .contract import Identity
 from .records import (
     IDENTITY_KEY,
@@ -81,7 +82,8 @@ def create_log(path: Path, identity: Identity) -> None:
                     transaction.put(POSITION_KEY, encode_position(Position(transaction.id())))
                     transaction.stat(slots)
     except lmdb.Error as error:
-        raise StorageError(f"{path / DATA_FILE} can't be created: {error}; check the disk.") from error
+        lack = lacking(f"{path / DATA_FILE} can't be created", error)
+        raise lack or StorageError(f"{path / DATA_FILE} can't be created: {error}; check the disk.") from error
 
 
 def open_log_environment(path: Path, expected: Identity | None, *, map_step_bytes: int) -> LogEnvironment:
@@ -105,16 +107,18 @@ def open_log_environment(path: Path, expected: Identity | None, *, map_step_byte
     try:
         env = open_environment(path, data_path.stat().st_size + map_step_bytes)
     except lmdb.Error as error:
-        raise StorageError(f"{data_path} can't be opened: {error}; {NEVER_FRESH}") from error
+        lack = lacking(f"{data_path} can't be opened", error)
+        raise lack or StorageError(f"{data_path} can't be opened: {error}; {NEVER_FRESH}") from error
     try:
         env.reader_check()
         slots = env.open_db(SLOTS_NAME, create=False)
-        with env.begin() as transaction:
+        with begin_reading(env) as transaction:
             stored = transaction.get(IDENTITY_KEY)
         identity, distrust = _identity_in(data_path, stored, expected)
     except lmdb.Error as error:
         env.close()
-        raise Damaged(f"{data_path} is damaged: {error}; {NEVER_FRESH}") from error
+        lack = lacking(f"{data_path} can't be opened", error)
+        raise lack or Damaged(f"{data_path} is damaged: {error}; {NEVER_FRESH}") from error
     except BaseException:
         env.close()
         raise
@@ -158,12 +162,14 @@ def check_file(data_path: Path) -> PageReport:
     try:
         descriptor = os.open(data_path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise StorageError(f"{data_path} can't be read: {error}; {NEVER_FRESH}") from error
+        lack = lacking(f"{data_path} can't be read", error)
+        raise lack or StorageError(f"{data_path} can't be read: {error}; {NEVER_FRESH}") from error
     try:
         size = os.fstat(descriptor).st_size
         return check_pages(lambda offset, length: os.pread(descriptor, length, offset), size, LOG_LAYOUT)
     except OSError as error:
-        raise StorageError(f"{data_path} can't be read: {error}; {NEVER_FRESH}") from error
+        lack = lacking(f"{data_path} can't be read", error)
+        raise lack or StorageError(f"{data_path} can't be read: {error}; {NEVER_FRESH}") from error
     except Damaged as error:
         raise Damaged(f"{data_path} is damaged: {error}; {NEVER_FRESH}") from error
     finally:

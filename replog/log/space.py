@@ -20,7 +20,7 @@ import attrs
 import lmdb
 from attrs.validators import ge, optional
 
-from ..disk.environment import whole_pages
+from ..disk.environment import begin_reading, whole_pages
 from ..disk.space import take_blocks
 from ..errors import StorageFull
 
@@ -146,7 +146,7 @@ class LogSpace:
 
     def _live_bytes(self) -> int:
         """Pages in use, but for those of the list of free pages."""
-        with self._map_lock, self._env.begin() as transaction:
+        with self._map_lock, begin_reading(self._env) as transaction:
             stats = (transaction.stat(self._slots), self._env.stat())
         pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
         return (int(pages) + 2) * self._page_size

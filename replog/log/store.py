@@ -23,13 +23,14 @@ from typing import Final
 import lmdb
 import msgspec
 
-from ..disk.environment import DATA_FILE
-from ..errors import Damaged, StorageError
+from ..disk.environment import DATA_FILE, begin_reading
+from ..errors import Damaged, ReplogError, StorageError
 from ..paxos.ballot import BALLOT_ZERO, Ballot, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
+from ..resources import lacking
 from .changes import Change, join_writes
 from .contract import Identity
 from .environment import LogEnvironment, open_log_environment
@@ -102,7 +103,7 @@ class LmdbLogStore:
         Every record above ``chosen_through`` is verified, and of the chosen ones the newest ``recover_bytes_max``
         bytes: the others are verified when they are read, and by a scrub.
         """
-        with self._map_lock, self._env.begin(buffers=True) as transaction:
+        with self._map_lock, begin_reading(self._env, buffers=True) as transaction:
             position = decode_position(transaction.get(POSITION_KEY))
             promise = self._recover_promise(transaction.get(PROMISE_KEY))
             self._membership = self._recover_membership(transaction.get(MEMBERSHIP_KEY))
@@ -158,7 +159,7 @@ class LmdbLogStore:
         if from_slot <= position.compacted_through:
             return []
         last = Slot(min(through, from_slot + slots_max - 1))
-        with self._map_lock, self._env.begin(buffers=True) as transaction:
+        with self._map_lock, begin_reading(self._env, buffers=True) as transaction:
             found = read_slots(transaction.cursor(self._slots), from_slot, last, bytes_max)
         if not found and from_slot <= min(through, position.chosen_through):
             raise Damaged(f"slot {from_slot}: its record is missing though the slot is known chosen; {REPAIR}")
@@ -171,7 +172,7 @@ class LmdbLogStore:
         last = Slot(min(first + slots_max - 1, position.chosen_through))
         if first > last:
             return Slot(1), []
-        with self._map_lock, self._env.begin(buffers=True) as transaction:
+        with self._map_lock, begin_reading(self._env, buffers=True) as transaction:
             damaged = damaged_slots(transaction.cursor(self._slots), first, last)
         # Compaction may have dropped some of them meanwhile: those are not damaged.
         damaged = [slot for slot in damaged if slot > self._position.compacted_through]
@@ -315,8 +316,12 @@ class LmdbLogStore:
         if self._commits % _READER_CHECK_COMMITS == 0:
             self._env.reader_check()
 
-    def _fail(self, error: BaseException) -> StorageError:
+    def _fail(self, error: BaseException) -> ReplogError:
         """The first failure is the last thing this store does."""
+        lack = lacking(f"{self.path / DATA_FILE}: a write failed, and whether it is durable is unknown", error)
+        if lack is not None:
+            self._failure = self._failure or str(lack)
+            return lack
         self._failure = self._failure or (
             f"{self.path / DATA_FILE}: a write failed ({error}); whether it is durable is unknown, so this process "
             "must end. Check the disk (dmesg, free space), then start the node again: it goes on from what is durable."

@@ -13,7 +13,7 @@ and that is read late.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -21,14 +21,9 @@ from ..apply.command_loop import Outcome
 from ..apply.outcomes import SubmissionRefused
 from ..apply.submissions import Submission, first_sequence_of
 from ..errors import StorageError, error_text
-from ..paxos.ballot import NodeId, Slot
 from ..paxos.effects import ReadReady, Refusal
-from ..paxos.messages import AcceptedSlot
 from ..paxos.outbox import Size
 from ..wire.client_messages import (
-    Entries,
-    Follow,
-    LogEntry,
     NodeMessage,
     NotLeader,
     Query,
@@ -37,14 +32,18 @@ from ..wire.client_messages import (
     Submit,
 )
 from ..wire.codec import Kind, encode_frame
+from .client_link import ClientLink, NodePosition
 from .event_log import EventLog
+from .followers import Followers
 
 _T = TypeVar("_T")
 
-FOLLOW_PIECE_SLOTS = 64
-FOLLOW_PIECE_BYTES = 512 * 1024
 ANSWERS_BYTES_MAX = 4 * 2**20
 """Answers to reads that wait on one link; the rest is asked for when they have been taken."""
+SESSIONS_A_LINK_MAX = 64
+"""A client has one; more are opened where somebody speaks for many, or wants to drive others out."""
+ANSWERS_A_TURN_BYTES = 8 * 2**20
+"""Answers to reads that are made before those there are have left, or are waited for (``wire.budget``)."""
 REPLY_FRAME_BYTES = 4 * 2**20
 """A frame to a client ends when it has grown to this."""
 _MESSAGE_BYTES = 64
@@ -59,59 +58,15 @@ REASONS = {
 
 Answer = Callable[[bytes], tuple[bytes, bool]]
 """See ``queries.answer_query``."""
-ReadLog = Callable[[Slot, Slot, int, int], list[AcceptedSlot]]
-
-
-class ClientLink(Protocol):
-    """One client's link: ``wire.link.Link``, or the simulator's."""
-
-    number: int
-    bytes_received: int
-
-    @property
-    def is_closed(self) -> bool: ...
-
-    @property
-    def unsent_bytes(self) -> int: ...
-
-    @property
-    def write_buffer_bytes_max(self) -> int: ...
-
-    @property
-    def peer_address(self) -> str: ...
-
-    def write(self, frame: bytes) -> bool: ...
-
-    def close(self) -> None: ...
-
-
-class NodePosition(Protocol):
-    """What is asked of the node's position."""
-
-    @property
-    def applied_through(self) -> Slot: ...
-
-    @property
-    def compacted_through(self) -> Slot: ...
-
-    def leader_address(self) -> tuple[NodeId, str]:
-        """Who leads and where clients reach it; (0, "") if it is unknown."""
 
 
 @attrs.define(eq=False)
-class _Following:
-    """A client that reads the log as it grows."""
-
-    next_slot: Slot
-    credit: int
-
-
-@attrs.define(eq=False)
-class _Due:
-    """Reads that may be answered, and how many of them have been."""
+class _Asked:
+    """Reads of one message, and how many of them have been answered."""
 
     link: ClientLink
     message: Query
+    weight_bytes: int
     answered: int = 0
 
 
@@ -149,20 +104,23 @@ class _Outbox:
 class Clients:
     """All clients of one node; every call is synchronous and on the event loop's thread."""
 
-    def __init__(self, position: NodePosition, log: EventLog) -> None:
+    def __init__(self, position: NodePosition, log: EventLog, clients_bytes_max: int = 48 * 2**20) -> None:
         self._position = position
+        self._clients_bytes_max = clients_bytes_max
         self._log = log
         self._routes: dict[bytes, ClientLink] = {}
         self._keys: dict[ClientLink, set[bytes]] = {}
         self._outboxes: dict[ClientLink, _Outbox] = {}
         self._talking: dict[ClientLink, _Outbox] = {}
         self._told_not_leader: dict[ClientLink, None] = {}
-        self._reads: dict[int, tuple[ClientLink, Query]] = {}
+        self._reads: dict[int, _Asked] = {}
         self._reads_waiting: list[ReadReady] = []
-        self._reads_due: list[_Due] = []
+        self._reads_due: list[_Asked] = []
         self._answer_bytes: dict[ClientLink, int] = {}
+        self.reads_bytes = 0
+        """Of all requests that are not answered."""
         self._next_read_id = 0
-        self._following: dict[ClientLink, _Following] = {}
+        self.followers = Followers(position, self)
         self._heard: dict[ClientLink, tuple[int, float]] = {}
 
     # --- who is there ---
@@ -183,7 +141,7 @@ class Clients:
         self._outboxes.pop(link, None)
         self._talking.pop(link, None)
         self._told_not_leader.pop(link, None)
-        self._following.pop(link, None)
+        self.followers.forget(link)
         self._heard.pop(link, None)
 
     def idle_links(self, before_s: float, now_s: float) -> list[ClientLink]:
@@ -254,8 +212,24 @@ class Clients:
                 self._drop(link, error)
             if outbox.messages and not link.is_closed:
                 self._talking[link] = outbox
+        if self._talking:
+            self._bound_waiting()
+
+    def _bound_waiting(self) -> None:
+        """What waits for all clients together has a bound, too: who has most of it goes (see ``wire.budget``)."""
+        talking = self._talking
+        waiting_bytes = sum([outbox.waiting_bytes for outbox in talking.values()])
+        while waiting_bytes > self._clients_bytes_max and len(talking) > 1:
+            link, outbox = max(talking.items(), key=lambda pair: pair[1].waiting_bytes)
+            waiting_bytes -= outbox.waiting_bytes
+            del talking[link]
+            link.close()
 
     # --- submissions ---
+
+    def may_submit(self, link: ClientLink, key: bytes) -> bool:
+        """Whether a link may speak for one session more; each that is answered there is remembered."""
+        return self._routes.get(key) is link or len(self._keys.get(link, ())) < SESSIONS_A_LINK_MAX
 
     def on_submit(self, link: ClientLink, message: Submit, submission: Submission, refusal: Refusal | None) -> None:
         """A submission was handed to the proposer, which took it (None) or refused it."""
@@ -322,11 +296,13 @@ class Clients:
     def begin_read(self, link: ClientLink, message: Query) -> int:
         """Remember a linearizable read; returns its id."""
         self._next_read_id += 1
-        self._reads[self._next_read_id] = (link, message)
+        self._reads[self._next_read_id] = self._asked(link, message)
         return self._next_read_id
 
     def refuse_read(self, read_id: int, refusal: Refusal) -> None:
-        link, message = self._reads.pop(read_id)
+        asked = self._reads.pop(read_id)
+        self.reads_bytes -= asked.weight_bytes
+        link, message = asked.link, asked.message
         self.say(link, QueryRefused(message.first_id, len(message.requests), refusal.value, REASONS[refusal]))
         if refusal is Refusal.NOT_LEADER:
             self.say_not_leader(link)
@@ -336,7 +312,12 @@ class Clients:
 
     def answer_soon(self, link: ClientLink, message: Query) -> None:
         """Answer reads from the state as it stands when their turn comes, in this turn if their link has room."""
-        self._reads_due.append(_Due(link, message))
+        self._reads_due.append(self._asked(link, message))
+
+    def _asked(self, link: ClientLink, message: Query) -> _Asked:
+        weight_bytes = sum(map(len, message.requests))
+        self.reads_bytes += weight_bytes
+        return _Asked(link, message, weight_bytes)
 
     def answer_reads(self, answer: Answer, is_over: Callable[[], bool]) -> bool:
         """Answer the reads whose slot has been applied, as far as their links take the answers and until it
@@ -350,14 +331,18 @@ class Clients:
             return False
         due, self._reads_due = self._reads_due, []
         is_more = False
+        answered_bytes = 0
         for position, asked in enumerate(due, 1):
             if asked.link not in self._keys:
+                self.reads_bytes -= asked.weight_bytes
                 continue
-            self.attempt(asked.link, self._answer, asked, answer, is_over)
+            answered_bytes += self.attempt(asked.link, self._answer, asked, answer, is_over) or 0
             if asked.answered < len(asked.message.requests):
                 self._reads_due.append(asked)
                 is_more = is_more or not asked.link.unsent_bytes
-            if is_over():
+            else:
+                self.reads_bytes -= asked.weight_bytes
+            if answered_bytes >= ANSWERS_A_TURN_BYTES or is_over():
                 self._reads_due = due[position:] + self._reads_due
                 is_more = is_more or position < len(due)
                 break
@@ -370,12 +355,11 @@ class Clients:
             if ready.slot > self._position.applied_through:
                 self._reads_waiting.append(ready)
                 continue
-            for read_id in ready.read_ids:
-                self.answer_soon(*self._reads.pop(read_id))
+            self._reads_due += [self._reads.pop(read_id) for read_id in ready.read_ids]
 
-    def _answer(self, asked: _Due, answer: Answer, is_over: Callable[[], bool]) -> None:
+    def _answer(self, asked: _Asked, answer: Answer, is_over: Callable[[], bool]) -> int:
         """A small request may have a large answer: no more of them than its link should have to keep, nor for longer
-        than the turn has time."""
+        than the turn has time. Returns how many bytes were answered."""
         link, message, first = asked.link, asked.message, asked.answered
         room_bytes = ANSWERS_BYTES_MAX - link.unsent_bytes - self._answer_bytes.get(link, 0)
         answers: list[bytes] = []
@@ -390,48 +374,11 @@ class Clients:
             room_bytes -= len(reply)
             if is_over():
                 break
-        if answers:
-            asked.answered += len(answers)
-            self._answer_bytes[link] = ANSWERS_BYTES_MAX - link.unsent_bytes - room_bytes
-            told = QueryAnswers(message.first_id + first, self._position.applied_through, answers, failed)
-            self.say(link, told, sum(map(len, answers)))
-
-    # --- the log itself ---
-
-    def follow(self, link: ClientLink, message: Follow, credit_max: int) -> None:
-        """Begin to follow, or raise the credit of one who does."""
-        following = self._following.get(link)
-        if following is None:
-            self._following[link] = _Following(Slot(max(1, message.from_slot)), min(message.credit, credit_max))
-        else:
-            following.credit = min(following.credit + message.credit, credit_max)
-
-    @property
-    def has_followers(self) -> bool:
-        return bool(self._following)
-
-    def feed_followers(self, read_log: ReadLog) -> bool:
-        """Send each follower a bounded piece of what it lacks; True if somebody could take more at once."""
-        is_more = False
-        for link, following in self._following.items():
-            if self.attempt(link, self._feed, link, following, read_log):
-                is_more = True
-        return is_more
-
-    def _feed(self, link: ClientLink, following: _Following, read_log: ReadLog) -> bool:
-        """Whether this one could take more at once."""
-        last = Slot(min(self._position.applied_through, following.next_slot + following.credit - 1))
-        if following.next_slot > last or link.unsent_bytes:
-            return False
-        if following.next_slot <= self._position.compacted_through:
-            self.say(link, Entries([], self._position.compacted_through))
-            following.credit = 0
-            return False
-        records = read_log(following.next_slot, last, FOLLOW_PIECE_SLOTS, FOLLOW_PIECE_BYTES)
-        if not records:
-            return False
-        entries = [LogEntry(record.slot, record.value) for record in records]
-        self.say(link, Entries(entries), sum(len(entry.value) for entry in entries))
-        following.credit -= len(records)
-        following.next_slot = Slot(records[-1].slot + 1)
-        return following.next_slot <= last
+        if not answers:
+            return 0
+        asked.answered += len(answers)
+        self._answer_bytes[link] = ANSWERS_BYTES_MAX - link.unsent_bytes - room_bytes
+        told = QueryAnswers(message.first_id + first, self._position.applied_through, answers, failed)
+        answered_bytes = sum(map(len, answers))
+        self.say(link, told, answered_bytes)
+        return answered_bytes

@@ -98,8 +98,8 @@ class Driver:
         self.replica = replica
         self.applying = Applying(make_applier, replica, options)
         self.jobs = StateJobs(state_store, options, self, now_s, log)
-        self.clients = Clients(self, log)
-        self.serving = Serving(replica, self.clients, ports.clients, options, status, log)
+        self.clients = Clients(self, log, options.clients_bytes_max)
+        self.serving = Serving(replica, self.clients, ports.clients, options, status, log, clock)
         self._log_port = ports.log
         self._state = ports.state
         self._peers = ports.peers
@@ -180,7 +180,7 @@ class Driver:
                 self._step()  # a write was durable at once
             if self._inbox or self._written:
                 self.is_due = True
-            if self.clients.has_followers:
+            if self.clients.followers.are_any:
                 self._feed_followers()
             self.clients.send()
             if (job := self.jobs.next_job(now_s)) is not None:
@@ -271,7 +271,7 @@ class Driver:
 
     def _feed_followers(self) -> None:
         is_whole = self.applied_through <= self.replica.chosen_through  # else a floor is missing below a received state
-        if is_whole and self.clients.feed_followers(self.read_log):
+        if is_whole and self.clients.followers.feed(self.read_log):
             self.is_due = True
 
     def read_log(self, first: Slot, last: Slot, slots_max: int, bytes_max: int = APPLY_BYTES) -> list[AcceptedSlot]:

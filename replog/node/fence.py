@@ -23,7 +23,7 @@ from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message
 from ..state.contract import StateStore
-from .clients import ClientLink
+from .client_link import ClientLink
 from .event_log import EventLog
 from .ports import ClientPort, LogPort, PeerPort, Ports, StatePort
 from .queries import checked

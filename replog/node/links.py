@@ -1,15 +1,16 @@
 """Links between nodes and from clients: who may connect, who connects to whom, and what happens when a link ends.
 
 It knows hellos and frames, not what a message means. There is one TCP connection for each pair of nodes; the lower id
-dials. A link that brings anything unexpected is dropped and counted, logged once, and nothing else happens. Whether a
-link that brings nothing is dead, the driver judges (``silence``); the kernel, which takes its time, is the second line.
+dials. A link that brings anything unexpected is dropped and counted, logged now and then, and nothing else happens.
+How many links there may be says ``places``, how much is kept for them ``wire.budget``. Whether a link that brings
+nothing is dead, the driver judges (``silence``); the kernel, which takes its time, is the second line.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -21,10 +22,23 @@ from attrs.validators import ge, gt
 from ..errors import StorageError, error_text
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.messages import Message
+from ..resources import lack_of
+from ..wire.budget import Budget
 from ..wire.client_messages import ClientMessage
-from ..wire.codec import HELLO_BYTES_MAX, FrameError, Hello, Kind, Welcome, decode_payload, encode_frame
+from ..wire.codec import (
+    HELLO_BYTES_MAX,
+    VISITOR_NAME,
+    FrameError,
+    Hello,
+    Kind,
+    Welcome,
+    decode_payload,
+    encode_frame,
+)
 from ..wire.dialing import connected_socket, in_words
 from ..wire.link import Link, LinkClosed, address_of
+from .link_notes import LinkNotes
+from .places import Places, take_places
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +49,7 @@ _PEER = frozenset({Kind.PEER})
 _PEER_OR_REFUSAL = frozenset({Kind.PEER, Kind.WELCOME})
 """Who dialled may not like the welcome: it says why with one of its own."""
 _CLIENT = frozenset({Kind.CLIENT})
+_BUDGET_WATCH_S = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +57,8 @@ class TransportOptions:
     """Limits of the links of one node."""
 
     connections_max: int = attrs.field(default=2_000, validator=ge(1))
-    """Links accepted at once, peers included."""
+    """Clients served at once; fewer where the process has not so many descriptors. Peers, and commands that ask one
+    question, have places of their own."""
     greeting_timeout_s: float = attrs.field(default=3.0, validator=gt(0.0))
     """A link that has not said who it is by then is dropped."""
     frame_timeout_s: float = attrs.field(default=10.0, validator=gt(0.0))
@@ -91,7 +107,13 @@ class Transport:
     """All links of one node."""
 
     def __init__(
-        self, own: Hello, addresses: dict[NodeId, tuple[str, int]], handler: Handler, options: TransportOptions
+        self,
+        own: Hello,
+        addresses: dict[NodeId, tuple[str, int]],
+        handler: Handler,
+        options: TransportOptions,
+        notes: LinkNotes,
+        budget: Budget,
     ) -> None:
         self._own = own
         self._node = NodeId(own.node)
@@ -100,13 +122,12 @@ class Transport:
         self._handler = handler
         self._options = options
         self._peers: dict[NodeId, Link] = {}
-        self._connections = 0
         self._links: set[Link] = set()
         self._is_closed = False
-        self._problems = dict.fromkeys(map(node_name, addresses), "not connected yet")
-        """Why there is no link to a peer, by its name, as far as that was told last."""
-        self._logged: set[tuple[str, str]] = set()
-        self.counts: Counter[str] = Counter()
+        self._notes = notes
+        self.places = Places(take_places(options.connections_max, len(addresses) + 1))
+        self.budget = budget
+        self.counts = notes.counts
 
     # --- sending ---
 
@@ -134,7 +155,7 @@ class Transport:
 
     def problem_with(self, peer: NodeId) -> str:
         """Why nothing is heard of a peer, in a few words."""
-        return "does not answer" if peer in self._peers else self._problems[node_name(peer)]
+        return "does not answer" if peer in self._peers else self._notes.problems.get(peer, "not connected yet")
 
     def close(self) -> None:
         """The node has failed: say nothing more to anybody, and hear nothing."""
@@ -154,7 +175,13 @@ class Transport:
             for peer in self._addresses:
                 if self._node < peer:
                     nursery.start_soon(self._dial_forever, peer)
+            nursery.start_soon(self._watch_budget_forever)
             task_status.started()
+
+    async def _watch_budget_forever(self) -> None:
+        while True:
+            await trio.sleep(_BUDGET_WATCH_S)
+            self.budget.look()
 
     async def _dial_forever(self, peer: NodeId) -> None:
         """Keep a link to a peer; the first new try comes quickly, later ones with growing, jittered waits.
@@ -168,7 +195,11 @@ class Transport:
             try:
                 sock = await connected_socket(*self._addresses[peer], timeout_s=self._options.dial_timeout_s)
             except OSError as error:
-                self._note("dial", node_name(peer), in_words(error))
+                self._notes.of_peer("dial", peer, in_words(error))
+            except Exception as error:
+                if not lack_of(error):
+                    raise
+                self._notes.of_peer("dial", peer, str(error))  # no thread for the lookup, at the moment
             else:
                 await self._serve_dialled(peer, sock)
                 if trio.current_time() - began_s > 2 * self._options.redial_max_s:
@@ -179,7 +210,7 @@ class Transport:
     async def _serve(
         self,
         sock: socket.socket,
-        other: str,
+        peer: NodeId | None,
         kinds: frozenset[Kind],
         payload_bytes_max: int,
         buffer_bytes_max: int,
@@ -190,17 +221,24 @@ class Transport:
         Raises ``StorageError``: whom this node has met must not be forgotten.
         """
         link: Link | None = None
+        other = address_of(sock)
         try:
-            link = Link(sock, kinds, payload_bytes_max=payload_bytes_max, write_buffer_bytes_max=buffer_bytes_max)
+            link = Link(
+                sock,
+                kinds,
+                payload_bytes_max=payload_bytes_max,
+                write_buffer_bytes_max=buffer_bytes_max,
+                budget=self.budget if peer is None else None,
+            )
             self._links.add(link)
             if not self._is_closed:
                 await greet(link)
         except (FrameError, LinkClosed, trio.TooSlowError) as error:
-            self._note("greeting", other, str(error) or "timed out")
+            self._notes.of_end("greeting", peer, other, str(error) or "timed out")
         except StorageError:
             raise
         except Exception as error:
-            self._note("failed", other, error_text(error).decode(), is_warning=True)
+            self._notes.of_end("failed", peer, other, error_text(error).decode(), is_warning=True)
         finally:
             if link is None:
                 sock.close()
@@ -218,7 +256,7 @@ class Transport:
             welcome = decode_payload(Kind.WELCOME, frames[0][1], Welcome)
             refusal = welcome.refusal or self._refusal_of(peer, welcome)
             if refusal:
-                self._note("refused", node_name(peer), refusal, is_warning=True)
+                self._notes.of_peer("refused", peer, refusal, is_warning=True)
                 link.write(encode_frame(Kind.WELCOME, self._handler.welcome(refusal)))
                 return
             link.expect(_PEER, self._options.peer_payload_bytes_max)
@@ -226,7 +264,7 @@ class Transport:
 
         options = self._options
         await self._serve(
-            sock, node_name(peer), _WELCOME_AND_ON, options.peer_payload_bytes_max, options.peer_buffer_bytes_max, greet
+            sock, peer, _WELCOME_AND_ON, options.peer_payload_bytes_max, options.peer_buffer_bytes_max, greet
         )
 
     def _refusal_of(self, peer: NodeId, welcome: Welcome) -> str:
@@ -239,40 +277,52 @@ class Transport:
             try:
                 stream = await listener.accept()
             except OSError as error:
-                self._note("accept", "listener", str(error), is_warning=True)
+                self._notes.of_stranger("accept", "listener", str(error), is_warning=True)
+                self.places.spare_one()
                 await trio.sleep(0.05)
-                continue
-            if self._connections >= self._options.connections_max:
-                self._note("connections_max", "listener", f"{self._connections} links are open")
-                _socket_of(stream).close()
                 continue
             nursery.start_soon(self._serve_accepted, _socket_of(stream))
 
     async def _serve_accepted(self, sock: socket.socket) -> None:
-        address = address_of(sock)
+        guest: Link | None = None
 
         async def greet(link: Link) -> None:
+            nonlocal guest
+            guest = link
+            self.places.receive(link)
             with trio.fail_after(self._options.greeting_timeout_s):
                 frames = await link.receive()
             hello = decode_payload(Kind.HELLO, frames[0][1], Hello)
-            refusal = self._handler.admit(hello)
+            refusal = self._handler.admit(hello) or self._seat(link, hello)
             link.write(encode_frame(Kind.WELCOME, self._handler.welcome(refusal)))
             if refusal:
-                self._note("refused", address, refusal, is_warning=True)
-                if hello.node not in self._peers:
-                    self._keep_problem(node_name(NodeId(hello.node)), refusal)
+                claims = {"claims": node_name(NodeId(hello.node))} if hello.node in self._addresses else {}
+                self._notes.of_stranger("refused", link.peer_address, refusal, is_warning=True, **claims)
+                if claims and hello.node not in self._peers:
+                    self._notes.problems[NodeId(hello.node)] = refusal
             elif hello.node:
+                self.places.leave(link)
+                link.leave_budget()
                 link.expect(_PEER_OR_REFUSAL, self._options.peer_payload_bytes_max)
                 await self._serve_peer(NodeId(hello.node), link, frames[1:])
             else:
                 link.expect(_CLIENT, self._options.client_payload_bytes_max)
-                await self._serve_client(link, frames[1:])
+                patience_s = self._options.greeting_timeout_s if self.places.is_visiting(link) else math.inf
+                with trio.move_on_after(patience_s):
+                    await self._serve_client(link, frames[1:])
 
-        self._connections += 1
         try:
-            await self._serve(sock, address, _HELLO, HELLO_BYTES_MAX, self._options.client_buffer_bytes_max, greet)
+            await self._serve(sock, None, _HELLO, HELLO_BYTES_MAX, self._options.client_buffer_bytes_max, greet)
         finally:
-            self._connections -= 1
+            if guest is not None:
+                self.places.leave(guest)
+
+    def _seat(self, link: Link, hello: Hello) -> str:
+        """Empty, or why there is no place for whoever says this."""
+        if hello.node or self.places.seat(link, is_visitor=hello.name == VISITOR_NAME):
+            return ""
+        self.counts["connections_max"] += 1
+        return f"all {self.places.count.clients:,} places for clients are taken; try another node, or later"
 
     # --- links in use ---
 
@@ -283,7 +333,7 @@ class Transport:
             older.close()
             self._handler.on_peer_closed(peer)
         self._peers[peer] = link
-        self._problems[node_name(peer)] = "the link was lost"
+        self._notes.problems[peer] = "the link was lost"
         link.give_up_after(self._options.unacknowledged_timeout_s)
         self._handler.on_peer_opened(peer)
 
@@ -292,13 +342,13 @@ class Transport:
             for kind, payload in frames:
                 if kind is Kind.WELCOME:
                     refusal = decode_payload(Kind.WELCOME, payload, Welcome).refusal
-                    self._note("refused", node_name(peer), refusal, is_warning=True)
+                    self._notes.of_peer("refused", peer, refusal, is_warning=True)
                     raise LinkClosed("the other end refused this node")
                 messages += decode_payload(Kind.PEER, payload, list)
             self._handler.on_peer_messages(peer, messages)
 
         try:
-            await self._read(link, node_name(peer), first, take, None)
+            await self._read(link, peer, first, take, None)
         finally:
             if self._peers.get(peer) is link:
                 del self._peers[peer]
@@ -312,19 +362,20 @@ class Transport:
                 self._handler.on_client_messages(link, decode_payload(Kind.CLIENT, payload, list))
 
         try:
-            await self._read(link, link.peer_address, first, take, self._handler)
+            await self._read(link, None, first, take, self._handler)
         finally:
             self._handler.on_client_closed(link)
 
     async def _read(
         self,
         link: Link,
-        name: str,
+        peer: NodeId | None,
         frames: Sequence[tuple[Kind, bytes]],
         take: Callable[[Sequence[tuple[Kind, bytes]]], None],
         slowed_by: Handler | None,
     ) -> None:
         """Hand over frames until the link ends. A client is not read while it or the node has too much to do."""
+        other = link.peer_address
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.drain_forever)
             try:
@@ -337,11 +388,12 @@ class Transport:
                         await slowed_by.wait_for_room(link)
                     frames = await (self._rest_of_frame(link) if link.is_inside_frame else link.receive_some())
             except (FrameError, trio.TooSlowError) as error:
-                self._note("dropped", name, str(error) or "a frame was begun and not finished in time", is_warning=True)
+                reason = str(error) or "a frame was begun and not finished in time"
+                self._notes.of_end("dropped", peer, other, reason, is_warning=True)
             except LinkClosed as error:
-                self._log.debug("link_closed", other=name, reason=str(error))
+                self._log.debug("link_closed", other=other if peer is None else node_name(peer), reason=str(error))
             except Exception as error:
-                self._note("failed", name, error_text(error).decode(), is_warning=True)
+                self._notes.of_end("failed", peer, other, error_text(error).decode(), is_warning=True)
             link.close()
             nursery.cancel_scope.cancel()
 
@@ -349,20 +401,6 @@ class Transport:
         """A link may be silent for long between two frames, but not within one."""
         with trio.fail_after(self._options.frame_timeout_s):
             return await link.receive()
-
-    def _note(self, what: str, other: str, reason: str, *, is_warning: bool = False) -> None:
-        """Count every time, log the first time."""
-        self.counts[what] += 1
-        self._keep_problem(other, reason)
-        if (what, f"{other} {reason}") in self._logged or len(self._logged) > 1000:
-            return
-        self._logged.add((what, f"{other} {reason}"))
-        (self._log.warning if is_warning else self._log.info)(f"link_{what}", other=other, reason=reason)
-
-    def _keep_problem(self, name: str, reason: str) -> None:
-        """Nothing rests on it: whoever says a member's name may be a stranger."""
-        if name in self._problems:
-            self._problems[name] = reason
 
 
 def _socket_of(stream: trio.SocketStream) -> socket.socket:

@@ -24,6 +24,7 @@ from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from .events import Compacted, Event, FloorInstalled, LogFull, SlotDamaged, SlotsRead, Written
 from .settings import NodeOptions
+from .threads import in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -182,7 +183,7 @@ class LogPort:
             self._has_slot_reads = trio.Event()
             while self._slot_reads:
                 asked = self._slot_reads.popleft()
-                slots = await trio.to_thread.run_sync(self._read, asked, limiter=limiter)
+                slots = await in_thread(self._read, asked, limiter=limiter)
                 self._node.put(SlotsRead(asked.target, slots))
 
     def _read(self, asked: ReadSlots) -> list[AcceptedSlot]:
@@ -205,7 +206,7 @@ class LogPort:
 
         while True:
             await trio.sleep(self._options.scrub_interval_s)
-            next_slot, damaged = await trio.to_thread.run_sync(scrub, next_slot, limiter=limiter)
+            next_slot, damaged = await in_thread(scrub, next_slot, limiter=limiter)
             for slot in damaged:
                 self._log.warning("slot_damaged", slot=slot, reason="found by the scrub")
                 self._node.put(SlotDamaged(slot))

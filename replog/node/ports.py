@@ -15,7 +15,7 @@ from ..paxos.ballot import NodeId, Slot
 from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message
-from .clients import ClientLink
+from .client_link import ClientLink
 from .state_jobs import Job
 
 

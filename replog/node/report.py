@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..paxos.ballot import node_name
 from ..paxos.proposer import Role
+from ..resources import losses, small_limits
 from ..wire.status import NodeStatus, format_span
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def report(node: Node) -> NodeStatus:
         learners=[node_name(member) for member in membership.learners],
         links=_links(node),
         sessions_open=applier.sessions_open,
+        lacks=[*node.transport.places.count.lacks(), *small_limits()],
         counters=_counters(node),
     )
 
@@ -128,8 +130,12 @@ def _counters(node: Node) -> dict[str, int]:
         "flushes": driver.jobs.flushes,
         "chunks_sent": driver.jobs.chunks_sent,
         "chunks_stored": driver.jobs.chunks_stored,
+        "links_open": len(node.transport.places),
+        "links_held_bytes": node.transport.budget.held_bytes,
+        "links_closed_for_memory": node.transport.budget.links_closed,
         "ballots_begun": replica.ballots_begun,
         "times_leader": replica.times_leader,
         "damaged_received": replica.damaged_received,
+        **losses,
         **{f"link_{name}": count for name, count in sorted(node.transport.counts.items())},
     }

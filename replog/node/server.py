@@ -29,6 +29,7 @@ from ..paxos.ballot import node_name
 from ..paxos.replica import Replica
 from ..state.contract import StateStore
 from ..state_machine import StateMachine
+from ..wire.budget import Budget
 from ..wire.codec import Hello
 from ..wire.status import NodeStatus, encode_status
 from .admission import Admission, PeerMemory
@@ -43,6 +44,7 @@ from .events import (
 from .fence import Around
 from .forked_loop import separate_loop
 from .life import Origin, begin_life
+from .link_notes import LinkNotes
 from .links import Transport
 from .log_port import LogPort
 from .long_turns import LONG_S, LongTurns
@@ -106,11 +108,14 @@ class Node:
         self.log_port = LogPort(log_store, config.node, self, is_threaded=is_write_threaded)
         self.state_port = StatePort(state_store, self.put)
         self._doors = Doors(self)
+        self._notes = LinkNotes(self.log, trio.current_time)
         self.transport = Transport(
             Hello(identity.cluster, self.node, identity.incarnation, terms=machine_terms(config.sessions)),
             {peer: split_address(address) for peer, address in config.members.items() if peer != self.node},
             self._doors,
             config.transport,
+            self._notes,
+            Budget(config.node.clients_bytes_max),
         )
         self.driver, self._entrance = self._begin_life(machine, recorder)
         self._doors.open(Admission(identity, config, memory, self.driver.replica))
@@ -127,7 +132,7 @@ class Node:
             state_store=state_store,
             ports=Ports(log=self.log_port, state=self.state_port, peers=self.transport, clients=self._doors),
             clock=self._clock,
-            log=self.log,
+            log=self._notes,
             status=lambda: encode_status(self.status()),
         )
         origin = Origin(

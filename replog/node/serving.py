@@ -7,11 +7,12 @@ Never: let what goes wrong for one client reach another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from ..apply.outcomes import SubmissionRefused
 from ..paxos.ballot import NodeId
-from ..paxos.effects import Refusal
+from ..paxos.effects import NoHandOver, Refusal
 from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from ..wire.client_messages import (
@@ -27,12 +28,15 @@ from ..wire.client_messages import (
     TransferRequest,
     admit,
 )
-from .clients import ClientLink, Clients
+from .client_link import ClientLink
+from .clients import Clients
 from .event_log import EventLog
 from .events import ClientClosed, ClientMessages, ClientOpened
 from .ports import ClientPort
 from .settings import NodeOptions
 
+HAND_OVER_INTERVAL_S = 1.0
+"""At somebody's word a node hands over so often at most: each time costs all clients an election's moment."""
 _LOOKS_AT_THE_CLOCK_EVERY = 4
 """Messages; each costs some microseconds."""
 
@@ -43,6 +47,7 @@ class Serving:
     Parameters
     ----------
     status: what the node says of itself, as JSON.
+    clock: monotonic seconds.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Serving:
         options: NodeOptions,
         status: Callable[[], bytes],
         log: EventLog,
+        clock: Callable[[], float],
     ) -> None:
         self._replica = replica
         self._clients = clients
@@ -60,6 +66,8 @@ class Serving:
         self._options = options
         self._status = status
         self._log = log
+        self._clock = clock
+        self._handed_over_s = -math.inf
         self._links: dict[int, ClientLink] = {}
         self._waiting_submissions = 0
         self._waiting_bytes = 0
@@ -71,7 +79,7 @@ class Serving:
         """More submissions wait than the next batches will take: let clients wait instead of refusing them."""
         return (
             self._waiting_submissions > self._options.inbox_submissions_max
-            or self._waiting_bytes > self._options.inbox_bytes_max
+            or self._waiting_bytes + self._clients.reads_bytes > self._options.inbox_bytes_max
             or self._replica.submissions_waiting > self._replica.options.queue_submissions_max // 2
         )
 
@@ -111,14 +119,20 @@ class Serving:
                 case Query():
                     self._query(link, message)
                 case Follow():
-                    self._clients.attempt(link, self._clients.follow, link, message, self._options.follow_credit_max)
+                    self._clients.attempt(
+                        link, self._clients.followers.follow, link, message, self._options.follow_credit_max
+                    )
                 case StatusRequest():
                     self._clients.attempt(link, self._say_status, link, message)
                 case TransferRequest():
                     self._transfer(link, message)
                 case Ping():
                     self._clients.say(link, Pong(message.nonce))
-            if position % _LOOKS_AT_THE_CLOCK_EVERY == 0 and is_over() and position < len(event.messages):
+            if position % _LOOKS_AT_THE_CLOCK_EVERY:
+                continue
+            if link.is_closed:
+                return None  # nobody hears what comes of the rest
+            if is_over() and position < len(event.messages):
                 rest = ClientMessages(event.client, event.messages[position:])
                 self.expect(rest.messages)
                 return rest
@@ -139,7 +153,10 @@ class Serving:
             self.submissions_refused += 1
             self._clients.say(link, submission)
             return
-        refusal = self._replica.submit(message.submission)
+        if not self._clients.may_submit(link, submission.key):
+            refusal: Refusal | None = Refusal.OVERLOADED
+        else:
+            refusal = self._replica.submit(message.submission)
         self.submissions_refused += refusal is not None
         self._clients.attempt(link, self._clients.on_submit, link, message, submission, refusal)
 
@@ -161,6 +178,15 @@ class Serving:
             self._clients.say_not_leader(link)
             return
         target = NodeId(message.target) if message.target else None
-        refusal = None if target == self._replica.node else self._replica.transfer_leadership(target)
+        refusal = None if target == self._replica.node else self._hand_over(target)
         reason, may_pass = (refusal.reason, refusal.may_pass) if refusal else ("", False)
         self._clients.say(link, TransferAnswer(message.request, refusal is None, reason, may_pass))
+
+    def _hand_over(self, target: NodeId | None) -> NoHandOver | None:
+        now_s = self._clock()
+        if now_s < self._handed_over_s + HAND_OVER_INTERVAL_S:
+            return NoHandOver("leadership was moved a moment ago", may_pass=True)
+        refusal = self._replica.transfer_leadership(target)
+        if refusal is None:
+            self._handed_over_s = now_s
+        return refusal

@@ -42,6 +42,9 @@ class NodeOptions:
     """Submissions taken from clients and not yet handed to the core; beyond it clients are not read."""
     inbox_bytes_max: int = attrs.field(default=64 * MIB, validator=ge(1))
     """Their bytes, together."""
+    clients_bytes_max: int = attrs.field(default=48 * MIB, validator=ge(MIB))
+    """What is kept for all clients together: frames that have begun, answers that were not taken. Where it is used up
+    the link for which most is kept is closed."""
     turn_s_max: float = attrs.field(default=0.02, validator=gt(0.0))
     """A turn of the event loop that has taken so long leaves the rest for the next one, so that heartbeats are read."""
     apply_slots_max: int = attrs.field(default=64, validator=ge(1))

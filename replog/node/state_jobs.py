@@ -20,7 +20,7 @@ import attrs
 import crc32c
 
 from ..apply.applier import Applier
-from ..errors import Damaged, StorageFull
+from ..errors import Damaged, Lacking, StorageFull
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.effects import ReceivedChunk, SendChunk
 from ..paxos.messages import SnapshotChunk
@@ -275,6 +275,9 @@ class StateJobs:
         if isinstance(error, Damaged) and isinstance(job, PrepareInstall):
             self._on_damaged_snapshot(job.chunk, error)
             return
+        if isinstance(error, Lacking) and not isinstance(job, Flush):
+            self._on_lacking(job, error, now_s)
+            return
         if error is not None:
             raise error
         match job:
@@ -303,6 +306,13 @@ class StateJobs:
             self._flush_at_s = now_s + self._options.flush_interval_s
             return
         self._chunk_at_s = now_s + self._options.storage_check_interval_s
+        if isinstance(job, PrepareInstall):
+            self._next = job
+
+    def _on_lacking(self, job: Job, error: Lacking, now_s: float) -> None:
+        """A descriptor or memory, for the moment: what was asked is done later, or asked again by the peer."""
+        self._log.warning("state_job_put_off", job=type(job).__name__, reason=str(error))
+        self._chunk_at_s = self._scrub_at_s = now_s + self._options.storage_check_interval_s
         if isinstance(job, PrepareInstall):
             self._next = job
 

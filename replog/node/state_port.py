@@ -12,6 +12,7 @@ import trio
 from ..state.contract import StateStore
 from .events import Event, StateJobDone
 from .state_jobs import Job
+from .threads import in_thread
 
 
 class StatePort:
@@ -43,7 +44,7 @@ class StatePort:
             job = self._job
             assert job is not None
             try:
-                result = await trio.to_thread.run_sync(job.perform, self._store, limiter=limiter)
+                result = await in_thread(job.perform, self._store, limiter=limiter)
                 done = StateJobDone(job, result, None)
             except Exception as error:
                 done = StateJobDone(job, None, error)

@@ -21,7 +21,7 @@ import attrs
 import msgspec
 
 from ..apply.command_loop import Outcome
-from ..errors import ConfigError, Damaged, StorageError, StorageFull
+from ..errors import ConfigError, Damaged, Lacking, StorageError, StorageFull
 from ..node.events import Event, StateJobDone
 from ..node.fence import Around, Jobs, Sight, fenced
 from ..node.life import Origin, begin_life
@@ -38,7 +38,7 @@ from ..paxos.options import PaxosOptions
 _T = TypeVar("_T")
 Say = Callable[[str], None]
 
-_ERRORS: dict[str, type[Exception]] = {error.__name__: error for error in (Damaged, StorageError, StorageFull)}
+_ERRORS: dict[str, type[Exception]] = {error.__name__: error for error in (Damaged, Lacking, StorageError, StorageFull)}
 _NOTHING = "nothing more"
 
 

@@ -30,10 +30,11 @@ import msgspec
 from crc32c import crc32c
 
 from ..disk.durable_files import sync_folder
-from ..disk.environment import DATA_FILE, finish_commit, open_environment
+from ..disk.environment import DATA_FILE, begin_reading, finish_commit, open_environment
 from ..disk.pages import Layout, check_roots, records_from
-from ..errors import Damaged, StorageError
+from ..errors import Damaged, ReplogError, StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
+from ..resources import lacking
 from .overlay import Row
 from .rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
 from .space import StateSpace
@@ -161,7 +162,8 @@ class StateEnvironment:
             size = check_roots_of(self.data_path)
             self._env = open_environment(self.path, (size // self._step_bytes + 2) * self._step_bytes)
         except (lmdb.Error, OSError) as error:
-            raise StorageError(f"{self.data_path} can't be opened: {error}. {rebuild(self.path)}.") from error
+            lack = lacking(f"{self.data_path} can't be opened", error)
+            raise lack or StorageError(f"{self.data_path} can't be opened: {error}. {rebuild(self.path)}.") from error
         except Damaged as error:
             raise self.damaged(error) from error
         except UnknownFormat as error:
@@ -173,13 +175,13 @@ class StateEnvironment:
             self._space = StateSpace(self._env, self.trees, self.data_path, self._step_bytes, self._lock)
         except (lmdb.Error, OSError, Damaged) as error:
             self._env.close()
-            raise self.damaged(error) from error
+            raise lacking(f"{self.data_path} can't be opened", error) or self.damaged(error) from error
         except UnknownFormat as error:
             self._env.close()
             raise self._unknown(error) from error
 
     def _read_position(self) -> Position:
-        with self._env.begin() as transaction:
+        with begin_reading(self._env) as transaction:
             position = decode_position(transaction.get(POSITION_KEY))
             if position.transaction != transaction.id():
                 raise Damaged(
@@ -196,6 +198,9 @@ class StateEnvironment:
                 stored: bytes | None = transaction.get(key)
         except lmdb.BadValsizeError:
             return None  # the empty key, which nobody can have put
+        except lmdb.ReadersFullError:
+            with self._lock, begin_reading(self._env, self.trees[tree]) as transaction:
+                stored = transaction.get(key)
         except lmdb.Error as error:
             raise self.unreadable(error) from error
         if stored is None:
@@ -209,7 +214,7 @@ class StateEnvironment:
     ) -> tuple[list[Row], bool]:
         """The first ``count_max`` rows of the range, in the order asked for, and whether there may be more."""
         try:
-            with self._lock, self._env.begin(self.trees[tree]) as transaction:
+            with self._lock, begin_reading(self._env, self.trees[tree]) as transaction:
                 cursor = transaction.cursor()
                 if is_reverse:
                     rows = _rows_down(cursor, start, stop, count_max)
@@ -224,13 +229,14 @@ class StateEnvironment:
 
     def record(self, key: bytes) -> bytes | None:
         """One of the environment's own records."""
-        with self._lock, self._env.begin() as transaction:
+        with self._lock, begin_reading(self._env) as transaction:
             value: bytes | None = transaction.get(key)
             return value
 
-    def unreadable(self, error: BaseException) -> StorageError:
+    def unreadable(self, error: BaseException) -> ReplogError:
         """What to raise when reading failed, with the file and the next step."""
-        return StorageError(f"{self.data_path} can't be read: {error}. {rebuild(self.path)}.")
+        lack = lacking(f"{self.data_path} can't be read", error)
+        return lack or StorageError(f"{self.data_path} can't be read: {error}. {rebuild(self.path)}.")
 
     def damaged(self, what: object) -> Damaged:
         """What to raise over damage, with the file and the next step."""
@@ -257,11 +263,10 @@ class StateEnvironment:
         size = 0
         try:
             # The transaction keeps every page that it can see as it is; the root pages change by this thread only.
-            with self._writing, self._env.begin(), self.data_path.open("rb", buffering=0) as file:
-                descriptor = file.fileno()
+            with self._writing, begin_reading(self._env):
                 rows = records_from(
-                    lambda offset, length: os.pread(descriptor, length, offset),
-                    os.fstat(descriptor).st_size,
+                    self._space.read,
+                    self.data_path.stat().st_size,
                     STATE_LAYOUT,
                     TREE_NAMES[tree],
                     start,
@@ -287,7 +292,7 @@ class StateEnvironment:
 
     def leaf_bytes_at_most(self, change_count: int) -> int:
         """An upper bound for the leaves that this many changes touch: one each, but never more than there are."""
-        with self._lock, self._env.begin() as transaction:
+        with self._lock, begin_reading(self._env) as transaction:
             stats = [transaction.stat(tree) for tree in self.trees]
         leaves = sum(stat["leaf_pages"] + stat["branch_pages"] for stat in stats)
         return min(change_count, int(leaves) + 1) * int(stats[0]["psize"])
@@ -317,7 +322,7 @@ class StateEnvironment:
         with self._writing:
             if not self._snapshots:
                 self._space.reserve(max(ahead_bytes, self._space.file_bytes))
-            transaction = self._env.begin()
+            transaction = begin_reading(self._env)
             self._snapshots.add(snapshot)
         return transaction
 

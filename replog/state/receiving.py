@@ -222,6 +222,13 @@ class ReceivedSnapshot:
         """
         if self._is_finished:
             return
+        if self._is_open:
+            self._commit_whole(applied_through)
+            self.close()
+        sync_folder(self._environment.path)
+        self._is_finished = True
+
+    def _commit_whole(self, applied_through: Slot) -> None:
         receiving = self._receiving
         if not self._damage and not (receiving.is_whole and not self._buffer):
             self._damage = f"the received state ends after {receiving.received_bytes} bytes, before it is whole"
@@ -230,9 +237,6 @@ class ReceivedSnapshot:
         self._commit(finish_at=applied_through)
         if self._damage:
             raise Damaged(f"{self._damage}; it is fetched again from the beginning")
-        self._is_finished = True
-        self.close()
-        sync_folder(self._environment.path)
 
     def close(self) -> None:
         """Release the file; what is durable stays for a transfer that resumes."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import lmdb
 
+from ..disk.environment import begin_reading
 from ..disk.space import take_blocks
 from ..errors import StorageFull
 
@@ -51,6 +52,10 @@ class StateSpace:
     def file_bytes(self) -> int:
         """Size of the file, allocated ahead of use."""
         return self._file_bytes
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the file, past LMDB; the file is open anyway, so that nothing can be lacking for it."""
+        return os.pread(self._descriptor, length, offset)
 
     def prepare(self, need_bytes: int, *, is_map_held: bool) -> None:
         """Make space for a transaction of at most ``need_bytes``; this thread has none open.
@@ -109,7 +114,7 @@ class StateSpace:
 
     def _live_bytes(self) -> int:
         """Pages in use, but for those of the list of free pages."""
-        with self._lock, self._env.begin() as transaction:
+        with self._lock, begin_reading(self._env) as transaction:
             stats = [transaction.stat(tree) for tree in self._trees]
         stats.append(self._env.stat())
         pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)

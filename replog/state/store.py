@@ -25,8 +25,9 @@ import lmdb
 from ..disk.durable_files import sync_folder
 from ..disk.environment import DATA_FILE
 from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle
-from ..errors import Damaged, StorageError, StorageFull
+from ..errors import Damaged, ReplogError, StorageError, StorageFull
 from ..paxos.ballot import Slot
+from ..resources import lacking
 from .changes import write_changes
 from .environment import FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, remove_folder
 from .overlay import Generation, Row, lay_over, scan_by_windows
@@ -191,18 +192,25 @@ class LmdbStateStore:
             raise StorageError(self._failure)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """What LMDB or the disk raises inside is of unknown outcome: the store fails for ever."""
+    def _receiving(self) -> Iterator[None]:
+        """What LMDB or the disk raises inside is of unknown outcome: the store fails for ever. But for a lack, which
+        passes: what is received is not the state yet, and the same may be tried again."""
         self._refuse_after_failure()
         try:
             yield
         except (lmdb.Error, OSError) as error:
-            raise self._fail(error) from error
+            lack = lacking(f"{self._environment.path / INCOMING_FOLDER}: a state can't be received", error)
+            raise lack or self._fail(error) from error
 
-    def _fail(self, error: BaseException) -> StorageError:
+    def _fail(self, error: BaseException) -> ReplogError:
         """The first failure is the last thing this store writes."""
+        data_path = self._environment.data_path
+        lack = lacking(f"{data_path}: a write failed, and whether it is durable is unknown", error)
+        if lack is not None:
+            self._failure = self._failure or str(lack)
+            return lack
         self._failure = self._failure or (
-            f"{self._environment.data_path}: a write failed ({error}); whether it is durable is unknown, so this "
+            f"{data_path}: a write failed ({error}); whether it is durable is unknown, so this "
             "process must end. Check the disk (dmesg, free space), then start the node again: it goes on from what is "
             "durable."
         )
@@ -241,7 +249,7 @@ class LmdbStateStore:
 
     def begin_install(self, name: bytes) -> None:
         """See ``contract.StateStore``. Raises ``StorageError``."""
-        with self._writing():
+        with self._receiving():
             self._close_received()
             self._received = ReceivedSnapshot.begin(
                 self._environment.path / INCOMING_FOLDER, name, step_bytes=self._step_bytes
@@ -260,7 +268,7 @@ class LmdbStateStore:
         StorageFull: there is no space; the same chunk may be given again later.
         StorageError: the outcome is unknown; nothing is written any more.
         """
-        with self._writing():
+        with self._receiving():
             if self._received is not None:
                 self._received.add(position, data)
 
@@ -278,7 +286,7 @@ class LmdbStateStore:
         StorageFull: there is no space; it may be tried again later.
         StorageError: the outcome is unknown; nothing is written any more.
         """
-        with self._writing():
+        with self._receiving():
             if self._received is None:
                 raise Damaged("no snapshot was being received; the transfer begins again")
             try:
@@ -344,7 +352,7 @@ def _open_environment(path: Path, step_bytes: int) -> StateEnvironment:
         environment = StateEnvironment(path, step_bytes)
         ReceivedSnapshot.clean(path / INCOMING_FOLDER, environment.position.applied_through, step_bytes)
     except (OSError, lmdb.Error) as error:
-        raise StorageError(
+        raise lacking(f"{path} can't be opened", error) or StorageError(
             f"{path} can't be opened: {error}; check its owner, its permissions and the disk."
         ) from error
     return environment

@@ -14,12 +14,10 @@ import anyio
 import attrs
 
 from .client_messages import ClientMessage, NodeMessage
-from .codec import FrameError, Kind, Welcome, decode_payload, encode_frame
+from .codec import VISITOR_NAME, FrameError, Kind, Welcome, decode_payload, encode_frame
 from .dialing import STILL_LOOKING, connected_socket, greet, in_words, told_address
 from .link import Link, LinkClosed
 from .names import NAMES
-
-_NAME = "replog command"
 
 Reply = TypeVar("Reply", bound=NodeMessage)
 
@@ -82,7 +80,7 @@ class _Visit:
         """The reply, or None if the node refused the connection."""
         sock = await connected_socket(host, port)
         self.is_connected = True
-        self.link, self.welcome = await greet(sock, b"", _NAME)
+        self.link, self.welcome = await greet(sock, b"", VISITOR_NAME)
         if self.welcome.refusal:
             return None
         self.link.write(encode_frame(Kind.CLIENT, [question]))  # as small as it is, the socket takes it whole

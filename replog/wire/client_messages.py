@@ -18,6 +18,9 @@ from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, S
 from ..apply.submissions import MalformedSubmission, Submission, decode_submission, session_key
 from ..paxos.ballot import NodeId, Slot
 
+REQUESTS_MAX = 65_536
+"""Reads in one message."""
+
 # --- client to node ---------------------------------------------------------------------------------------
 
 
@@ -49,7 +52,7 @@ class Query(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=21):
 
     first_id: int
     is_stale: bool
-    requests: list[bytes]
+    requests: Annotated[list[bytes], Meta(max_length=REQUESTS_MAX)]
 
 
 class Follow(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=22):

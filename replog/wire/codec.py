@@ -21,10 +21,11 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import crc32c
 import msgspec
+from msgspec import Meta
 
 from ..errors import ReplogError
 from ..paxos.messages import Message
@@ -34,6 +35,8 @@ FRAME_VERSION = 2
 FRAME_BYTES_MAX = 64 * 2**20
 """Hard upper limit of a payload; a link may set a smaller one."""
 HELLO_BYTES_MAX = 4096
+MESSAGES_MAX = 65_536
+"""In one frame to a node."""
 _MAGIC = 0xA7
 _HEADER = struct.Struct(">BBBHII")
 _LENGTH_AND_CRC = struct.Struct(">II")
@@ -60,6 +63,10 @@ class Kind(enum.IntEnum):
     """A list of ``client_messages.ClientMessage``."""
     NODE = 5
     """A list of ``client_messages.NodeMessage``."""
+
+
+VISITOR_NAME = "replog command"
+"""Of a client that asks one question and goes: some places are kept for it."""
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True):
@@ -97,8 +104,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Kind, msgspec.msgpack.Decoder[object]] = {
     Kind.HELLO: msgspec.msgpack.Decoder(Hello),
     Kind.WELCOME: msgspec.msgpack.Decoder(Welcome),
-    Kind.PEER: msgspec.msgpack.Decoder(list[Message]),
-    Kind.CLIENT: msgspec.msgpack.Decoder(list[ClientMessage]),
+    Kind.PEER: msgspec.msgpack.Decoder(Annotated[list[Message], Meta(max_length=MESSAGES_MAX)]),
+    Kind.CLIENT: msgspec.msgpack.Decoder(Annotated[list[ClientMessage], Meta(max_length=MESSAGES_MAX)]),
     Kind.NODE: msgspec.msgpack.Decoder(list[NodeMessage]),
 }
 
@@ -141,6 +148,15 @@ class FrameSplitter:
     def is_inside_frame(self) -> bool:
         """Whether a part of a frame is waiting for its rest."""
         return bool(self._buffer)
+
+    @property
+    def held_bytes(self) -> int:
+        """How large that part is."""
+        return len(self._buffer)
+
+    def forget(self) -> None:
+        """Nothing comes any more; what waits for its rest is let go at once."""
+        self._buffer = bytearray()
 
     def expect(self, kinds: frozenset[Kind], payload_bytes_max: int) -> None:
         """Other kinds come from here on: the greeting is over."""

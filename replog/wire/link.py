@@ -25,6 +25,7 @@ import sniffio
 import trio
 
 from ..forking import close_descriptor, own
+from .budget import Budget
 from .codec import FRAME_BYTES_MAX, FrameSplitter, Kind
 
 RECEIVE_BYTES = 256 * 1024
@@ -69,6 +70,7 @@ class Link:
         *,
         payload_bytes_max: int = FRAME_BYTES_MAX,
         write_buffer_bytes_max: int = WRITE_BUFFER_BYTES_MAX,
+        budget: Budget | None = None,
     ) -> None:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -80,6 +82,8 @@ class Link:
         self._write_buffer_bytes_max = write_buffer_bytes_max
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
+        self._budget = budget
+        self._begun_bytes = 0
         self._has_unsent = anyio.Event()
         self._is_drained = anyio.Event()
         self._is_drained.set()
@@ -121,6 +125,16 @@ class Link:
         """From here on (the greeting is over) these kinds of frames come."""
         self._splitter.expect(kinds, payload_bytes_max)
 
+    def leave_budget(self) -> None:
+        """From here on what is kept is counted by its own limits alone: the other end is no stranger."""
+        if self._budget is not None:
+            self._budget.forget(self)
+            self._budget = None
+
+    def _tell_budget(self) -> None:
+        if self._budget is not None:
+            self._budget.hold(self, self._begun_bytes + self._unsent_bytes)
+
     def write(self, frame: bytes) -> bool:
         """Send a frame, or keep it until the socket takes it; False if it was dropped because too much is kept."""
         if self.is_closed:
@@ -130,7 +144,7 @@ class Link:
                 self.frames_dropped += 1
                 return False
             self._keep(frame)
-            return True
+            return not self.is_closed
         try:
             sent = self._sock.send(frame)
         except BlockingIOError:
@@ -140,14 +154,16 @@ class Link:
             return False
         self.bytes_sent += sent
         if sent < len(frame):
-            self._keep(frame[sent:])
-            self._has_unsent.set()
             self._is_drained = anyio.Event()
-        return True
+            self._keep(_rest(memoryview(frame), sent))
+            self._has_unsent.set()
+        return not self.is_closed
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytes | memoryview) -> None:
+        """The link may be closed for it."""
         self._unsent.append(data)
         self._unsent_bytes += len(data)
+        self._tell_budget()
 
     async def drain_forever(self) -> None:
         """Send what ``write`` had to keep; the link's owner runs it in a nursery beside the reader."""
@@ -173,9 +189,10 @@ class Link:
             except BlockingIOError:
                 sent = 0
             if sent < len(piece):
-                self._unsent.appendleft(piece[sent:])
+                self._unsent.appendleft(_rest(piece, sent))
             self.bytes_sent += sent
             self._unsent_bytes -= sent
+            self._tell_budget()
 
     def _take_piece(self) -> memoryview:
         """Small frames together, a large one as it is: what is kept must not be copied again with every send."""
@@ -221,7 +238,11 @@ class Link:
             if not count:
                 raise LinkClosed("the other end closed the link")
             self.bytes_received += count
-            return self._splitter.feed(self._received[:count])
+            frames = self._splitter.feed(self._received[:count])
+            if self._begun_bytes or self._splitter.is_inside_frame:
+                self._begun_bytes = self._splitter.held_bytes
+                self._tell_budget()
+            return frames
 
     def close(self) -> None:
         """Close at once; what was kept is lost."""
@@ -229,7 +250,10 @@ class Link:
             return
         self.is_closed = True
         self._unsent.clear()
-        self._unsent_bytes = 0
+        self._unsent_bytes = self._begun_bytes = 0
+        self._splitter.forget()
+        if self._budget is not None:
+            self._budget.forget(self)
         anyio.notify_closing(self._sock)
         self._sock.close()
         self._has_unsent.set()
@@ -239,6 +263,12 @@ class Link:
         """The other end hears nothing of the child: neither that it is there, nor that it keeps the link open."""
         self.is_closed = True
         close_descriptor(self._sock.detach())
+
+
+def _rest(piece: memoryview, sent: int) -> memoryview:
+    """What is left to send: without a copy, unless that would keep much more in memory than is left."""
+    rest = piece[sent:]
+    return memoryview(bytes(rest)) if 2 * len(rest) < memoryview(piece.obj).nbytes else rest
 
 
 def address_of(sock: socket.socket) -> str:

@@ -50,6 +50,7 @@ class NodeStatus:
     links: of each other member why this node does not hear it, in a few words; empty if it answers heartbeats.
     members: where each node is reached, ``{"n1": "host:port"}``.
     sessions_open: sessions in its table.
+    lacks: limits of its process that are too small, in words.
     counters: whatever it counts, by name, since it started.
     """
 
@@ -87,6 +88,7 @@ class NodeStatus:
     learners: list[str] = attrs.field(factory=list)
     links: dict[str, str] = attrs.field(factory=dict)
     sessions_open: int = 0
+    lacks: list[str] = attrs.field(factory=list)
     counters: dict[str, int] = attrs.field(factory=dict)
 
 

@@ -94,11 +94,11 @@ def logged_events() -> Iterator[str]:
     yield from (kind.value for kind in NoticeKind)
     for path in (ROOT / "replog").rglob("*.py"):
         source = path.read_text()
-        if "structlog" not in source and "EventLog" not in source:
+        if not any(word in source for word in ("structlog", "EventLog", "LinkNotes")):
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-                prefix = "link_" if node.func.attr == "_note" else ""
+                prefix = "link_" if node.func.attr in ("of_peer", "of_stranger", "of_end") else ""
                 if prefix or node.func.attr in LOG_METHODS:
                     yield from (prefix + text for text in literals(node.args[0]))
 

@@ -56,6 +56,7 @@ THRIFTY = "node/thrifty.py"
 STATE_JOBS = "node/state_jobs.py"
 SERVING = "node/serving.py"
 CLIENTS = "node/clients.py"
+FOLLOWERS = "node/followers.py"
 SILENCE = "node/silence.py"
 
 _NO_PROMISE_ASSERT = Change(ACCEPTOR, "        assert ballot >= self.promise, (ballot, self.promise)  # P2\n", "")
@@ -1093,7 +1094,7 @@ MUTANTS = (
         0,
         (
             Change(
-                CLIENTS,
+                FOLLOWERS,
                 "Slot(min(self._position.applied_through, following.next_slot + following.credit - 1))",
                 "Slot(following.next_slot + following.credit - 1)",
             ),
@@ -1102,14 +1103,14 @@ MUTANTS = (
     Mutant(
         "a follower of the log is told more than it asked for",
         0,
-        (Change(CLIENTS, "        following.credit -= len(records)\n", ""),),
+        (Change(FOLLOWERS, "        following.credit -= len(records)\n", ""),),
     ),
     Mutant(
         "a follower of the log is not told what did not fit into a piece",
         0,
         (
             Change(
-                CLIENTS,
+                FOLLOWERS,
                 "        following.next_slot = Slot(records[-1].slot + 1)\n",
                 "        following.next_slot = Slot(last + 1)\n",
             ),
@@ -1173,7 +1174,7 @@ MUTANTS = (
         0,
         (
             Change(
-                DRIVER, "        if is_whole and self.clients.feed_followers", "        if self.clients.feed_followers"
+                DRIVER, "        if is_whole and self.clients.followers.feed", "        if self.clients.followers.feed"
             ),
         ),
     ),

@@ -107,6 +107,7 @@ class DrivenNode:
         self.driver, _ = begin_life(origin, around)
         self.session = 0
         self._sequence = 1
+        self._secret = SECRET
 
     @property
     def is_leading(self) -> bool:
@@ -161,11 +162,20 @@ class DrivenNode:
     def ask(self, *messages: ClientMessage) -> None:
         self.driver.put(ClientMessages(self.link.number, list(messages)))
 
+    def open_session(self, secret: bytes = SECRET) -> None:
+        """What is submitted from here on is submitted in it."""
+        self._secret, self._sequence = secret, 1
+        key = session_key(secret)
+        self.ask(Submit(0, msgspec.msgpack.encode(OpenSession(key)), secret))
+        self._cluster.until(lambda: any(opened.key == key for opened in self.heard(SessionOpened)))
+        self.session = next(opened.session for opened in self.heard(SessionOpened) if opened.key == key)
+
     def submit(self, *payloads: bytes) -> None:
         """Commands of one session, as one submission."""
-        commands = Commands(self.session, self._sequence, self._sequence, list(payloads), session_key(SECRET))
+        secret = self._secret
+        commands = Commands(self.session, self._sequence, self._sequence, list(payloads), session_key(secret))
         self._sequence += len(payloads)
-        self.ask(Submit(self.session, msgspec.msgpack.encode(commands), SECRET))
+        self.ask(Submit(self.session, msgspec.msgpack.encode(commands), secret))
 
     def heard(self, kind: type[Any]) -> list[Any]:
         return [message for message in self.link.heard if isinstance(message, kind)]
@@ -218,14 +228,16 @@ class Drivers:
 
     def leader(self) -> DrivenNode:
         """Somebody leads, and its client has a session."""
+        leader = self.until_led()
+        leader.open_session()
+        return leader
+
+    def until_led(self) -> DrivenNode:
+        """Somebody leads."""
 
         def leading() -> list[DrivenNode]:
             return [node for node in self.nodes if node.is_leading and node.driver.applied_through > 0]
 
         self.until(leading)
         (leader,) = leading()
-        leader.ask(Submit(0, msgspec.msgpack.encode(OpenSession(session_key(SECRET))), SECRET))
-        self.settle()
-        (opened,) = leader.heard(SessionOpened)
-        leader.session = opened.session
         return leader

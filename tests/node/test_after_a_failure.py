@@ -36,7 +36,8 @@ QUIET: dict[str, tuple[str, ...]] = {
     "applying": ("apply",),
     "sending": ("send", "let_go"),
     "transport": ("send",),
-    "clients": ("send", "answer_reads", "feed_followers"),
+    "clients": ("send", "answer_reads"),
+    "followers": ("feed",),
     "applier": ("begin", "run", "begin_flush", "end_flush", "query"),
     "log": ("write", "compact", "install_floor"),
     "state": ("begin_flush", "end_flush", "begin_install", "install_chunk", "finish_install"),
@@ -51,6 +52,7 @@ def watched(member: Member, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[st
     node, begun = member.node, list[str]()
     owners: dict[str, Any] = {
         "sending": node.driver.sending,
+        "followers": node.clients.followers,
         "applying": node.driver.applying,
         "log": member.log,
         "state": member.state,
@@ -308,7 +310,7 @@ SERVING: dict[str, tuple[Callable[[Node], Any], str]] = {
     "a submission": (lambda node: node.clients, "on_submit"),
     "a report": (lambda node: node, "status"),
     "a read": (lambda node: node.clients, "_answer"),
-    "the log": (lambda node: node.clients, "_feed"),
+    "the log": (lambda node: node.clients.followers, "_feed"),
 }
 
 

@@ -178,7 +178,7 @@ async def test_too_many_connections_are_not_taken(tmp_path: Path) -> None:
         await eventually(lambda: cluster[1].node.transport.counts["connections_max"] == 40)
         for link in links:
             link.close()
-        await eventually(lambda: not cluster[1].node.transport._connections)
+        await eventually(lambda: not len(cluster[1].node.transport.places))
         assert await is_serving(cluster[1])
 
 

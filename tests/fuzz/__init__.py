@@ -1,0 +1,1 @@
+"""Whatever bytes may come over a link, drawn by hypothesis: ``make fuzz``."""

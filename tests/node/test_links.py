@@ -382,4 +382,4 @@ async def test_a_stranger_says_nothing_about_a_link_that_is_there(tmp_path: Path
         assert welcome.refusal
         link.close()
         assert cluster[1].node.status().links["n2"] == ""
-        assert cluster[1].node.transport._problems["n2"] == "the link was lost"
+        assert cluster[1].node.transport._notes.problems[NodeId(2)] == "the link was lost"

@@ -15,7 +15,7 @@ from replog.apply.submissions import Commands, OpenSession
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import NoticeKind
 from replog.paxos.messages import Accepted, AcceptedSlot, Nack, Prepare, Promise
-from replog.paxos.outbox import Turn
+from replog.paxos.outbox import Outbox
 from replog.paxos.recovered import Recovered
 from replog.paxos.values import Batch as SlotBatch
 from replog.paxos.values import decode_value, encode_value
@@ -85,14 +85,14 @@ def test_2_an_accepted_order_found_in_phase_1_is_adopted() -> None:
 
 def test_3_a_restarted_server_remembers_what_it_promised_and_accepted() -> None:
     """A promise and an acceptance leave only after the write; from what was written, no lower ballot gets a vote."""
-    turn = Turn(N1)
+    turn = Outbox(N1)
     role = acceptor(turn)
     role.on_accept(N2, accept(1, ballot(5, 2)))
     role.send_acks()
     assert sent(turn) == []
     assert sent_after_write(turn) == [Accepted(ballot(5, 2), Slot(1), Slot(1))]
 
-    restarted = Turn(N1)
+    restarted = Outbox(N1)
     role = acceptor(restarted, recovered(promise=role.promise, accepted=tuple(role.accepted.values())))
     role.on_accept(N3, accept(1, ballot(4, 3), b"another order"))
     role.on_prepare(N3, Prepare(ballot(4, 3), Slot(1)))
@@ -107,7 +107,7 @@ def test_3_a_restarted_server_remembers_what_it_promised_and_accepted() -> None:
 
 def test_4_an_acceptor_that_missed_the_prepare_accepts() -> None:
     """At or above the promise is enough; equality is not asked for."""
-    turn = Turn(N1)
+    turn = Outbox(N1)
     role = acceptor(turn, recovered(promise=ballot(2, 3)))
     role.on_accept(N2, accept(1, ballot(7, 2)))
     role.send_acks()
@@ -226,7 +226,7 @@ def test_9_what_was_accepted_but_never_chosen_is_not_copied() -> None:
     assert role.chosen_through == 0
     role.on_accepted(N1, Accepted(ballot(1), Slot(1), Slot(1)))
     assert role.chosen_through == 0
-    turn = Turn(N1)
+    turn = Outbox(N1)
     holder = acceptor(turn, recovered(promise=ballot(1, 1), accepted=(lone,)))
     assert list(holder.accepted) == [1]
     assert turn.chosen_through is None

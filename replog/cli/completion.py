@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from replog.cli_kit.printing import note
+from replog.cli_kit.printing import note, to_stdout
 
 
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
@@ -17,12 +17,13 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """
     from .app import build_app
 
-    print(build_app().generate_completion(shell=shell))
-    note(_PLACES[shell])
+    with to_stdout():
+        print(build_app().generate_completion(shell=shell))
+    note(("next:", "bold"), f"  {_PLACES[shell]}")
 
 
 _PLACES = {
-    "bash": "[bold]next:[/]  replog completion bash > ~/.local/share/bash-completion/completions/replog",
-    "zsh": "[bold]next:[/]  replog completion zsh > a folder of $fpath, as _replog",
-    "fish": "[bold]next:[/]  replog completion fish > ~/.config/fish/completions/replog.fish",
+    "bash": "replog completion bash > ~/.local/share/bash-completion/completions/replog",
+    "zsh": "replog completion zsh > a folder of $fpath, as _replog",
+    "fish": "replog completion fish > ~/.config/fish/completions/replog.fish",
 }

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, WholeNumber
-from replog.cli_kit.printing import note, print_json, stdout_console
+from replog.cli_kit.printing import note, print_json, print_line, stdout_console
 from replog.errors import ConfigError, ReplogError
 
 if TYPE_CHECKING:
@@ -303,17 +303,17 @@ async def _show_lines(screen: _Screen) -> None:
     from .cluster_view import verdict_line
     from .survey import survey
 
-    print(f"endpoints  {','.join(screen.cluster.endpoints)}")
-    print(f"data       {screen.data_text}")
+    print_line(f"endpoints  {','.join(screen.cluster.endpoints)}")
+    print_line(f"data       {screen.data_text}")
     for hint in screen.hints():
-        print(f"try it     {hint}")
+        print_line(f"try it     {hint}")
     said = ""
     while True:
         report = await survey(screen.cluster.endpoints, timeout_s=LOOK_TIMEOUT_S)
         line = verdict_line(report)
         if line.plain != said:
             said = line.plain
-            print(line.plain, flush=True)
+            print_line(line.plain)
         await trio.sleep(LOOK_INTERVAL_S)
 
 

@@ -21,7 +21,17 @@ from .options import (
     WholeNumber,
     parse_endpoints,
 )
-from .printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
+from .printing import (
+    done,
+    new_table,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    print_text,
+    stderr_console,
+    stdout_console,
+)
 from .running import add_command, new_app, run
 
 __all__ = [
@@ -37,11 +47,13 @@ __all__ = [
     "WholeNumber",
     "add_command",
     "configure_logging",
+    "done",
     "new_app",
     "new_table",
     "note",
     "parse_endpoints",
     "print_json",
+    "print_line",
     "print_table",
     "print_text",
     "run",

@@ -1,23 +1,52 @@
 """Where output goes and how it looks: data to stdout, notes to stderr, one JSON object for programs.
 
+A string is data: it has no markup, and its control characters are shown. What can't be written on stdout is an error
+of a file called "stdout"; where something was done before, only a remark (``done``). Remarks may get lost.
+
 Rich is imported when the first line is printed, not before: a command that prints plain JSON starts faster without.
 """
 
 from __future__ import annotations
 
 import enum
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from .shown import shown
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
+STDOUT = "stdout"
 PIPE_WIDTH = 200
 """Columns when nobody watches: a table that goes into ``grep`` or a file must not be folded at 80."""
+WIDTHS = range(20, 10_000)
+"""What COLUMNS may say."""
+
+
+def ready_streams() -> None:
+    """Let stdin, stdout and stderr be there, and take every character whatever their encoding is.
+
+    A stream that was closed leads nowhere: its number would go to the next file or socket that is opened, and whatever
+    writes to "stdout" would write there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def stdout_console() -> Console:
@@ -31,28 +60,93 @@ def stderr_console() -> Console:
 
 
 def _console(*, is_stderr: bool) -> Console:
-    from rich.console import Console
+    from .plain_console import PlainConsole
 
+    columns = os.environ.get("COLUMNS", "")
+    asked = int(columns) if columns.isascii() and columns.isdecimal() and len(columns) < 5 else 0
+    if asked not in WIDTHS:
+        os.environ.pop("COLUMNS", None)  # rich would believe it
+        asked = 0
     stream = sys.stderr if is_stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(stderr=is_stderr, width=width, highlight=False, soft_wrap=False)
+    return PlainConsole(is_stderr=is_stderr, width=asked or (None if stream.isatty() else PIPE_WIDTH))
 
 
-def print_text(text: RenderableType = "") -> None:
-    """Print data for a person on stdout, without the blanks that pad a table; strings may carry rich's markup."""
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """What is printed inside is written when the block ends, or an ``OSError`` of the file "stdout" says why not."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        leave_stdout()
+        raise OSError(error.errno, error.strerror, STDOUT) from None
+
+
+def leave_stdout() -> None:
+    """Point stdout elsewhere, or the interpreter's own flush at exit would complain about it again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def done() -> Iterator[None]:
+    """Around the telling of what was done: that it can't be told does not undo it, and is a remark."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename != STDOUT:
+            raise
+        note(f"it was done, but stdout takes no answer: {error.strerror}")
+
+
+def print_text(*parts: RenderableType | tuple[str, str]) -> None:
+    """Print data for a person on stdout, without the blanks that pad a table.
+
+    Parameters
+    ----------
+    parts: of one line: a string as it is, or with its style, ``("intact", "bold")``; or one thing of rich's.
+    """
     console = stdout_console()
-    if console.is_terminal:
-        console.print(text)
-        return
-    with console.capture() as capture:
-        console.print(text)
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+    with to_stdout():
+        if console.is_terminal:
+            console.print(_joined(parts))
+            return
+        with console.capture() as capture:
+            console.print(_joined(parts))
+        for line in capture.get().splitlines():
+            print(line.rstrip())
 
 
-def note(text: RenderableType) -> None:
-    """Print a remark on stderr."""
-    stderr_console().print(text)
+def print_line(text: str) -> None:
+    """Print one line of data on stdout, never folded."""
+    with to_stdout():
+        print(shown(text))
+
+
+def note(*parts: RenderableType | tuple[str, str], is_folded: bool = True) -> None:
+    """Print a remark on stderr, or nothing where nothing can be printed.
+
+    Parameters
+    ----------
+    parts: see ``print_text``.
+    is_folded: at the terminal's width, between words.
+    """
+    stderr_console().print(_joined(parts), soft_wrap=not is_folded)
+
+
+def _joined(parts: tuple[RenderableType | tuple[str, str], ...]) -> RenderableType:
+    from rich.text import Text
+
+    line = Text()
+    for part in parts:
+        match part:
+            case str():
+                line.append(shown(part))
+            case (str() as text, style):
+                line.append(shown(text), style)
+            case _:
+                return part
+    return line
 
 
 def new_table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
@@ -91,7 +185,9 @@ def print_json(fields: Mapping[str, Any] | Any, *, schema: int = 1, is_line: boo
     is_line: on one line, for streams of objects.
     """
     plain = {"schema": schema, **_plain(fields)}
-    print(json.dumps(plain, indent=None if is_line else 2, ensure_ascii=False), flush=is_line)
+    is_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    with to_stdout():
+        print(json.dumps(plain, indent=None if is_line else 2, ensure_ascii=is_ascii))
 
 
 def _plain(value: Any) -> Any:

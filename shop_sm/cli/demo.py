@@ -145,9 +145,9 @@ class Outcome:
         else:
             print_text(rate)
         if self.is_right:
-            print_text("[bold green]right:[/] every replica agrees, to the cent")
+            print_text(("right:", "bold green"), " every replica agrees, to the cent")
         else:
-            print_text("[bold red]wrong:[/] the replicas do not show what the file sums to, or not the same")
+            print_text(("wrong:", "bold red"), " the replicas do not show what the file sums to, or not the same")
 
 
 def _cells(totals: KnownTotals) -> tuple[str, str, str, str]:

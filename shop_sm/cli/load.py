@@ -14,6 +14,7 @@ from replog.cli_kit import (
     Endpoints,
     ExitCode,
     Timeout,
+    done,
     note,
     print_json,
     print_text,
@@ -99,10 +100,13 @@ async def run(
 
 def report(imported: Import, progress: Progress, seconds: float, *, as_json: bool) -> int:
     expected = totals_of(imported.purchases)
-    if as_json:
-        print_json(report_fields(imported.name, expected, progress, seconds))
-    else:
-        print_text(sentence_of(imported.purchases, expected, progress, seconds))
+    with done():
+        if as_json:
+            print_json(report_fields(imported.name, expected, progress, seconds))
+        else:
+            for sentence in sentences_of(imported.purchases, expected, progress, seconds):
+                print_text(sentence)
+    if not as_json:
         for refusal in progress.refusals:
             note(f"refused: {refusal}")
     return ExitCode.REFUSED if progress.refused else ExitCode.OK
@@ -123,12 +127,14 @@ def report_fields(name: str, expected: KnownTotals, progress: Progress, seconds:
     }
 
 
-def sentence_of(purchases: list[Purchase], expected: KnownTotals, progress: Progress, seconds: float) -> str:
+def sentences_of(
+    purchases: list[Purchase], expected: KnownTotals, progress: Progress, seconds: float
+) -> tuple[str, str]:
     sent = progress.total - progress.resumed_at
     resumed = f"; went on at order {progress.resumed_at + 1:,}" if progress.resumed_at else ""
     refused = f", {progress.refused:,} refused" if progress.refused else ""
     return (
         f"{len(purchases):,} orders of {expected.customers:,} customers: {expected.units:,} units, "
-        f"{format_money(expected.revenue_minor, 'USD')}{refused}\n"
-        f"{sent:,} sent in {seconds:.1f} s, {sent / max(seconds, 0.001):,.0f}/s{resumed}"
+        f"{format_money(expected.revenue_minor, 'USD')}{refused}",
+        f"{sent:,} sent in {seconds:.1f} s, {sent / max(seconds, 0.001):,.0f}/s{resumed}",
     )

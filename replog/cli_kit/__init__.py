@@ -17,9 +17,11 @@ from .options import (
     Endpoints,
     LogFormatOption,
     LogLevelOption,
+    Seconds,
     Timeout,
     WholeNumber,
     parse_endpoints,
+    parse_whole,
 )
 from .printing import (
     done,
@@ -43,6 +45,7 @@ __all__ = [
     "LogFormatOption",
     "LogLevel",
     "LogLevelOption",
+    "Seconds",
     "Timeout",
     "WholeNumber",
     "add_command",
@@ -52,6 +55,7 @@ __all__ = [
     "new_table",
     "note",
     "parse_endpoints",
+    "parse_whole",
     "print_json",
     "print_line",
     "print_table",

@@ -5,6 +5,7 @@ Names, ids and errors come from users and strangers. Style is said apart from th
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -27,7 +28,9 @@ class PlainConsole(Console):
 
     def __init__(self, *, is_stderr: bool, width: int | None) -> None:
         file: Any = _Remarks(sys.stderr) if is_stderr else None
-        super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+        sizes = ("COLUMNS", "LINES")  # which rich would believe, whatever they say
+        environ = {name: text for name, text in os.environ.items() if name not in sizes}
+        super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False, _environ=environ)
 
     def render_str(self, text: str, **how: Any) -> Text:
         """What is shown takes room in its cell, so it is shown before it is measured."""

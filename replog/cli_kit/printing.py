@@ -64,11 +64,9 @@ def _console(*, is_stderr: bool) -> Console:
 
     columns = os.environ.get("COLUMNS", "")
     asked = int(columns) if columns.isascii() and columns.isdecimal() and len(columns) < 5 else 0
-    if asked not in WIDTHS:
-        os.environ.pop("COLUMNS", None)  # rich would believe it
-        asked = 0
     stream = sys.stderr if is_stderr else sys.stdout
-    return PlainConsole(is_stderr=is_stderr, width=asked or (None if stream.isatty() else PIPE_WIDTH))
+    default = None if stream.isatty() else PIPE_WIDTH
+    return PlainConsole(is_stderr=is_stderr, width=asked if asked in WIDTHS else default)
 
 
 @contextmanager
@@ -123,15 +121,18 @@ def print_line(text: str) -> None:
         print(shown(text))
 
 
-def note(*parts: RenderableType | tuple[str, str], is_folded: bool = True) -> None:
-    """Print a remark on stderr, or nothing where nothing can be printed.
+def note(*parts: RenderableType | tuple[str, str]) -> None:
+    """Print a remark on stderr, or nothing where nothing can be printed; never folded: somebody may copy a command.
 
     Parameters
     ----------
     parts: see ``print_text``.
-    is_folded: at the terminal's width, between words.
     """
-    stderr_console().print(_joined(parts), soft_wrap=not is_folded)
+    try:
+        stderr_console().print(_joined(parts), soft_wrap=True)
+    except (OSError, MemoryError):  # rich can't be loaded: too many files are open, or too little memory is left
+        with suppress(OSError, ValueError, MemoryError):
+            print(*(part[0] if isinstance(part, tuple) else part for part in parts), sep="", file=sys.stderr)
 
 
 def _joined(parts: tuple[RenderableType | tuple[str, str], ...]) -> RenderableType:

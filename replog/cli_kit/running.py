@@ -26,6 +26,11 @@ from .printing import leave_stdout, note, print_json, ready_streams
 _OUR_MISTAKES = (None, errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK)
 """What the system says to a call that makes no sense."""
 
+_UNCHECKED = (
+    "replog checks its own invariants with assert, which python -O and PYTHONOPTIMIZE take out.",
+    "run it without them.",
+)
+
 _TROUBLE_STEPS = {
     errno.EMFILE: "allow this process more open files (ulimit -n).",
     errno.ENFILE: "allow this machine more open files (sysctl fs.file-max).",
@@ -89,6 +94,8 @@ def run(app: Callable[[Sequence[str]], object], tokens: Sequence[str]) -> int:
     """
     is_json = "--json" in tokens
     ready_streams()
+    if not __debug__:
+        return _report_error("Usage", *_UNCHECKED, ExitCode.USAGE, is_json=is_json)
     try:
         code = app(tokens)
         sys.stdout.flush()
@@ -179,11 +186,11 @@ def _report_error(kind: str, text: str, next_step: str, code: int, *, is_json: b
 
 def _say(text: str, *, kind: str, next_step: str = "") -> None:
     first, *others = (text or kind).splitlines()
-    note(("error:" if kind else "stopped:", "bold red"), f" {first}", is_folded=False)
+    note(("error:" if kind else "stopped:", "bold red"), f" {first}")
     for line in others:
-        note(line, is_folded=False)
+        note(line)
     for line in next_step.splitlines():
-        note(("next:", "bold"), f"  {line}", is_folded=False)
+        note(("next:", "bold"), f"  {line}")
 
 
 def _report_defect(error: BaseException) -> int:

@@ -14,6 +14,7 @@ from replog.cli_kit import (
     Endpoints,
     ExitCode,
     Timeout,
+    WholeNumber,
     done,
     note,
     print_json,
@@ -25,14 +26,17 @@ from replog.errors import ConfigError
 from ..cdnow import FileError, Import, KnownTotals, Purchase, read_purchases, sample_file, totals_of
 from ..loading import OUTSTANDING, WINDOW, Loader, Progress
 from ..money import format_money
+from ..rules import IDENTIFIER_WORDS, is_identifier
 from .connecting import open_shop
+
+NAME_CHARS_MAX = 40
 
 
 def load(
     file: Path | None = None,
     *,
     name: str = "",
-    outstanding: Annotated[int, Parameter(help="Orders under way at once.")] = OUTSTANDING,
+    outstanding: Annotated[WholeNumber, Parameter(help="Orders under way at once.")] = OUTSTANDING,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,
@@ -65,8 +69,10 @@ def read_import(file: Path | None, name: str = "") -> Import:
 
 
 def checked_name(name: str) -> str:
-    if not (name.isascii() and name.isprintable() and " " not in name and 0 < len(name) <= 40):
-        raise ConfigError(f"{name!r} can't begin an order's id; give --name with up to 40 plain characters")
+    if not is_identifier(name) or len(name) > NAME_CHARS_MAX:
+        raise ConfigError(
+            f"{name!r} can't begin an order's id; give --name with up to {NAME_CHARS_MAX} of {IDENTIFIER_WORDS}"
+        )
     return name
 
 

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .shown import shown
 
@@ -76,14 +76,23 @@ def to_stdout() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        leave_stdout()
+        leave(sys.stdout)
         raise OSError(error.errno, error.strerror, STDOUT) from None
 
 
-def leave_stdout() -> None:
-    """Point stdout elsewhere, or the interpreter's own flush at exit would complain about it again."""
+def leave(stream: TextIO) -> None:
+    """Point it elsewhere, or the interpreter's own flush at exit would complain again, with a code of its own."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def leave_what_is_full() -> None:
+    """What is still to be written is written, or lost; the exit code is that of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            leave(stream)
 
 
 @contextmanager

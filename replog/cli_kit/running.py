@@ -21,7 +21,7 @@ import cyclopts
 from replog.errors import ReplogError
 
 from .exit_codes import NEXT_STEPS, ExitCode
-from .printing import leave_stdout, note, print_json, ready_streams
+from .printing import leave_what_is_full, note, print_json, ready_streams
 
 _OUR_MISTAKES = (None, errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK)
 """What the system says to a call that makes no sense."""
@@ -92,8 +92,14 @@ def run(app: Callable[[Sequence[str]], object], tokens: Sequence[str]) -> int:
     app: a cyclopts application made by ``new_app``; its commands return None or an exit code.
     tokens: the words after the program's name.
     """
-    is_json = "--json" in tokens
     ready_streams()
+    try:
+        return _run(app, tokens, is_json="--json" in tokens)
+    finally:
+        leave_what_is_full()
+
+
+def _run(app: Callable[[Sequence[str]], object], tokens: Sequence[str], *, is_json: bool) -> int:
     if not __debug__:
         return _report_error("Usage", *_UNCHECKED, ExitCode.USAGE, is_json=is_json)
     try:
@@ -143,7 +149,7 @@ def _report(error: BaseException, *, is_json: bool) -> int:
             _say("interrupted", kind="")
             return ExitCode.INTERRUPTED
         case BrokenPipeError():
-            return _leave_closed_pipe()
+            return ExitCode.PIPE_CLOSED
         case ReplogError():
             return _report_error(type(error).__name__, str(error), next_step(error), error.exit_code, is_json=is_json)
         case cyclopts.CycloptsError():
@@ -198,8 +204,3 @@ def _report_defect(error: BaseException) -> int:
         traceback.print_exception(error)
     _say("this is a defect of the program, not of what you asked for.", kind="Bug")
     return ExitCode.BUG
-
-
-def _leave_closed_pipe() -> int:
-    leave_stdout()
-    return ExitCode.PIPE_CLOSED

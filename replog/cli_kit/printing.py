@@ -34,13 +34,8 @@ def ready_streams() -> None:
     """Let stdin, stdout and stderr be there, and take every character whatever their encoding is.
 
     A stream that was closed leads nowhere: its number would go to the next file or socket that is opened, and whatever
-    writes to "stdout" would write there.
+    writes to "stdout" would write there. Each takes the lowest number that is free, which is its own.
     """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115 - as long as the process
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

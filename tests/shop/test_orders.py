@@ -231,11 +231,15 @@ def test_money_for_a_cancelled_order_is_owed_back() -> None:
     """It is recorded once, is never revenue, and its refund ends the story."""
     shop = order_at(Status.CANCELLED)
     for _time in range(2):
+        shop.now_ms += 1_000
         assert shop.do(PAID) == RefundOwed("o-1", "payment-1")
     row = shop.totals().currencies[0]
     assert (row.revenue_minor, row.refund_due_minor, row.by_status[Status.REFUND_DUE]) == (0, 2_499, 1)
+    order = shop.ask(OrderQuery("o-1"))
+    assert isinstance(order, OrderAnswer)
+    assert (order.closed_ms, order.paid_ms, order.payment) == (MONDAY_MS, 0, "payment-1")
     assert shop.stock("tea") == (10, 0, 0)
-    assert shop.do(RefundOrder("o-1")) == OrderAdvanced("o-1", Status.REFUNDED, MONDAY_MS)
+    assert shop.do(RefundOrder("o-1")) == OrderAdvanced("o-1", Status.REFUNDED, shop.now_ms)
     assert shop.violations() == []
 
 

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -27,18 +27,24 @@ def main() -> int:
     parser.add_argument("--faults", action="store_true", help="print only rows that are wrong")
     chosen = parser.parse_args()
     rows = [row for row in every_row() if all(word in f"{row.area} {row.what}" for word in chosen.words)]
-    counts: Counter[str] = Counter()
-    for ended in trio.run(_with_a_shop, rows):
-        counts["wrong" if ended.fault else "right"] += 1
-        if ended.fault or not chosen.faults:
-            print_line(_line(ended))
-    print_line(f"{counts['right']:,} rows right, {counts['wrong']:,} wrong")
-    return 1 if counts["wrong"] else 0
+    wrong = trio.run(partial(_run, rows, is_brief=chosen.faults))
+    print_line(f"{len(rows) - wrong:,} rows right, {wrong:,} wrong")
+    return 1 if wrong else 0
 
 
-async def _with_a_shop(rows: list[Row]) -> list[Ended]:
+async def _run(rows: list[Row], *, is_brief: bool) -> int:
+    """Run them beside a shop, and print each as it ends; returns how many were wrong."""
+
+    def run_all() -> int:
+        wrong = 0
+        for ended in _ended(rows, cluster.endpoints[0]):
+            wrong += bool(ended.fault)
+            if ended.fault or not is_brief:
+                print_line(_line(ended))
+        return wrong
+
     async with local_cluster(replicas=1, state_machine="shop_sm:Shop") as cluster:
-        return await trio.to_thread.run_sync(lambda: list(_ended(rows, cluster.endpoints[0])))
+        return await trio.to_thread.run_sync(run_all)
 
 
 def _ended(rows: list[Row], served: str) -> Iterator[Ended]:

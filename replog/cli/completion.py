@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 from replog.cli_kit.printing import note, to_stdout
@@ -18,7 +19,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     from .app import build_app
 
     with to_stdout():
-        print(build_app().generate_completion(shell=shell))
+        sys.stdout.write(build_app().generate_completion(shell=shell) + "\n")
     note(("next:", "bold"), f"  {_PLACES[shell]}")
 
 

@@ -173,7 +173,7 @@ def _progress(seed_count: int) -> Iterator[Callable[[SeedResult], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[bad]}"),
+        TextColumn("{task.fields[bad]}", style="bold red", markup=False),
     )
     with Progress(*columns, console=stderr_console(), transient=True) as bar:
         task = bar.add_task("seeds", total=seed_count, bad="")
@@ -182,7 +182,7 @@ def _progress(seed_count: int) -> Iterator[Callable[[SeedResult], None]]:
         def on_seed(result: SeedResult) -> None:
             nonlocal bad
             bad += result.violation is not None
-            bar.update(task, advance=1, bad=f"[bold red]{bad} violated[/]" if bad else "")
+            bar.update(task, advance=1, bad=f"{bad} violated" if bad else "")
 
         yield on_seed
 

@@ -139,3 +139,19 @@ def test_only_stdout_is_forgiven() -> None:
     """A file that can't be written is what the command was about."""
     with pytest.raises(OSError, match="data"), done():
         raise OSError(28, "No space left on device", "data")
+
+
+def test_no_command_has_markup_or_prints_by_itself() -> None:
+    """Style is said apart from the text, and every line goes through ``cli_kit``, where strings are data."""
+    root = Path(__file__).parent.parent.parent
+    sources = [
+        path
+        for part in ("replog/cli", "shop_sm/cli", "bench/commands", "bench/report")
+        for path in (root / part).rglob("*.py")
+    ]
+    assert sources
+    told = re.compile(
+        r"rich\.markup|\[/\]|\[(bold|red|green|yellow|cyan|dim)\b|\bConsole\(|^\s+print\((?!\)).*$", re.MULTILINE
+    )
+    found = {str(path.relative_to(root)): told.findall(path.read_text()) for path in sources}
+    assert {name: times for name, times in found.items() if times} == {}

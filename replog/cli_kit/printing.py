@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 STDOUT = "stdout"
 PIPE_WIDTH = 200
 """Columns when nobody watches: a table that goes into ``grep`` or a file must not be folded at 80."""
-WIDTHS = range(20, 10_000)
-"""What COLUMNS may say."""
+SIZES = range(20, 10_000)
+"""What COLUMNS and LINES may say."""
 
 
 def ready_streams() -> None:
@@ -42,6 +42,13 @@ def ready_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    for name in ("COLUMNS", "LINES"):  # whoever prints help believes them
+        if not _is_size(os.environ.get(name, "80")):
+            del os.environ[name]
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 5 and int(text) in SIZES
 
 
 def stdout_console() -> Console:
@@ -58,10 +65,9 @@ def _console(*, is_stderr: bool) -> Console:
     from .plain_console import PlainConsole
 
     columns = os.environ.get("COLUMNS", "")
-    asked = int(columns) if columns.isascii() and columns.isdecimal() and len(columns) < 5 else 0
     stream = sys.stderr if is_stderr else sys.stdout
     default = None if stream.isatty() else PIPE_WIDTH
-    return PlainConsole(is_stderr=is_stderr, width=asked if asked in WIDTHS else default)
+    return PlainConsole(is_stderr=is_stderr, width=int(columns) if _is_size(columns) else default)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ TEXTS = (
     "--pay-within-s=@ --endpoints 127.0.0.1:9 --timeout 0.3: 'nan'",
     "sim: python -O",
     "inspect: columns of another script",
+    "help: no columns",
     "inspect: output in Latin-1",
     "log tail: the working directory was deleted",
     "serve: a file secrets.py beside it",

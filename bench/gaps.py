@@ -14,7 +14,6 @@ from typing import Any, Literal, get_args
 
 import attrs
 import trio
-from rich.markup import escape
 
 from replog import ReplogError
 from replog.cli_kit import note
@@ -182,7 +181,7 @@ async def strike_in_rounds(
                 strikes.append(await _strike_or_again(system, kind, plan, place, where))
             except ReplogError as error:
                 failures.append(f"{title}: {error}")
-                note(f"failed: {escape(failures[-1])}")
+                note(f"failed: {failures[-1]}")
     return strikes, failures
 
 
@@ -193,7 +192,7 @@ async def _strike_or_again(
     try:
         return await strike(system, kind, plan, _made(place), network=network)
     except ChildFailed as error:
-        note(f"once more: {system.name}, {FAULT_TITLES[kind]}: {escape(str(error))}")
+        note(f"once more: {system.name}, {FAULT_TITLES[kind]}: {error}")
     return await strike(system, kind, plan, _made(place.with_name(f"{place.name}-again")), network=network)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
-from rich.markup import escape
 
 from replog import ReplogError
 from replog.cli_kit import note
@@ -113,7 +112,7 @@ async def _measure_some(
 
 def _note_failure(text: str, failures: list[str]) -> None:
     failures.append(text)
-    note(f"failed: {escape(text)}")
+    note(f"failed: {text}")
 
 
 def _checked(measurement: Measurement) -> Measurement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,16 +12,38 @@ from typing import Annotated, Any
 import attrs
 from cyclopts import Parameter
 
+from replog.cli_kit import Seconds, parse_whole
+
 DEFAULT_RESULTS = Path(__file__).parent / "results"
 
 
 def read_numbers(text: str) -> tuple[int, ...]:
     """Split ``1,16,64``; raises ``ValueError`` naming a part that is no positive whole number."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    for part in parts:
-        if not part.isdigit() or int(part) < 1:
-            raise ValueError(f"{part!r} is no positive whole number; write several separated by commas, like 1,16,64.")
-    return tuple(dict.fromkeys(int(part) for part in parts))
+    try:
+        return tuple(dict.fromkeys(read_count(part) for part in parts))
+    except ValueError as error:
+        raise ValueError(f"{error} Write several separated by commas, like 1,16,64.") from None
+
+
+def read_count(text: str) -> int:
+    """Read a whole number above 0; raises ``ValueError`` for everything else."""
+    try:
+        count = parse_whole(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"{text!r} is no positive whole number.")
+    return count
+
+
+def _count(_type: Any, tokens: Sequence[Any]) -> int:
+    return read_count(tokens[0].value)
+
+
+def _check_warmup(_type: Any, seconds: float) -> None:
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{seconds} is no time; write seconds from 0 on, like 1.0.")
 
 
 def _numbers(_type: Any, tokens: Sequence[Any]) -> tuple[int, ...]:
@@ -32,6 +55,7 @@ def _names(_type: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
+Count = Annotated[int, Parameter(converter=_count, n_tokens=1, accepts_keys=False)]
 Numbers = Annotated[
     tuple[int, ...], Parameter(converter=_numbers, n_tokens=1, negative=(), accepts_keys=False, metavar="N,...")
 ]
@@ -55,9 +79,9 @@ class RunOptions:
     as_json: Print one JSON object a line on stdout instead of a table.
     """
 
-    rounds: int = 5
-    seconds: float = 6.0
-    warmup: float = 1.0
+    rounds: Count = 5
+    seconds: Seconds = 6.0
+    warmup: Annotated[float, Parameter(validator=_check_warmup)] = 1.0
     results: Path = DEFAULT_RESULTS
     data: Path = Path("/var/tmp")
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False

@@ -209,7 +209,7 @@ class EmbeddedReplica:
         if consistency != "stale":
             return await self._client.read(request, consistency=consistency, timeout=timeout)
         await trio.lowlevel.checkpoint()
-        answer, is_failed = self._node.answer_stale(payload_checked(request, "a query"))
+        answer, is_failed = self._node.answer_stale(payload_checked(request, "request"))
         if is_failed:
             raise query_failed(answer)
         return Answer(answer, self._node.applied_through)

@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import signal as signals
+import stat
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,8 @@ import trio
 
 from .client import Client, ClientOptions, ask_status, connect
 from .config import environment_variables
-from .directory.layout import IDENTITY_FILE, DirectoryLock, format_directory
-from .errors import ReplogError, Unavailable
+from .directory.layout import IDENTITY_FILE, LOCK_FILE, DirectoryLock, format_directory
+from .errors import ConfigError, ReplogError, Unavailable
 from .paxos.ballot import NodeId, node_name, parse_node
 from .paxos.membership import Membership
 from .ports import free_ports
@@ -35,6 +36,7 @@ _ASK_TIMEOUT_S = 0.5
 _ASK_AGAIN_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LOG_LINES_SHOWN = 12
+_CLUSTER_ID_FILE = "cluster-id"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -60,6 +62,7 @@ async def local_cluster(
     Raises
     ------
     TypeError, ValueError: ``state_machine`` is no text of this form, or ``replicas`` no number of replicas.
+    ConfigError: ``data_dir`` is somebody else's, or no name that a configuration file can hold.
     Refused: another cluster runs in ``data_dir``.
     Unavailable: they did not come up in time, or one of them ended; the message ends with what it said.
     """
@@ -69,7 +72,8 @@ async def local_cluster(
             folder = tempfile.TemporaryDirectory(prefix="replog-", dir=_disk_folder(), ignore_cleanup_errors=True)
             data_dir = stack.enter_context(folder)
         data_dir = Path(data_dir)
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_folder(data_dir, replicas)
         stack.callback(DirectoryLock(data_dir).release)  # first: nothing of a cluster that runs here is written over
         ports = free_ports(replicas) if base_port is None else list(range(base_port, base_port + replicas))
         members = {NodeId(number): f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
@@ -257,7 +261,7 @@ class LocalCluster:
 
     def _format(self) -> None:
         """Format what is not formatted yet, under one cluster id, and write every node's configuration."""
-        id_path = self.folder / "cluster-id"
+        id_path = self.folder / _CLUSTER_ID_FILE
         if not id_path.exists():
             id_path.write_text(os.urandom(16).hex())
         cluster = bytes.fromhex(id_path.read_text())
@@ -266,7 +270,7 @@ class LocalCluster:
             directory = self.data_dir(node_name(node))
             if not (directory / IDENTITY_FILE).exists():
                 format_directory(directory, node=node, cluster=cluster, membership=membership)
-            self._config_path(node_name(node)).write_text(self._config_text(node_name(node)))
+            self._config_path(node_name(node)).write_text(self._config_text(node_name(node)), "utf-8")
 
     def _config_path(self, name: str) -> Path:
         return self.folder / f"{name}.toml"
@@ -277,7 +281,7 @@ class LocalCluster:
         return _toml({**top, **self._settings, "members": members})
 
     def _command(self, name: str) -> list[str]:
-        return [sys.executable, "-m", "replog", "serve", "--config", str(self._config_path(name))]
+        return [sys.executable, "-P", "-m", "replog", "serve", "--config", str(self._config_path(name))]
 
     def _spawn(self, name: str) -> None:
         with self.log_path(name).open("ab") as log_file:
@@ -314,6 +318,24 @@ def _check(replicas: object, state_machine: object) -> None:
         raise ValueError(f"replicas = {replicas!r} is no number of replicas; 3 or 5 is usual")
 
 
+def _check_folder(folder: Path, replicas: int) -> None:
+    """Nothing is written through a link that somebody else may have put there. Raises ``ConfigError``."""
+    try:
+        str(folder.resolve()).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"{folder}: a configuration file is UTF-8 and can't hold this name; choose another folder."
+        ) from None
+    there = folder.stat()
+    if there.st_uid != os.geteuid() or there.st_mode & stat.S_IWOTH:
+        raise ConfigError(f"{folder} is another user's, or others may write there; choose a folder of your own.")
+    nodes = [node_name(NodeId(number)) for number in range(1, replicas + 1)]
+    names = [LOCK_FILE, _CLUSTER_ID_FILE, *nodes, *(f"{node}{end}" for node in nodes for end in (".toml", ".log"))]
+    links = [name for name in names if (folder / name).is_symlink()]
+    if links:
+        raise ConfigError(f"{folder / links[0]} is a link, which is not followed; remove it, or choose another folder.")
+
+
 def _environment() -> dict[str, str]:
     """This process's, without the variables that would give every replica the same directory or address."""
     own = {variable for variable, key in environment_variables().items() if "." not in key}
@@ -333,8 +355,13 @@ def _die_with_parent() -> None:
 
 def _toml(values: Mapping[str, object]) -> str:
     """Plain values first, then one table a mapping."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
+    lines = [f"{key} = {_toml_value(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
     for key, table in values.items():
         if isinstance(table, Mapping):
-            lines += ["", f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+            lines += ["", f"[{key}]", *(f"{name} = {_toml_value(value)}" for name, value in table.items())]
     return "\n".join([*lines, ""])
+
+
+def _toml_value(value: object) -> str:
+    """As JSON writes it, but for characters beyond 16 bits, which TOML does not take in halves."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

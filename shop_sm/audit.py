@@ -121,6 +121,12 @@ def check_customer(view: StateView, key: bytes, value: bytes, books: Books) -> I
         yield f"customer {key[1:].decode()}: the name {customer.name!r} leads elsewhere"
 
 
+def check_payment(view: StateView, key: bytes, value: bytes, books: Books) -> Iterator[str]:
+    stored = view.get(keys.ORDER + value)
+    if stored is None or records.decode_order(stored).payment.encode() != key[1:]:  # S11
+        yield f"payment {key[1:].decode()!r} leads to {value.decode()}, which it did not pay"
+
+
 def check_name(view: StateView, key: bytes, value: bytes, books: Books) -> Iterator[str]:
     stored = view.get(keys.CUSTOMER + value)
     if stored is None or records.decode_customer(stored).name.encode() != key[1:]:  # S8
@@ -136,6 +142,9 @@ def check_order(view: StateView, key: bytes, value: bytes, books: Books) -> Iter
         yield f"order {name}: its lines do not hold {order.units} units"
     if bool(order.payment) != (order.status not in (Status.PLACED, Status.CANCELLED, Status.EXPIRED)):  # S6
         yield f"order {name}: {order.status.name} and paid by {order.payment!r}"
+    payment_of = view.get(keys.PAYMENT + order.payment.encode()) if order.payment else None
+    if payment_of not in (None, key[1:]):  # S11; None: it was paid before payments were kept
+        yield f"order {name}: paid by {order.payment!r}, which has paid {payment_of!r}"
     if view.get(index_key(order)) != key[1:]:  # S7
         yield f"order {name}: missing in the list of its status"
     if view.get(keys.customer_orders(order.customer) + order.position) != key[1:]:  # S7
@@ -215,6 +224,7 @@ CHECKS: dict[bytes, Callable[[StateView, bytes, bytes, Books], Iterator[str]]] =
     keys.PRODUCT: check_product,
     keys.ADJUSTMENT: check_adjustment,
     keys.CUSTOMER: check_customer,
+    keys.PAYMENT: check_payment,
     keys.NAME: check_name,
     keys.ORDER: check_order,
     keys.DAY: check_day,

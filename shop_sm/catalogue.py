@@ -21,7 +21,7 @@ from .results import (
     StockAdjusted,
     UnknownSku,
 )
-from .rules import check_currency, check_name, identifier_refusal, is_identifier, short
+from .rules import check_currency, check_name, identifier_refusal, is_identifier, may_be_stored, short
 
 
 def put_product(state: State, command: PutProduct) -> SingleResult:
@@ -128,7 +128,7 @@ def register_customer(state: State, command: RegisterCustomer, now_ms: int) -> S
 
 def find_product(state: State, sku: str) -> Product | None:
     """None also for what can't be a sku: it is as unknown as any other."""
-    stored = state.get(keys.PRODUCT + sku.encode()) if is_identifier(sku) else None
+    stored = state.get(keys.PRODUCT + sku.encode()) if may_be_stored(sku) else None
     return None if stored is None else records.decode_product(stored)
 
 

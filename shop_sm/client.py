@@ -29,6 +29,7 @@ from .results import (
     OrderPlaced,
     OrdersExpired,
     ProductStored,
+    RefundOwed,
     Refusal,
     SingleResult,
     StockAdjusted,
@@ -118,8 +119,12 @@ class ShopClient:
         command = commands.PlaceOrder(order, customer, wanted, booked_day, pay_within_ms)
         return expect(await self.run(command), OrderPlaced)
 
-    async def pay_order(self, order: str, amount_minor: int, currency: str, reference: str) -> OrderAdvanced | Refusal:
-        return expect(await self.run(commands.PayOrder(order, amount_minor, currency, reference)), OrderAdvanced)
+    async def pay_order(
+        self, order: str, amount_minor: int, currency: str, reference: str
+    ) -> OrderAdvanced | RefundOwed | Refusal:
+        """``RefundOwed``: the order was over; its money is recorded and must go back."""
+        result = await self.run(commands.PayOrder(order, amount_minor, currency, reference))
+        return result if isinstance(result, RefundOwed) else expect(result, OrderAdvanced)
 
     async def ship_order(self, order: str) -> OrderAdvanced | Refusal:
         return expect(await self.run(commands.ShipOrder(order)), OrderAdvanced)

@@ -9,6 +9,7 @@
     s <status> <position>            order id           orders by status; those placed are under ``u`` instead
     u <due> <position>               order id           unpaid orders, soonest due first
     d <day> <currency>               Day                totals of a day; the shop's totals are the sum over days
+    r <reference>                    order id           the order a payment has paid: it pays no other
     t                                due                nothing unpaid is due before: spares a scan per command
     m                                Counts
 
@@ -28,6 +29,7 @@ CUSTOMER_ORDER = b"k"
 STATUS_ORDER = b"s"
 UNPAID = b"u"
 DAY = b"d"
+PAYMENT = b"r"
 NEXT_DUE = b"t"
 COUNTS = b"m"
 

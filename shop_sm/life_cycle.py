@@ -6,6 +6,8 @@
           cancel |    \\ expire   \\ cancel         refund
                  v     v          v              |
             CANCELLED EXPIRED  REFUND_DUE --------> REFUNDED
+                 |     |   pay     ^
+                 +-----+-----------+
 
 Goods of a PLACED order are reserved; from PAID on they are sold; every other end returns them to stock. Nothing
 returns from SHIPPED on: goods that come back are a stock adjustment, made when they are seen.
@@ -42,6 +44,8 @@ class Action(enum.StrEnum):
 
 TRANSITIONS: dict[tuple[Status, Action], Status] = {
     (Status.PLACED, Action.PAY): Status.PAID,
+    (Status.CANCELLED, Action.PAY): Status.REFUND_DUE,
+    (Status.EXPIRED, Action.PAY): Status.REFUND_DUE,
     (Status.PLACED, Action.CANCEL): Status.CANCELLED,
     (Status.PLACED, Action.EXPIRE): Status.EXPIRED,
     (Status.PAID, Action.SHIP): Status.SHIPPED,

@@ -19,7 +19,7 @@ from .answers import OrderAnswer
 from .cdnow import Import
 from .client import ShopClient
 from .commands import SingleCommand
-from .results import Refusal, SingleResult
+from .results import RefundOwed, Refusal, SingleResult
 
 OUTSTANDING = 256
 WINDOW = 4_096
@@ -151,7 +151,7 @@ class Loader:
             await anyio.sleep(uniform(0.02, 0.2))
 
     def _note(self, name: str, results: list[SingleResult]) -> None:
-        refusal = next((result for result in results if isinstance(result, Refusal)), None)
+        refusal = next((result for result in results if isinstance(result, Refusal | RefundOwed)), None)
         if refusal is not None:
             self.progress.refused += 1
             if len(self.progress.refusals) < 10:

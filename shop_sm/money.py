@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 
-_DECIMALS_OF = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-    4: "CLF UYW",
-}
-DECIMALS = {currency: decimals for decimals, names in _DECIMALS_OF.items() for currency in names.split()}
-"""Every currency of ISO 4217 whose minor unit is not a hundredth."""
+from .currencies import DECIMALS
 
 AMOUNT = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,4}))?")
 
 
 def format_money(minor: int, currency: str) -> str:
-    """``249900, "USD"`` is ``2,499.00 USD``."""
+    """``249900, "USD"`` is ``2,499.00 USD``; what an older shop took for a currency has hundredths."""
     decimals = DECIMALS.get(currency, 2)
     whole, rest = divmod(abs(minor), 10**decimals)
     sign = "-" if minor < 0 else ""
@@ -26,9 +20,11 @@ def format_money(minor: int, currency: str) -> str:
 def parse_money(text: str, currency: str) -> int:
     """``24.99`` in minor units of ``currency``.
 
-    Raises ``ValueError`` for what is no amount, or one with more decimals than the currency has.
+    Raises ``ValueError`` for what is no amount, or one with more decimals than the currency has, or no currency.
     """
-    decimals = DECIMALS.get(currency, 2)
+    decimals = DECIMALS.get(currency)
+    if decimals is None:
+        raise ValueError(f"{currency!r} is no currency of ISO 4217; write three capital letters, like USD")
     match = AMOUNT.fullmatch(text.strip())
     whole, fraction = (match.group(1), match.group(2) or "") if match else ("", "")
     if match is None or len(fraction) > decimals:

@@ -18,7 +18,6 @@ from .limits import (
     DAY_MAX,
     DAY_MINOR_MAX,
     DAY_ORDERS_MAX,
-    IDENTIFIER_CHARS_MAX,
     LINES_MAX,
     PAY_WITHIN_MS_MAX,
     QUANTITY_MAX,
@@ -35,7 +34,9 @@ from .results import (
     OrderDiffers,
     OrderPlaced,
     OutOfStock,
+    PaymentUsed,
     ProductWithdrawn,
+    RefundOwed,
     SingleResult,
     TransitionRefused,
     UnknownCustomer,
@@ -43,7 +44,7 @@ from .results import (
     UnknownSku,
     WrongAmount,
 )
-from .rules import identifier_refusal, is_identifier, short
+from .rules import identifier_refusal, is_identifier, may_be_stored, short
 
 DAY_MS = 86_400_000
 PLACED = Status.PLACED
@@ -122,7 +123,7 @@ def check_order(state: State, command: PlaceOrder) -> SingleResult | None:
     if not 0 < command.pay_within_ms <= PAY_WITHIN_MS_MAX:
         return InvalidField("pay_within_ms", f"must be 1 to {PAY_WITHIN_MS_MAX}")
     customer = command.customer
-    if len(customer) > IDENTIFIER_CHARS_MAX or state.get(keys.CUSTOMER + customer.encode()) is None:
+    if not may_be_stored(customer) or state.get(keys.CUSTOMER + customer.encode()) is None:
         return UnknownCustomer(short(customer))
     return None
 
@@ -138,7 +139,7 @@ def fill_basket(state: State, wanted: list[Wanted]) -> Basket | SingleResult:
         if not 0 < quantity <= QUANTITY_MAX:
             return InvalidField("quantity", f"must be 1 to {QUANTITY_MAX}")
         key = keys.PRODUCT + sku.encode()
-        stored = state.get(key) if len(sku) <= IDENTIFIER_CHARS_MAX else None
+        stored = state.get(key) if may_be_stored(sku) else None
         if stored is None:
             return UnknownSku(short(sku))
         if key in products:
@@ -187,7 +188,7 @@ def order_placed(order_id: str, order: Order) -> OrderPlaced:
 
 
 def pay_order(state: State, command: PayOrder, now_ms: int) -> SingleResult:
-    """Takes exactly the order's total, before it is due; an overdue order expires here if it has not yet."""
+    """Takes exactly the order's total, once, under a reference of its own; of an order that is over it is owed back."""
     if not is_identifier(command.reference):
         return identifier_refusal("reference")
     order = find_order(state, command.order)
@@ -197,20 +198,29 @@ def pay_order(state: State, command: PayOrder, now_ms: int) -> SingleResult:
     if command.amount_minor != order.total_minor or command.currency != currency:
         return WrongAmount(command.order, order.total_minor, currency)
     if order.payment:
-        if order.payment == command.reference:
-            return OrderAdvanced(command.order, Status.PAID, order.paid_ms)
-        return AlreadyPaid(command.order, order.payment)
-    if order.status is PLACED:
-        if now_ms >= order.placed_ms + order.pay_within_ms:
-            move(state, command.order, order, Status.EXPIRED, now_ms)
-        elif money_of_day(state, order) + order.total_minor > DAY_MINOR_MAX:
-            return AmountTooLarge(f"{currency} taken on one day", DAY_MINOR_MAX)
-    if order.status is not PLACED:
-        return TransitionRefused(command.order, order.status, Action.PAY)
+        is_same = order.payment == command.reference
+        return paid(command.order, order) if is_same else AlreadyPaid(command.order, order.payment)
+    payment_key = keys.PAYMENT + command.reference.encode()
+    paid_by_it = state.get(payment_key)
+    if paid_by_it is not None:
+        return PaymentUsed(command.reference, paid_by_it.decode())
+    if money_of_day(state, order) + order.total_minor > DAY_MINOR_MAX:
+        return AmountTooLarge(f"{currency} taken on one day", DAY_MINOR_MAX)
     order.payment = command.reference
-    order.paid_ms = now_ms
-    move(state, command.order, order, Status.PAID, now_ms)
-    return OrderAdvanced(command.order, Status.PAID, now_ms)
+    state.put(payment_key, command.order.encode())
+    if order.status is PLACED and now_ms < order.placed_ms + order.pay_within_ms:
+        order.paid_ms = now_ms
+        move(state, command.order, order, Status.PAID, now_ms)
+    else:
+        move(state, command.order, order, Status.REFUND_DUE, now_ms)
+    return paid(command.order, order)
+
+
+def paid(order_id: str, order: Order) -> OrderAdvanced | RefundOwed:
+    """What the order's payment is answered, at first and again."""
+    if order.paid_ms:
+        return OrderAdvanced(order_id, Status.PAID, order.paid_ms)
+    return RefundOwed(order_id, order.payment)
 
 
 def money_of_day(state: State, order: Order) -> int:
@@ -287,7 +297,7 @@ def stamp(order: Order, status: Status, now_ms: int) -> None:
         order.delivered_ms = now_ms
     elif status is Status.REFUNDED:
         order.refunded_ms = now_ms
-    elif status is not Status.PAID:
+    elif status is not Status.PAID and not order.closed_ms:
         order.closed_ms = now_ms
 
 
@@ -304,5 +314,5 @@ def day_of(state: State, order: Order) -> Day:
 
 
 def find_order(state: State, order_id: str) -> Order | None:
-    stored = state.get(keys.ORDER + order_id.encode()) if len(order_id) <= IDENTIFIER_CHARS_MAX else None
+    stored = state.get(keys.ORDER + order_id.encode()) if may_be_stored(order_id) else None
     return None if stored is None else records.decode_order(stored)

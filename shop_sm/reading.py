@@ -41,7 +41,7 @@ from .queries import (
     TotalsQuery,
 )
 from .records import Order, Product
-from .rules import check_name, is_identifier, short
+from .rules import check_name, may_be_stored, short
 
 
 def answer(view: StateView, query: Query) -> Answer:
@@ -89,7 +89,7 @@ def page(
 
 
 def find_product(view: StateView, sku: str) -> Product | None:
-    stored = view.get(keys.PRODUCT + sku.encode()) if len(sku) <= IDENTIFIER_CHARS_MAX else None
+    stored = view.get(keys.PRODUCT + sku.encode()) if may_be_stored(sku) else None
     return None if stored is None else records.decode_product(stored)
 
 
@@ -114,7 +114,7 @@ def stock_answer(sku: str, product: Product) -> StockAnswer:
 
 
 def find_order(view: StateView, order_id: str) -> OrderAnswer | NotFound:
-    stored = view.get(keys.ORDER + order_id.encode()) if len(order_id) <= IDENTIFIER_CHARS_MAX else None
+    stored = view.get(keys.ORDER + order_id.encode()) if may_be_stored(order_id) else None
     if stored is None:
         return NotFound("order", short(order_id))
     return order_answer(order_id, records.decode_order(stored))
@@ -145,7 +145,7 @@ def find_customer(view: StateView, query: CustomerQuery) -> CustomerAnswer | Not
     customer = query.customer
     if not customer and check_name(query.name) is None:
         customer = (view.get(keys.NAME + query.name.encode()) or b"").decode()
-    stored = view.get(keys.CUSTOMER + customer.encode()) if is_identifier(customer) else None
+    stored = view.get(keys.CUSTOMER + customer.encode()) if may_be_stored(customer) else None
     if stored is None:
         return NotFound("customer", short(query.customer or query.name))
     record = records.decode_customer(stored)
@@ -185,7 +185,7 @@ def products_from(view: StateView, prefix: bytes, after: str) -> Iterator[tuple[
 
 
 def customer_orders_page(view: StateView, query: CustomerOrdersQuery) -> Answer:
-    if not is_identifier(query.customer) or view.get(keys.CUSTOMER + query.customer.encode()) is None:
+    if not may_be_stored(query.customer) or view.get(keys.CUSTOMER + query.customer.encode()) is None:
         return NotFound("customer", short(query.customer))
     prefix = keys.customer_orders(query.customer)
     stop = prefix + query.cursor[:64] if query.cursor else keys.past(prefix)

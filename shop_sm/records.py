@@ -55,6 +55,7 @@ class Order(msgspec.Struct, array_like=True, gc=False, tag=1):
     position: see ``keys``.
     booked_day, pay_within_ms: as the client sent them, to tell a repetition from another order.
     payment: the payment's reference; its amount is ``total_minor``, for no other is taken.
+    paid_ms: 0 also if the money came when the order was over, so that it is owed back.
     closed_ms: when it was cancelled or expired.
     """
 

@@ -54,6 +54,16 @@ class OrdersExpired(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     is_more: bool
 
 
+class RefundOwed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
+    """The money for ``order`` came when that had expired or was cancelled: it is recorded, and its refund is due."""
+
+    order: str
+    reference: str
+
+    def __str__(self) -> str:
+        return f"order {self.order} was over when payment {self.reference} came; it is recorded, and its refund is due"
+
+
 class Refusal(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Base of every refusal."""
 
@@ -189,6 +199,16 @@ class AlreadyPaid(Refusal, frozen=True, tag=35):
         return f"order {self.order} was paid already, by {self.reference}"
 
 
+class PaymentUsed(Refusal, frozen=True, tag=37):
+    """A payment pays one order."""
+
+    reference: str
+    order: str
+
+    def __str__(self) -> str:
+        return f"payment {self.reference} has paid order {self.order}; each payment has a reference of its own"
+
+
 class TransitionRefused(Refusal, frozen=True, tag=36):
     """The order's life cycle has no such step from where it stands."""
 
@@ -207,6 +227,7 @@ SingleResult = (
     | OrderPlaced
     | OrderAdvanced
     | OrdersExpired
+    | RefundOwed
     | Malformed
     | InvalidField
     | UnknownSku
@@ -223,6 +244,7 @@ SingleResult = (
     | AdjustmentDiffers
     | WrongAmount
     | AlreadyPaid
+    | PaymentUsed
     | TransitionRefused
 )
 

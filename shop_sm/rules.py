@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from .currencies import DECIMALS
 from .limits import IDENTIFIER_CHARS_MAX, NAME_BYTES_MAX
 from .results import InvalidField
 
@@ -17,6 +18,11 @@ IDENTIFIER_WORDS = "A-Z a-z 0-9 . _ ~ : @ + - and begin with a letter or a digit
 def is_identifier(text: str) -> bool:
     """Safe in keys, as a word of a command line and as a part of a URL's path: no option, no folder, no escapes."""
     return len(text) <= IDENTIFIER_CHARS_MAX and IDENTIFIER.fullmatch(text) is not None
+
+
+def may_be_stored(text: str) -> bool:
+    """Whether a record may have this id. Ids were less strict once, and what was stored then is found and changed."""
+    return 0 < len(text) <= IDENTIFIER_CHARS_MAX and text.isascii() and text.isprintable()
 
 
 def identifier_refusal(field: str) -> InvalidField:
@@ -30,9 +36,9 @@ def check_name(text: str) -> InvalidField | None:
 
 
 def check_currency(text: str) -> InvalidField | None:
-    if len(text) == 3 and text.isascii() and text.isalpha() and text.isupper():
+    if text in DECIMALS:
         return None
-    return InvalidField("currency", "must be three capital letters, like USD")
+    return InvalidField("currency", "must be one of ISO 4217, like USD")
 
 
 def short(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import trio
 
-from replog.cli_kit import new_table, note, print_json, print_table
+from replog.cli_kit import WholeNumber, new_table, note, print_json, print_table
 
 from ..errors import ChildFailed
 from ..gaps import Strike, gap_rows, strike_in_rounds
@@ -23,7 +23,7 @@ from ..replog_system import Replog
 from ..report.result_file import finite, write_result
 from ..report.tables import milliseconds, number, say_where, series_table
 from ..rounds import Cell, Outcome, measure_rounds
-from ..run_options import Names, Numbers, RunOptions
+from ..run_options import Count, Names, Numbers, RunOptions
 from ..stage import Setup
 from ..systems import System
 from ..under_load import described
@@ -38,9 +38,9 @@ def compare(
     peers: Names = ("etcd", "zookeeper", "pysyncobj"),
     clients: Numbers = (1, 16, 64, 256, 1024),
     connections: Numbers = (1, 16),
-    value_bytes: int = 175,
-    replicas: int = 3,
-    kills: int = 3,
+    value_bytes: Count = 175,
+    replicas: Count = 3,
+    kills: WholeNumber = 3,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Measure puts on replog and its peers in turns, round by round, and kill each one's leader.

@@ -51,7 +51,7 @@ def everything(
     codes = []
     measurements = _smoke(peers, options) if smoke else _usual(peers, options)
     for number, (name, measure) in enumerate(measurements.items(), start=1):
-        note(f"[bold]{number} of {len(measurements)}: {name}[/]")
+        note((f"{number} of {len(measurements)}: {name}", "bold"))
         codes.append(measure() or 0)
     plot(results=options.results, figures=figures)
     return ChildFailed.exit_code if any(codes) else 0

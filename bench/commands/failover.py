@@ -13,16 +13,16 @@ from ..peers.catalogue import contestants
 from ..progress import progress
 from ..report.result_file import write_result
 from ..report.tables import print_facts, say_where
-from ..run_options import Names, RunOptions
+from ..run_options import Count, Names, RunOptions
 
 
 def failover(
     *,
     faults: Names = FAULT_KINDS,
     peers: Names = ("none",),
-    clients: int = 64,
-    connections: int = 16,
-    value_bytes: int = 175,
+    clients: Count = 64,
+    connections: Count = 16,
+    value_bytes: Count = 175,
     options: RunOptions = RunOptions(seconds=4.0),  # noqa: B008 - frozen
 ) -> int:
     """Hit the leader under load and find the longest time in which no caller was answered.

@@ -6,7 +6,7 @@ from ..load.plan import LoadPlan
 from ..replog_system import Replog
 from ..report.tables import number
 from ..rounds import Cell
-from ..run_options import Numbers, RunOptions
+from ..run_options import Count, Numbers, RunOptions
 from ..stage import Setup
 from ..under_load import measure_and_show
 
@@ -14,10 +14,10 @@ from ..under_load import measure_and_show
 def latency(
     *,
     rates: Numbers = (500, 1_000, 2_000, 5_000, 10_000, 15_000),
-    connections: int = 16,
-    outstanding_max: int = 4_096,
-    value_bytes: int = 175,
-    replicas: int = 3,
+    connections: Count = 16,
+    outstanding_max: Count = 4_096,
+    value_bytes: Count = 175,
+    replicas: Count = 3,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Submit at fixed rates and time each command from the moment it was due (no coordinated omission).

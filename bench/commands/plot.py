@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from replog.cli_kit import note, print_json
+from replog.cli_kit import note, print_json, print_line
 
 from ..errors import BenchError
 from ..report.result_file import latest_results, read_result
@@ -57,4 +57,4 @@ def plot(
         print_json({"figures": [str(path) for path in paths]})
     else:
         for path in paths:
-            print(path)
+            print_line(str(path))

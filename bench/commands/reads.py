@@ -6,7 +6,7 @@ from ..load.plan import LoadPlan
 from ..replog_system import Replog
 from ..report.tables import number
 from ..rounds import Cell
-from ..run_options import Numbers, RunOptions
+from ..run_options import Count, Numbers, RunOptions
 from ..stage import Setup
 from ..under_load import measure_and_show
 
@@ -20,9 +20,9 @@ _LABELS = {
 def reads(
     *,
     clients: Numbers = (1, 64, 256),
-    connections: int = 16,
-    value_bytes: int = 175,
-    replicas: int = 3,
+    connections: Count = 16,
+    value_bytes: Count = 175,
+    replicas: Count = 3,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Read linearizably, read whatever a node has, and mix reads with writes.

@@ -19,7 +19,7 @@ from ..progress import Step, progress
 from ..replog_system import Replog
 from ..report.result_file import write_result
 from ..report.tables import print_facts, say_where
-from ..run_options import Names, Numbers, RunOptions
+from ..run_options import Count, Names, Numbers, RunOptions
 
 Kind = Literal["restart", "crash", "catch_up", "state_transfer"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -51,7 +51,7 @@ def recovery(
     *,
     kinds: Names = KINDS,
     sizes: Numbers = (10_000, 100_000, 1_000_000),
-    value_bytes: int = 175,
+    value_bytes: Count = 175,
     options: RunOptions = RunOptions(rounds=3),  # noqa: B008 - frozen
 ) -> int:
     """Stop a follower, start it again, and time it until it has applied everything the leader has.

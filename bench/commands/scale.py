@@ -11,7 +11,7 @@ from ..load.plan import LoadPlan
 from ..replog_system import Replog, ReplogCluster
 from ..report.tables import number
 from ..rounds import Cell
-from ..run_options import Numbers, RunOptions
+from ..run_options import Count, Numbers, RunOptions
 from ..stage import Prepare, Setup
 from ..systems import Cluster
 from ..under_load import measure_and_show
@@ -25,9 +25,9 @@ def scale(
     sessions: Numbers = (1_000, 5_000),
     state: Numbers = (100_000, 1_000_000),
     replicas: Numbers = (1, 5),
-    clients: int = 256,
-    connections: int = 16,
-    value_bytes: int = 175,
+    clients: Count = 256,
+    connections: Count = 16,
+    value_bytes: Count = 175,
     options: RunOptions = RunOptions(rounds=3),  # noqa: B008 - frozen
 ) -> int:
     """Fill clusters to different sizes, then measure the same puts on all of them in turns.

@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import trio
 
 import replog
-from replog.cli_kit import new_table, print_json, print_table, print_text
+from replog.cli_kit import Seconds, new_table, print_json, print_table, print_text
 
 from ..load.measurement import Measurement
 from ..load.plan import LoadPlan
@@ -17,7 +17,7 @@ from ..progress import progress
 from ..replog_system import Replog, ReplogCluster
 from ..report.result_file import write_result
 from ..report.tables import number
-from ..run_options import RunOptions
+from ..run_options import Count, RunOptions
 from ..systems import LOOPBACK
 
 _SAMPLES = 10
@@ -26,11 +26,11 @@ _ASK_TIMEOUT_S = 5.0
 
 def steady(
     *,
-    minutes: float = 10.0,
-    clients: int = 1024,
-    connections: int = 16,
-    value_bytes: int = 175,
-    replicas: int = 3,
+    minutes: Seconds = 10.0,
+    clients: Count = 1024,
+    connections: Count = 16,
+    value_bytes: Count = 175,
+    replicas: Count = 3,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Keep the puts coming and look at the replicas now and then.

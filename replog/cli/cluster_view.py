@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from replog.cli_kit.shown import shown
 from replog.wire.status import format_span
 
 from .cluster_report import ClusterReport, MemberReport, lag_of
@@ -126,7 +127,7 @@ def member_table(report: ClusterReport, *, width: int) -> Table:
         table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
     for member in report.members:
         style = _row_style(member, report)
-        table.add_row(*(Text(column.cell(member, report), style=style) for column in columns))
+        table.add_row(*(Text(shown(column.cell(member, report)), style=style) for column in columns))
     return table
 
 

@@ -44,16 +44,14 @@ def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson =
 
 
 def _print(values: dict[str, Any], origins: dict[str, str], problems: list[str], warnings: list[str]) -> None:
-    from rich.markup import escape
-
     table = new_table("SETTING", "VALUE", "FROM")
     for key, value in values.items():
         table.add_row(key, _text(value), origins.get(key, "default"), style="" if key in origins else "dim")
     print_table(table)
     for problem in problems:
-        note(f"[bold red]problem:[/] {escape(problem)}")
+        note(("problem:", "bold red"), f" {problem}")
     for warning in warnings:
-        note(f"[bold yellow]warning:[/] {escape(warning)}")
+        note(("warning:", "bold yellow"), f" {warning}")
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -70,16 +68,14 @@ def _simple(value: object) -> object:
 
 
 def _text(value: object) -> str:
-    from rich.markup import escape
-
     match value:
         case dict():
-            return escape(", ".join(f"{node}={address}" for node, address in _members(value).items()))
+            return ", ".join(f"{node}={address}" for node, address in _members(value).items())
         case int() if not isinstance(value, bool):
             return f"{value:,}"
         case None | "":
             return "-"
-    return escape(str(value))
+    return str(value)
 
 
 def problems_with(config: ReplicaConfig) -> Iterator[str]:

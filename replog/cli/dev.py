@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, WholeNumber
-from replog.cli_kit.printing import note, print_json, stdout_console
+from replog.cli_kit.printing import note, print_json, print_line, stdout_console
 from replog.errors import ConfigError, ReplogError
 
 if TYPE_CHECKING:
@@ -307,17 +307,18 @@ async def _show_lines(screen: _Screen) -> None:
     from .cluster_view import verdict_line
     from .survey import survey
 
-    print(f"endpoints  {','.join(screen.cluster.endpoints)}")
-    print(f"data       {screen.data_text}")
+    print_line(f"endpoints  {','.join(screen.cluster.endpoints)}")
+    print_line(f"data       {screen.data_text}")
     for hint in screen.hints():
-        print(f"try it     {hint}")
-    said = ""
+        print_line(f"try it     {hint}")
+    said: list[str] = []
     while True:
         report = await survey(screen.cluster.endpoints, timeout_s=LOOK_TIMEOUT_S)
-        lines = "\n".join([verdict_line(report).plain, *(f"note       {one}" for one in screen.keeper.remarks())])
+        lines = [verdict_line(report).plain, *(f"note       {one}" for one in screen.keeper.remarks())]
         if lines != said:
             said = lines
-            print(lines, flush=True)
+            for line in lines:
+                print_line(line)
         await trio.sleep(LOOK_INTERVAL_S)
 
 

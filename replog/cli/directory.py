@@ -91,8 +91,6 @@ def _slot_fields(slot: SlotReport) -> dict[str, Any]:
 
 
 def _print_directory(report: DirectoryReport) -> None:
-    from rich.markup import escape
-
     identity = report.identity
     use = f"used by process {report.holder}" if report.holder else "not in use"
     founders = ", ".join(node_name(node) for node in identity.membership.members)
@@ -105,12 +103,12 @@ def _print_directory(report: DirectoryReport) -> None:
         *_state_lines(report.state),
     ]
     for name, text in lines:
-        print_text(f"{name:<12} {escape(text)}")
+        print_text(f"{name:<12} {text}")
     if report.log.slots:
         print_text()
         print_text(f"{'STATUS':<9} {'BALLOT':<8} {'SLOT':>11}  {'LOG TIME':<24}  {'KIND':<10}  CONTENT")
     for slot in report.log.slots:
-        print_text(escape(_slot_line(slot)))
+        print_text(_slot_line(slot))
 
 
 def _log_lines(log: LogReport) -> list[tuple[str, str]]:
@@ -165,16 +163,12 @@ def _verify_fields(report: VerifyReport) -> dict[str, Any]:
 
 
 def _print_verify(report: VerifyReport) -> None:
-    from rich.markup import escape
-
     print_text(
-        escape(
-            f"{report.directory}: read {report.slot_count:,} slots in {report.log_bytes / _MIB:,.1f} MiB of log and "
-            f"{report.state_row_count:,} rows in {report.state_bytes / _MIB:,.1f} MiB of state"
-        )
+        f"{report.directory}: read {report.slot_count:,} slots in {report.log_bytes / _MIB:,.1f} MiB of log and "
+        f"{report.state_row_count:,} rows in {report.state_bytes / _MIB:,.1f} MiB of state"
     )
     for finding in report.findings:
-        print_text(f"[bold red]damaged[/]  {escape(f'{finding.place}: {finding.problem}')}")
-        print_text(f"         {escape(finding.consequence)}")
+        print_text(("damaged", "bold red"), f"  {finding.place}: {finding.problem}")
+        print_text(f"         {finding.consequence}")
     if not report.findings:
-        print_text("[bold]intact[/]")
+        print_text(("intact", "bold"))

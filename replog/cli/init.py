@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from replog.addresses import check_address
 from replog.cli_kit.options import AsJson
-from replog.cli_kit.printing import note, print_json, print_text
+from replog.cli_kit.printing import done, note, print_json, print_text
 from replog.errors import ConfigError
 from replog.paxos.ballot import NodeId, node_name, parse_node
 
@@ -61,10 +61,11 @@ def init(
     cluster_id = cluster_bytes(cluster) if cluster is not None else secrets.token_bytes(CLUSTER_BYTES)
     membership = Membership(version=1, voters=tuple(members))
     identity = format_directory(directory, node=number, cluster=cluster_id, membership=membership)
-    if json:
-        print_json(_fields(directory, identity, members))
-    else:
-        _print_identity(directory, identity, members)
+    with done():
+        if json:
+            print_json(_fields(directory, identity, members))
+        else:
+            _print_identity(directory, identity, members)
 
 
 def node_option(text: str) -> NodeId:
@@ -115,9 +116,7 @@ def _print_identity(directory: Path, identity: Identity, members: dict[NodeId, s
     print_text(f"incarnation  {identity.incarnation.hex()}")
     others = [node for node in members if node != identity.node]
     if others:
-        from rich.markup import escape
-
-        note(f"[bold]next:[/]  on the other machines: {escape(_command_for(others[0], identity, members))}")
+        note(("next:", "bold"), f"  on the other machines: {_command_for(others[0], identity, members)}")
 
 
 def _command_for(node: NodeId, identity: Identity, members: dict[NodeId, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
-from replog.cli_kit.printing import note, print_json, print_text
+from replog.cli_kit.printing import done, note, print_json, print_text
 from replog.errors import ConfigError, OutcomeUnknown, Refused, Unavailable
 from replog.paxos.ballot import NodeId, node_name
 
@@ -57,6 +57,11 @@ async def _transfer(endpoints: tuple[str, ...], target: str | None, timeout_s: f
         await _hand_over(report, old, number, timeout_s)
     new = await _wait_for_leader(report, old, _name(number), began_s + timeout_s)
     seconds = trio.current_time() - began_s
+    with done():
+        _print_change(old, new, seconds, is_json=is_json)
+
+
+def _print_change(old: MemberReport, new: MemberReport, seconds: float, *, is_json: bool) -> None:
     if is_json:
         print_json({"from": old.node, "leader": new.node, "ballot": new.ballot, "seconds": round(seconds, 3)})
     else:

@@ -89,11 +89,11 @@ def bounds(report: ClusterReport, from_slot: int | None, lines: int) -> tuple[in
 
 
 def _print_entry(slot: int, value: bytes, *, is_json: bool) -> None:
-    from replog.cli_kit.printing import print_json
+    from replog.cli_kit.printing import print_json, print_line
 
     from .log_entry import entry_fields, entry_line
 
     if is_json:
         print_json(entry_fields(slot, value), is_line=True)
     else:
-        print(entry_line(slot, value), flush=True)
+        print_line(entry_line(slot, value))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from replog.cli_kit.printing import note
 from replog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _stdin() -> BinaryIO:
     if sys.stdin is None:
         raise ConfigError("standard input is closed; give what to send as a word.")
     if sys.stdin.isatty():
-        print("reading standard input; Ctrl-D ends it", file=sys.stderr)
+        note("reading standard input; Ctrl-D ends it")
     return sys.stdin.buffer
 
 

@@ -64,14 +64,14 @@ class _Look:
         self._is_many = is_many
 
     def print(self, reply: bytes, applied_through: int) -> None:
-        from replog.cli_kit.printing import print_json
+        from replog.cli_kit.printing import print_json, print_line
 
         from .payloads import fields, shown
 
         if self._is_json:
             print_json({**fields(reply), "applied_through": applied_through}, is_line=self._is_many)
         else:
-            print(shown(reply, is_hex=self.is_hex))
+            print_line(shown(reply, is_hex=self.is_hex))
 
 
 async def _query(

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import AsJson, Range, WholeNumber
-from replog.cli_kit.printing import new_table, note, print_json, print_table, print_text, stderr_console
+from replog.cli_kit.printing import new_table, note, print_json, print_line, print_table, print_text, stderr_console
 from replog.errors import ConfigError
 
 from .serve import find_modules_here
@@ -123,20 +123,18 @@ def _fields(report: SimulationReport, again: str) -> dict[str, object]:
 
 
 def _print_report(report: SimulationReport, again: str) -> None:
-    from rich.markup import escape
-
     seeds = f"{report.seeds:,} {'seed' if report.seeds == 1 else 'seeds'}"
     if report.violations:
-        print_text(f"[bold red]VIOLATED[/]: {len(report.violations)} of {seeds}")
+        print_text(("VIOLATED", "bold red"), f": {len(report.violations)} of {seeds}")
     else:
-        print_text(f"[bold green]CLEAN[/]: {seeds}, no violation")
+        print_text(("CLEAN", "bold green"), f": {seeds}, no violation")
     for seed, checker, sentence in report.violations:
-        print_text(f"seed {seed}  [bold]{escape(checker)}[/]: {escape(sentence)}")
-        print_text(f"  replay: {escape(again)} {seed}")
+        print_text(f"seed {seed}  ", (checker, "bold"), f": {sentence}")
+        print_text(f"  replay: {again} {seed}")
     if 0 < report.commands_applied == report.commands_failed:
         print_text(
-            f"[bold yellow]all {report.commands_failed:,} commands failed[/]: little was tested; a `sim_workload()` in "
-            "the state machine's module makes commands that it takes"
+            (f"all {report.commands_failed:,} commands failed", "bold yellow"),
+            ": little was tested; a `sim_workload()` in the state machine's module makes commands that it takes",
         )
     print_table(_figures(report))
 
@@ -175,7 +173,7 @@ def _progress(seed_count: int) -> Iterator[Callable[[SeedResult], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[bad]}"),
+        TextColumn("{task.fields[bad]}", style="bold red", markup=False),
     )
     with Progress(*columns, console=stderr_console(), transient=True) as bar:
         task = bar.add_task("seeds", total=seed_count, bad="")
@@ -184,7 +182,7 @@ def _progress(seed_count: int) -> Iterator[Callable[[SeedResult], None]]:
         def on_seed(result: SeedResult) -> None:
             nonlocal bad
             bad += result.violation is not None
-            bar.update(task, advance=1, bad=f"[bold red]{bad} violated[/]" if bad else "")
+            bar.update(task, advance=1, bad=f"{bad} violated" if bad else "")
 
         yield on_seed
 
@@ -211,18 +209,18 @@ def _replay(seed: int, replicas: int | None, state_machine: str | None, steps: i
     from replog.sim import replay
 
     story: list[str] = []
-    say: Callable[[str], None] = story.append if is_json else print
+    say: Callable[[str], None] = story.append if is_json else print_line
     result = replay(seed, say, replicas=replicas, state_machine=state_machine, steps=steps)
     violation = result.violation
     if is_json:
         found = None if violation is None else {"checker": violation[0], "sentence": violation[1]}
         print_json({"seed": seed, "violation": found, "steps": result.steps, "story": story})
     elif violation is None:
-        print_text(f"[bold green]CLEAN[/]: seed {seed}, {result.steps:,} events, {result.slots_chosen:,} slots chosen")
+        print_text(
+            ("CLEAN", "bold green"), f": seed {seed}, {result.steps:,} events, {result.slots_chosen:,} slots chosen"
+        )
     else:
-        from rich.markup import escape
-
-        print_text(f"[bold red]VIOLATED[/]: seed {seed}, {escape(violation[0])}: {escape(violation[1])}")
+        print_text(("VIOLATED", "bold red"), f": seed {seed}, {violation[0]}: {violation[1]}")
     return ExitCode.OK if violation is None else ExitCode.BUG
 
 
@@ -232,7 +230,7 @@ def _replay_record(path: Path, *, is_json: bool) -> int:
     from replog.sim.record_replay import replay_record
 
     story: list[str] = []
-    told = replay_record(path, story.append if is_json else print)
+    told = replay_record(path, story.append if is_json else print_line)
     difference = told.difference
     if is_json:
         found = None if difference is None else asdict(difference)
@@ -241,9 +239,9 @@ def _replay_record(path: Path, *, is_json: bool) -> int:
     elif difference is None:
         ended = f"; then it ended with {told.ended}" if told.ended else ""
         newest = f"; {told.turns_told:,} newer turns were told only" if told.turns_told else ""
-        print_text(f"[bold green]SAME[/]: {told.node}, {told.turns:,} turns, {told.events:,} events{ended}{newest}")
+        print_text(
+            ("SAME", "bold green"), f": {told.node}, {told.turns:,} turns, {told.events:,} events{ended}{newest}"
+        )
     else:
-        from rich.markup import escape
-
-        print_text(f"[bold red]DIFFERS[/]: {told.node}, {escape(str(difference))}")
+        print_text(("DIFFERS", "bold red"), f": {told.node}, {difference}")
     return ExitCode.OK if difference is None else ExitCode.BUG

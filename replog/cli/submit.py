@@ -106,16 +106,19 @@ class _Printer:
 
     def print(self, results: Sequence[object]) -> None:
         """Of results that are None nothing is known."""
+        from replog.cli_kit.printing import done
+
         for result in itertools.takewhile(lambda result: result is not None, results):
             self.count += 1
-            if isinstance(result, CommandFailed):
-                self.failed_count += 1
-                self._print_failed(result)
-            else:
-                self._print_receipt(result)  # type: ignore[arg-type]
+            with done():
+                if isinstance(result, CommandFailed):
+                    self.failed_count += 1
+                    self._print_failed(result)
+                else:
+                    self._print_receipt(result)  # type: ignore[arg-type]
 
     def _print_receipt(self, receipt: Receipt) -> None:
-        from replog.cli_kit.printing import print_json
+        from replog.cli_kit.printing import print_json, print_line
 
         from .payloads import fields, shown
 
@@ -123,13 +126,11 @@ class _Printer:
             place = {"slot": receipt.slot, "offset": receipt.offset}
             print_json({**place, **fields(receipt.reply)}, is_line=self.is_many)
         else:
-            print(shown(receipt.reply, is_hex=self.is_hex))
+            print_line(shown(receipt.reply, is_hex=self.is_hex))
 
     def _print_failed(self, error: CommandFailed) -> None:
-        from rich.markup import escape
-
         from replog.cli_kit.printing import note, print_json
 
         if self._is_json:
             print_json({"slot": error.slot, "offset": error.offset, "failed": error.text}, is_line=True)
-        note(f"[bold red]failed:[/] line {self.count} (slot {error.slot}): {escape(error.text)}")
+        note(("failed:", "bold red"), f" line {self.count} (slot {error.slot}): {error.text}")

@@ -18,11 +18,23 @@ from .options import (
     Endpoints,
     LogFormatOption,
     LogLevelOption,
+    Seconds,
     Timeout,
     WholeNumber,
     parse_endpoints,
+    parse_whole,
 )
-from .printing import new_table, note, print_json, print_table, print_text, stderr_console, stdout_console
+from .printing import (
+    done,
+    new_table,
+    note,
+    print_json,
+    print_line,
+    print_table,
+    print_text,
+    stderr_console,
+    stdout_console,
+)
 from .running import add_command, new_app, run
 
 __all__ = [
@@ -34,17 +46,21 @@ __all__ = [
     "LogFormatOption",
     "LogLevel",
     "LogLevelOption",
+    "Seconds",
     "Shell",
     "Timeout",
     "WholeNumber",
     "add_command",
     "configure_logging",
+    "done",
     "new_app",
     "new_table",
     "note",
     "parse_endpoints",
+    "parse_whole",
     "print_completion",
     "print_json",
+    "print_line",
     "print_table",
     "print_text",
     "run",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 import cyclopts
 
-from .printing import note
+from .printing import note, to_stdout
 
 Shell = Literal["bash", "zsh", "fish"]
 
@@ -23,11 +24,12 @@ def print_completion(app: cyclopts.App, shell: Shell) -> None:
     """Print the completion script of ``app`` on stdout, and how to install it on stderr."""
     name = app.name[0]
     script = app.generate_completion(shell=shell).rstrip()
-    print(f"{script}\n{_zsh_end(name)}" if shell == "zsh" else script)
+    with to_stdout():
+        sys.stdout.write(f"{script}\n{_zsh_end(name)}\n" if shell == "zsh" else f"{script}\n")
     folder, file = _FOLDERS[shell], _FILES[shell].format(name)
-    note(f"[bold]next:[/]  mkdir -p {folder}; {name} completion {shell} > {folder}/{file}")
+    note(("next:", "bold"), f"  mkdir -p {folder}; {name} completion {shell} > {folder}/{file}")
     if shell == "zsh":
-        note(f"[bold]next:[/]  {_ZSH_IS_TOLD}")
+        note(("next:", "bold"), f"  {_ZSH_IS_TOLD}")
 
 
 def _zsh_end(name: str) -> str:

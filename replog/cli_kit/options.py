@@ -13,6 +13,9 @@ from replog.addresses import check_address
 
 from .logging_setup import LogFormat, LogLevel
 
+SECONDS_MAX = 1e9
+"""Thirty years: more is a mistake, and beyond some number of them clocks have none."""
+
 DEV_ENDPOINTS = ("127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103")
 """Where ``replog dev`` puts its replicas, so that every command finds them without being told."""
 
@@ -37,7 +40,8 @@ def parse_range(text: str) -> range:
     """
     first, colon, last = text.partition(":")
     try:
-        numbers = range(int(first), int(last)) if colon else range(int(first), int(first) + 1)
+        begin = parse_whole(first)
+        numbers = range(begin, parse_whole(last)) if colon else range(begin, begin + 1)
     except ValueError:
         raise ValueError(f"{text!r} is no range; write A:B (A included, B excluded), like 0:2000.") from None
     if not numbers or numbers.start < 0:
@@ -55,6 +59,24 @@ def parse_whole(text: str) -> int:
     return int(text)
 
 
+def parse_seconds(text: str) -> float:
+    """Read seconds above 0, and not for ever.
+
+    Raises ``ValueError`` for everything else.
+    """
+    try:
+        seconds = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= SECONDS_MAX:
+        raise ValueError(f"{text!r} is no time; write seconds above 0, like 2.5.")
+    return seconds
+
+
+def _seconds(_type: Any, tokens: Sequence[Any]) -> float:
+    return parse_seconds(tokens[0].value)
+
+
 def _endpoints(_type: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
     return parse_endpoints(",".join(token.value for token in tokens))
 
@@ -70,11 +92,6 @@ def _range(_type: Any, tokens: Sequence[Any]) -> range:
 
 def _whole_number(_type: Any, tokens: Sequence[Any]) -> int:
     return parse_whole(tokens[0].value)
-
-
-def _check_timeout(_type: Any, seconds: float) -> None:
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"{seconds} is no time to wait for; write seconds above 0, like 2.5.")
 
 
 Endpoints = Annotated[
@@ -101,10 +118,9 @@ AsJson = Annotated[
     bool, Parameter(name="--json", negative=(), show_default=False, help="Print one JSON object instead of text.")
 ]
 
-Timeout = Annotated[
-    float,
-    Parameter(name="--timeout", validator=_check_timeout, metavar="SECONDS", help="Give up after this many seconds."),
-]
+Seconds = Annotated[float, Parameter(converter=_seconds, n_tokens=1, accepts_keys=False, metavar="SECONDS")]
+
+Timeout = Annotated[Seconds, Parameter(name="--timeout", help="Give up after this many seconds.")]
 
 LogLevelOption = Annotated[
     LogLevel,

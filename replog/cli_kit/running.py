@@ -7,11 +7,13 @@ else; with ``--json`` the error is also one JSON object on stdout, since whoever
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import cyclopts
@@ -19,8 +21,26 @@ import cyclopts
 from replog.errors import ReplogError
 
 from .exit_codes import NEXT_STEPS, ExitCode
-from .log_sink import open_standard_streams
-from .printing import print_json, stderr_console
+from .printing import leave_what_is_full, note, print_json, ready_streams
+
+_OUR_MISTAKES = (None, errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK)
+"""What the system says to a call that makes no sense."""
+
+_UNCHECKED = (
+    "replog checks its own invariants with assert, which python -O and PYTHONOPTIMIZE take out.",
+    "run it without them.",
+)
+
+_TROUBLE_STEPS = {
+    errno.EMFILE: "allow this process more open files (ulimit -n).",
+    errno.ENFILE: "allow this machine more open files (sysctl fs.file-max).",
+    errno.ENOMEM: "end something else, or allow this process more (ulimit -v).",
+    errno.ENOSPC: "make room on that disk.",
+    errno.EDQUOT: "make room within the quota of that disk.",
+    errno.EACCES: "check the owner and the permissions, of the folders above it too.",
+    errno.EPERM: "check the owner and the permissions, of the folders above it too.",
+    errno.ENOENT: "check the name; if it is the working directory that is gone, change to one that is there.",
+}
 
 
 def new_app(name: str, summary: str, *, version: Callable[[], str] | None = None) -> cyclopts.App:
@@ -72,8 +92,16 @@ def run(app: Callable[[Sequence[str]], object], tokens: Sequence[str]) -> int:
     app: a cyclopts application made by ``new_app``; its commands return None or an exit code.
     tokens: the words after the program's name.
     """
-    open_standard_streams()
-    is_json = "--json" in tokens
+    ready_streams()
+    try:
+        return _run(app, tokens, is_json="--json" in tokens)
+    finally:
+        leave_what_is_full()
+
+
+def _run(app: Callable[[Sequence[str]], object], tokens: Sequence[str], *, is_json: bool) -> int:
+    if not __debug__:
+        return _report_error("Usage", *_UNCHECKED, ExitCode.USAGE, is_json=is_json)
     try:
         code = app(tokens)
         sys.stdout.flush()
@@ -104,12 +132,13 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _is_expected(error: BaseException) -> bool:
     expected = (ReplogError, cyclopts.CycloptsError, KeyboardInterrupt, BrokenPipeError, SystemExit)
-    return isinstance(error, expected) or _is_file_trouble(error)
+    return isinstance(error, expected) or _is_trouble(error)
 
 
-def _is_file_trouble(error: BaseException) -> bool:
-    """Whether a person named a file or place that can't be used: the message then needs no traceback."""
-    return isinstance(error, OSError) and error.filename is not None
+def _is_trouble(error: BaseException) -> bool:
+    """Whether the system said no to something that was right to ask for: the message then needs no traceback."""
+    is_named = isinstance(error, OSError) and (error.filename is not None or error.errno not in _OUR_MISTAKES)
+    return is_named or isinstance(error, MemoryError)
 
 
 def _report(error: BaseException, *, is_json: bool) -> int:
@@ -120,15 +149,23 @@ def _report(error: BaseException, *, is_json: bool) -> int:
             _say("interrupted", kind="")
             return ExitCode.INTERRUPTED
         case BrokenPipeError():
-            return _leave_closed_pipe()
+            return ExitCode.PIPE_CLOSED
         case ReplogError():
             return _report_error(type(error).__name__, str(error), next_step(error), error.exit_code, is_json=is_json)
         case cyclopts.CycloptsError():
             return _report_error("Usage", *_usage(error), ExitCode.USAGE, is_json=is_json)
-        case OSError() if _is_file_trouble(error):
-            text = f"{error.filename}: {error.strerror}"
-            return _report_error("FileTrouble", text, "", ExitCode.USAGE, is_json=is_json)
+        case OSError() | MemoryError() if _is_trouble(error):
+            return _report_error("SystemTrouble", *_trouble(error), ExitCode.USAGE, is_json=is_json)
     return _report_defect(error)
+
+
+def _trouble(error: OSError | MemoryError) -> tuple[str, str]:
+    """What the system said no to, and what to do."""
+    if isinstance(error, MemoryError):
+        return "out of memory.", "end something else, or allow this process more (ulimit -v)."
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    text = error.strerror or str(error)
+    return (text if name is None else f"{name}: {text}"), _TROUBLE_STEPS.get(error.errno or 0, "")
 
 
 def next_step(error: ReplogError) -> str:
@@ -147,28 +184,23 @@ def _usage(error: cyclopts.CycloptsError) -> tuple[str, str]:
 
 def _report_error(kind: str, text: str, next_step: str, code: int, *, is_json: bool) -> int:
     if is_json:
-        print_json({"error": {"kind": kind, "message": text, "next": next_step, "exit_code": int(code)}})
+        with suppress(OSError):
+            print_json({"error": {"kind": kind, "message": text, "next": next_step, "exit_code": int(code)}})
     _say(text, kind=kind, next_step=next_step)
     return code
 
 
 def _say(text: str, *, kind: str, next_step: str = "") -> None:
-    from rich.markup import escape
-
-    console = stderr_console()
-    label = f"[bold red]{'error' if kind else 'stopped'}:[/] "
-    console.print(label + escape(text or kind), soft_wrap=True)
+    first, *others = (text or kind).splitlines()
+    note(("error:" if kind else "stopped:", "bold red"), f" {first}")
+    for line in others:
+        note(line)
     for line in next_step.splitlines():
-        console.print(f"[bold]next:[/]  {escape(line)}", soft_wrap=True)
+        note(("next:", "bold"), f"  {line}")
 
 
 def _report_defect(error: BaseException) -> int:
-    traceback.print_exception(error)
+    with suppress(OSError, ValueError):
+        traceback.print_exception(error)
     _say("this is a defect of the program, not of what you asked for.", kind="Bug")
     return ExitCode.BUG
-
-
-def _leave_closed_pipe() -> int:
-    """Point stdout elsewhere, or the interpreter's own flush at exit would complain about the pipe again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.PIPE_CLOSED

@@ -17,12 +17,11 @@ from typing import Literal, TypeVar
 import anyio
 
 from ..errors import CommandTooLarge, Refused, Unavailable
-from ..paxos.ballot import NodeId
 from ..wire.client_messages import LogEntry, Status, StatusRequest, TransferAnswer, TransferRequest
 from ..wire.status import NodeStatus, decode_status
 from .backoff import Backoff
 from .call import Receipt
-from .door import node_number, payload_checked, size_checked, timeout_checked
+from .door import name_checked, node_number, payload_checked, size_checked, slot_checked, timeout_checked
 from .endpoints import Endpoints
 from .follow import Follower
 from .identity import COMMAND_ENVELOPE_BYTES
@@ -53,7 +52,7 @@ async def connect(
 
     Raises
     ------
-    ValueError: no endpoint is given, or one is no ``host:port``.
+    TypeError, ValueError: no endpoint is given, or one is no ``host:port``; another argument can't be meant.
     """
     client = Client(endpoints, name=name, options=options)
     loop = client._enter()
@@ -78,10 +77,12 @@ class Client:
     """
 
     def __init__(self, endpoints: Sequence[str], *, name: str = "", options: ClientOptions | None = None) -> None:
+        if not isinstance(options, ClientOptions | None):
+            raise TypeError(f"options is a replog.ClientOptions, not {type(options).__name__}")
         self._options = options or ClientOptions()
         self._random = random_module.Random()
         self._endpoints = Endpoints(endpoints, self._options, self._random)
-        self._name = name
+        self._name = name_checked(name)
         self._followers: weakref.WeakSet[Follower] = weakref.WeakSet()
         self._refusal: Exception | None = RuntimeError(
             "this client does not run: write `async with replog.connect(...) as client`"
@@ -110,7 +111,7 @@ class Client:
         SessionExpired: maybe done; the log has forgotten this client's session.
         CommandFailed: the state machine raised; its writes were undone.
         """
-        call = self._begin((payload_checked(payload, "a command"),), len(payload), timeout)
+        call = self._begin((payload_checked(payload, "payload"),), len(payload), timeout)
         await self._loop.park(call)
         if call.error is not None:
             raise call.error
@@ -137,9 +138,12 @@ class Client:
         OutcomeUnknown, SessionExpired: those without a result may be done; with any other error they are not.
         CommandTooLarge: one of them is, or all of them together are; none is done.
         """
-        commands = tuple(payloads)
+        try:
+            commands = tuple(payloads)
+        except TypeError:
+            raise TypeError(f"payloads is a sequence of bytes, not {type(payloads).__name__}") from None
         for payload in commands:
-            payload_checked(payload, "a command")
+            payload_checked(payload, "each of payloads")
         if not commands:
             self._check_usable()
             return []
@@ -195,7 +199,7 @@ class Client:
         if consistency not in ("linearizable", "stale"):
             raise ValueError(f"consistency is 'linearizable' or 'stale', not {consistency!r}")
         self._check_usable()
-        size_checked(payload_checked(request, "a query"), "a query", self._command_bytes_max)
+        size_checked(payload_checked(request, "request"), "a query", self._command_bytes_max)
         read = Read(request, self._deadline_s(timeout), is_stale=consistency == "stale")
         self._traffic.read(read)
         await self._loop.park(read)
@@ -215,14 +219,13 @@ class Client:
 
         Raises
         ------
-        ValueError: ``from_slot`` is below 1.
+        TypeError, ValueError: ``from_slot`` is no slot's number.
         Refused: ``from_slot``, or a slot on the way, is compacted away everywhere it was asked for.
         Unavailable: no node could be reached for ``options.timeout_s`` seconds, or the client was left.
         """
-        if from_slot < 1:
-            raise ValueError(f"from_slot = {from_slot}: slots count from 1")
+        first = slot_checked(from_slot)
         self._check_usable()
-        follower = Follower(self._endpoints, self._options, self._name, from_slot)
+        follower = Follower(self._endpoints, self._options, self._name, first)
         self._followers.add(follower)
         return follower.entries(self._traffic.cluster)
 
@@ -257,7 +260,7 @@ class Client:
         Unavailable: no leader answered in time.
         ValueError: ``target`` is no node's name.
         """
-        node = NodeId(node_number(target))
+        node = node_number(target)
         self._check_usable()
         deadline_s = self._deadline_s(timeout)
         backoff = Backoff(self._options.retry_first_s, self._options.retry_max_s, self._random)

@@ -8,19 +8,22 @@ from contextlib import suppress
 
 from ..addresses import check_address
 from ..wire.dialing import in_words
+from .door import address_checked
 from .options import ClientOptions
 
 
 class Endpoints:
     """Addresses of the nodes, those given and those learned.
 
-    Raises ``ValueError`` if none is given, or one is no ``host:port``.
+    Raises ``TypeError`` or ``ValueError`` if none is given, or one is no ``host:port``.
     """
 
     def __init__(self, addresses: Sequence[str], options: ClientOptions, random: random_module.Random) -> None:
-        if isinstance(addresses, str) or not addresses:
-            raise ValueError("name the cluster's endpoints as a list of at least one host:port")
-        self.addresses = [check_address(address) for address in dict.fromkeys(addresses)]
+        if isinstance(addresses, str | bytes) or not isinstance(addresses, Iterable):
+            raise TypeError(f"endpoints is a list of host:port, not {type(addresses).__name__}")
+        self.addresses = list(dict.fromkeys(address_checked(address, "endpoints") for address in addresses))
+        if not self.addresses:
+            raise ValueError("endpoints is empty: name at least one host:port")
         self._options = options
         self._next = random.randrange(len(self.addresses))
         self._preferred = ""

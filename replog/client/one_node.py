@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ..addresses import check_address
 from ..errors import OutcomeUnknown, Refused, Unavailable
-from ..paxos.ballot import NodeId
 from ..wire.asking import Answer as NodeAnswer
 from ..wire.asking import Reply, ask
 from ..wire.client_messages import (
@@ -18,7 +16,7 @@ from ..wire.client_messages import (
 )
 from ..wire.codec import FrameError
 from ..wire.status import NodeStatus, decode_status
-from .door import node_number, payload_checked, timeout_checked
+from .door import address_checked, node_number, payload_checked, timeout_checked
 from .reads import Answer, query_failed
 
 TIMEOUT_S = 2.0
@@ -37,7 +35,9 @@ async def ask_status(address: str, *, timeout: float = TIMEOUT_S) -> NodeStatus:
     Unavailable: it did not answer in time, refused, or said what can't be read; the message says why.
     ValueError: ``address`` is no ``host:port``, or ``timeout`` no time.
     """
-    answer = await ask(check_address(address), StatusRequest(1), Status, timeout_s=timeout_checked(timeout))
+    answer = await ask(
+        address_checked(address, "address"), StatusRequest(1), Status, timeout_s=timeout_checked(timeout)
+    )
     try:
         return decode_status(_reply(answer).report)
     except FrameError as error:
@@ -60,8 +60,10 @@ async def ask_query(address: str, request: bytes, *, timeout: float = TIMEOUT_S)
     TypeError: ``request`` is not bytes.
     ValueError: ``address`` is no ``host:port``, or ``timeout`` no time.
     """
-    question = Query(1, True, [payload_checked(request, "a request")])
-    reply = _reply(await ask(check_address(address), question, QueryAnswers, timeout_s=timeout_checked(timeout)))
+    question = Query(1, True, [payload_checked(request, "request")])
+    reply = _reply(
+        await ask(address_checked(address, "address"), question, QueryAnswers, timeout_s=timeout_checked(timeout))
+    )
     if reply.failed:
         raise query_failed(reply.answers[0])
     return Answer(reply.answers[0], reply.applied_through)
@@ -83,9 +85,11 @@ async def ask_transfer(address: str, target: str = "", *, timeout: float = 5.0) 
     Unavailable: it could not be asked, so it hands nothing over; the message says why.
     ValueError: ``target`` is no node's name, ``address`` no ``host:port``, or ``timeout`` no time.
     """
-    question = TransferRequest(1, NodeId(node_number(target)))
+    question = TransferRequest(1, node_number(target))
     answer: NodeAnswer[TransferAnswer | NotLeader]
-    answer = await ask(check_address(address), question, TransferAnswer, NotLeader, timeout_s=timeout_checked(timeout))
+    answer = await ask(
+        address_checked(address, "address"), question, TransferAnswer, NotLeader, timeout_s=timeout_checked(timeout)
+    )
     if answer.reply is None and answer.welcome is not None and not answer.welcome.refusal:
         raise OutcomeUnknown(f"{address} was asked to hand over: {answer.problem}.")
     match _reply(answer):

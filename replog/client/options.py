@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import attrs
-from attrs.validators import ge, le
 
 
 def _seconds(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{attribute.name} is a number of seconds, not {type(value).__name__}")
     if not 0 < value < math.inf:
         raise ValueError(f"{attribute.name} = {value} is no time; it is a number of seconds above 0")
+
+
+def _count(first: int, last: int | None = None) -> Callable[[object, attrs.Attribute[int], int], None]:
+    """A whole number from ``first`` on, to ``last`` if there is one."""
+
+    def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{attribute.name} is a whole number, not {type(value).__name__}")
+        if value < first or (last is not None and value > last):
+            raise ValueError(f"{attribute.name} = {value}: from {first:,} to {'any' if last is None else f'{last:,}'}")
+
+    return check
 
 
 def _rising(first: str) -> object:
@@ -37,15 +51,15 @@ class ClientOptions:
     dial_timeout_s: float = attrs.field(default=0.5, validator=_seconds)
     """A node that did not greet by then is left for another one."""
 
-    in_flight_commands_max: int = attrs.field(default=16_384, validator=[ge(1), le(65_536)])
+    in_flight_commands_max: int = attrs.field(default=16_384, validator=_count(1, 65_536))
     """Commands sent and not yet answered; more wait in the client."""
-    in_flight_bytes_max: int = attrs.field(default=8 * 2**20, validator=ge(1))
+    in_flight_bytes_max: int = attrs.field(default=8 * 2**20, validator=_count(1))
     """The same in bytes; a single call may be larger."""
-    waiting_commands_max: int = attrs.field(default=262_144, validator=ge(1))
+    waiting_commands_max: int = attrs.field(default=262_144, validator=_count(1))
     """Commands that wait to be sent; one more is refused with ``Overloaded``."""
-    call_bytes_max: int = attrs.field(default=32 * 2**20, validator=ge(1))
+    call_bytes_max: int = attrs.field(default=32 * 2**20, validator=_count(1))
     """Commands of one ``submit_many``, together."""
-    unsent_bytes_max: int = attrs.field(default=4 * 2**20, validator=ge(1))
+    unsent_bytes_max: int = attrs.field(default=4 * 2**20, validator=_count(1))
     """With more than this that the socket has not taken, nothing new is sent."""
 
     watch_interval_s: float = attrs.field(default=0.05, validator=_seconds)
@@ -58,7 +72,7 @@ class ClientOptions:
     """A node that knows no leader is left for another one after this long."""
     avoid_failed_s: float = attrs.field(default=0.5, validator=_seconds)
     """A node that just failed is not gone to for this long, unless there is no other, or all had failed."""
-    redirects_max: int = attrs.field(default=2, validator=ge(0))
+    redirects_max: int = attrs.field(default=2, validator=_count(0))
     """Where nodes send one another the client that often, it pauses between them."""
 
     redial_first_s: float = attrs.field(default=0.005, validator=_seconds)

@@ -17,6 +17,7 @@ Never: start fresh on a damaged directory.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -44,6 +45,12 @@ ORIGIN_FILE: Final = "origin"
 LOG_FOLDER: Final = "log"
 _GET_INODE_GENERATION: Final = 0x80087601  # FS_IOC_GETVERSION of <linux/fs.h>
 STATE_FOLDER: Final = "state"
+
+_WRONG_PLACE: Final = (
+    *(errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EINVAL, errno.EILSEQ),
+)
+"""What the system says of a path that no folder can be made at, by this user; the disk is as it should be."""
 
 _REPLACE = 'keep the directory for inspection and see "replace a dead node" in docs/OPERATING.md'
 
@@ -73,8 +80,13 @@ def format_directory(path: Path, *, node: NodeId, cluster: bytes, membership: Me
         write_durably(path / ORIGIN_FILE, _origin_of(path))
         write_durably(path / IDENTITY_FILE, encode_identity(identity))
     except OSError as error:
+        if error.errno in _WRONG_PLACE:
+            place = path if error.filename is None else os.fsdecode(error.filename)
+            raise Refused(
+                f"{path} can't be formatted: {place}: {error.strerror}; name a folder that can be made and written."
+            ) from None
         raise lacking(f"{path} can't be formatted", error) or StorageError(
-            f"{path} can't be formatted: {error}; check its owner, its permissions and the disk."
+            f"{path} can't be formatted: {error}; check the disk."
         ) from error
     return identity
 

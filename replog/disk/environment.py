@@ -53,7 +53,7 @@ def open_environment(path: Path, map_bytes: int, *, is_readonly: bool = False) -
     Raises ``lmdb.Error``.
     """
     return lmdb.open(
-        str(path),
+        os.fsencode(path),  # as text, LMDB takes only names that are UTF-8
         map_size=whole_pages(map_bytes),
         max_dbs=_TREES_MAX,
         max_readers=READERS_MAX,

@@ -54,6 +54,7 @@ def pinned(path: Path, layout: Layout, *, next_step: str) -> Iterator[PinnedEnvi
 
     Raises
     ------
+    PermissionError: this user may not read it.
     StorageError: the file is absent, can't be read, or is written too fast to be looked at.
     Damaged: it is truncated or damaged in its structure; the message names the file.
     """
@@ -63,6 +64,8 @@ def pinned(path: Path, layout: Layout, *, next_step: str) -> Iterator[PinnedEnvi
             transaction, env, read, size = _pin(path, stack)
             pages = check_pages(read, size, layout)
             trees = tuple(env.open_db(name, txn=transaction, create=False) for name in layout.trees)
+        except PermissionError:
+            raise  # nothing is damaged
         except (lmdb.Error, OSError) as error:
             lack = lacking(f"{data_path} can't be read", error)
             raise lack or StorageError(f"{data_path} can't be read: {error}; {next_step}") from error

@@ -105,7 +105,7 @@ class Outcome:
             )
         print_table(table)
         for sentence in [*self.disagreements, *(s for audit in self.audits for s in audit.violations)]:
-            print_text(f"[bold red]violation:[/] {sentence}")
+            print_text(("violation:", "bold red"), f" {sentence}")
         if self.is_sound:
             print_text(self._verdict())
         for address, problem in self.unreachable.items():

@@ -18,7 +18,17 @@ import attrs
 import trio
 from cyclopts import Parameter
 
-from replog.cli_kit import AsJson, ExitCode, new_table, note, print_json, print_table, print_text, stderr_console
+from replog.cli_kit import (
+    AsJson,
+    ExitCode,
+    WholeNumber,
+    new_table,
+    note,
+    print_json,
+    print_table,
+    print_text,
+    stderr_console,
+)
 from replog.errors import ConfigError, ReplogError, Unavailable
 
 from ..cdnow import Import, KnownTotals, totals_of
@@ -47,7 +57,7 @@ _LOOK_AGAIN_S = 0.05
 def demo(
     *,
     file: Path | None = None,
-    kills: Annotated[int, Parameter(help="How often the leader is killed on the way.")] = 1,
+    kills: Annotated[WholeNumber, Parameter(help="How often the leader is killed on the way.")] = 1,
     data_dir: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     json: AsJson = False,
 ) -> int:
@@ -145,9 +155,9 @@ class Outcome:
         else:
             print_text(rate)
         if self.is_right:
-            print_text("[bold green]right:[/] every replica agrees, to the cent")
+            print_text(("right:", "bold green"), " every replica agrees, to the cent")
         else:
-            print_text("[bold red]wrong:[/] the replicas do not show what the file sums to, or not the same")
+            print_text(("wrong:", "bold red"), " the replicas do not show what the file sums to, or not the same")
 
 
 def _cells(totals: KnownTotals) -> tuple[str, str, str, str]:

@@ -14,6 +14,8 @@ from replog.cli_kit import (
     Endpoints,
     ExitCode,
     Timeout,
+    WholeNumber,
+    done,
     note,
     print_json,
     print_text,
@@ -24,14 +26,17 @@ from replog.errors import ConfigError
 from ..cdnow import FileError, Import, KnownTotals, Purchase, read_purchases, sample_file, totals_of
 from ..loading import OUTSTANDING, WINDOW, Loader, Progress
 from ..money import format_money
+from ..rules import IDENTIFIER_WORDS, is_identifier
 from .connecting import open_shop
+
+NAME_CHARS_MAX = 40
 
 
 def load(
     file: Path | None = None,
     *,
     name: str = "",
-    outstanding: Annotated[int, Parameter(help="Orders under way at once.")] = OUTSTANDING,
+    outstanding: Annotated[WholeNumber, Parameter(help="Orders under way at once.")] = OUTSTANDING,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,
@@ -64,8 +69,10 @@ def read_import(file: Path | None, name: str = "") -> Import:
 
 
 def checked_name(name: str) -> str:
-    if not (name.isascii() and name.isprintable() and " " not in name and 0 < len(name) <= 40):
-        raise ConfigError(f"{name!r} can't begin an order's id; give --name with up to 40 plain characters")
+    if not is_identifier(name) or len(name) > NAME_CHARS_MAX:
+        raise ConfigError(
+            f"{name!r} can't begin an order's id; give --name with up to {NAME_CHARS_MAX} of {IDENTIFIER_WORDS}"
+        )
     return name
 
 
@@ -99,10 +106,13 @@ async def run(
 
 def report(imported: Import, progress: Progress, seconds: float, *, as_json: bool) -> int:
     expected = totals_of(imported.purchases)
-    if as_json:
-        print_json(report_fields(imported.name, expected, progress, seconds))
-    else:
-        print_text(sentence_of(imported.purchases, expected, progress, seconds))
+    with done():
+        if as_json:
+            print_json(report_fields(imported.name, expected, progress, seconds))
+        else:
+            for sentence in sentences_of(imported.purchases, expected, progress, seconds):
+                print_text(sentence)
+    if not as_json:
         for refusal in progress.refusals:
             note(f"refused: {refusal}")
     return ExitCode.REFUSED if progress.refused else ExitCode.OK
@@ -123,12 +133,14 @@ def report_fields(name: str, expected: KnownTotals, progress: Progress, seconds:
     }
 
 
-def sentence_of(purchases: list[Purchase], expected: KnownTotals, progress: Progress, seconds: float) -> str:
+def sentences_of(
+    purchases: list[Purchase], expected: KnownTotals, progress: Progress, seconds: float
+) -> tuple[str, str]:
     sent = progress.total - progress.resumed_at
     resumed = f"; went on at order {progress.resumed_at + 1:,}" if progress.resumed_at else ""
     refused = f", {progress.refused:,} refused" if progress.refused else ""
     return (
         f"{len(purchases):,} orders of {expected.customers:,} customers: {expected.units:,} units, "
-        f"{format_money(expected.revenue_minor, 'USD')}{refused}\n"
-        f"{sent:,} sent in {seconds:.1f} s, {sent / max(seconds, 0.001):,.0f}/s{resumed}"
+        f"{format_money(expected.revenue_minor, 'USD')}{refused}",
+        f"{sent:,} sent in {seconds:.1f} s, {sent / max(seconds, 0.001):,.0f}/s{resumed}",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, WholeNumber
+from replog.cli_kit import DEV_ENDPOINTS, AsJson, Endpoints, Seconds, Timeout, WholeNumber, parse_whole
 from replog.errors import ConfigError
 
 from ..answers import NotFound, OrderAnswer
@@ -12,7 +12,7 @@ from ..client import ShopClient
 from ..life_cycle import Status
 from ..limits import PAY_WITHIN_MS_DEFAULT
 from ..money import format_money
-from ..results import OrderAdvanced, Refusal
+from ..results import OrderAdvanced, RefundOwed, Refusal
 from .connecting import collect, with_shop
 from .presenting import (
     day_text,
@@ -30,7 +30,7 @@ def place_order(
     /,
     *lines: str,
     customer: str,
-    pay_within_s: float = PAY_WITHIN_MS_DEFAULT / 1000,
+    pay_within_s: Seconds = PAY_WITHIN_MS_DEFAULT / 1000,
     endpoints: Endpoints = DEV_ENDPOINTS,
     timeout: Timeout = 10.0,
     json: AsJson = False,
@@ -64,9 +64,13 @@ def place_order(
 def parse_line(text: str) -> tuple[str, int]:
     """Read ``tea-250=2``. Raises ``ConfigError``."""
     sku, equals, quantity = text.rpartition("=")
-    if not equals or not sku or not quantity.lstrip("-").isdecimal():
+    try:
+        number = parse_whole(quantity)
+    except ValueError:
+        number = None
+    if not equals or not sku or number is None:
         raise ConfigError(f"{text!r} is no line of an order; write sku=quantity, like tea-250=2")
-    return sku, int(quantity)
+    return sku, number
 
 
 def pay_order(
@@ -87,7 +91,7 @@ def pay_order(
         the payment's; the order's id if left out. The same one again is the same payment.
     """
 
-    async def pay(shop: ShopClient) -> OrderAdvanced | Refusal | NotFound:
+    async def pay(shop: ShopClient) -> OrderAdvanced | RefundOwed | Refusal | NotFound:
         known = await shop.order(order)
         if isinstance(known, NotFound):
             return known
@@ -126,7 +130,7 @@ def refund_order(
 
 def advance(
     order: str,
-    step: Callable[[ShopClient], Awaitable[OrderAdvanced | Refusal | NotFound]],
+    step: Callable[[ShopClient], Awaitable[OrderAdvanced | RefundOwed | Refusal | NotFound]],
     endpoints: tuple[str, ...],
     timeout_s: float,
     *,
@@ -171,7 +175,7 @@ def order_fields(order: OrderAnswer) -> dict[str, str]:
         "booked on": day_text(order.booked_day),
         "placed": time_text(order.placed_ms),
         "due": time_text(order.due_ms),
-        "paid": f"{time_text(order.paid_ms)} {order.payment}".strip(),
+        "paid": paid_text(order),
         "shipped": time_text(order.shipped_ms),
         "delivered": time_text(order.delivered_ms),
     }
@@ -184,6 +188,12 @@ def order_fields(order: OrderAnswer) -> dict[str, str]:
         fields[line.sku] = f"{line.quantity} x {each} = {format_money(line.total_minor, order.currency)}"
     fields["total"] = format_money(order.total_minor, order.currency)
     return fields
+
+
+def paid_text(order: OrderAnswer) -> str:
+    if order.payment and not order.paid_ms:
+        return f"too late {order.payment}"
+    return f"{time_text(order.paid_ms)} {order.payment}".strip()
 
 
 def list_order(

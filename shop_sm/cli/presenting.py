@@ -8,20 +8,24 @@ from __future__ import annotations
 import datetime
 import enum
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from replog.cli_kit import ExitCode, new_table, note, print_json, print_table, print_text
+from replog.cli_kit import ExitCode, done, new_table, note, print_json, print_table, print_text
 
 from ..answers import DayTotals, OrderAnswer, ProductAnswer
 from ..life_cycle import Status
 from ..money import format_money
+from ..results import SingleResult
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 EPOCH = datetime.date(1970, 1, 1)
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, where Python's calendar ends."""
 
 
 def fields_of(value: object) -> Any:
@@ -49,12 +53,13 @@ def extra_fields(value: msgspec.Struct) -> dict[str, Any]:
 
 def present(value: msgspec.Struct, sentence: str, *, is_refused: bool, as_json: bool) -> int:
     """One result or answer: its sentence, or its fields as JSON. Answers the exit code."""
-    if as_json:
-        print_json({"result": type(value).__name__, **fields_of(value)})
-    elif is_refused:
-        note(f"refused: {value}")
-    else:
-        print_text(sentence)
+    with done() if isinstance(value, SingleResult) else nullcontext():
+        if as_json:
+            print_json({"result": type(value).__name__, **fields_of(value)})
+        elif is_refused:
+            note(f"refused: {value}")
+        else:
+            print_text(sentence)
     return ExitCode.REFUSED if is_refused else ExitCode.OK
 
 
@@ -140,4 +145,6 @@ def time_text(at_ms: int) -> str:
     """Log time in UTC; a dash where it has not come to that."""
     if at_ms == 0:
         return "-"
+    if at_ms > LAST_MS:
+        return f"{at_ms} ms after 1970"
     return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC).isoformat(sep=" ", timespec="seconds")

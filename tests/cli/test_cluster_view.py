@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from rich.console import Console
 
 from replog.cli.cluster_report import MemberReport, judge
 from replog.cli.cluster_view import format_bytes, format_offset, member_table, render_cluster, short_id
+from replog.cli_kit import print_text
+from replog.cli_kit.shown import shown
 
 from .clusters import down, up
 
@@ -97,3 +100,18 @@ def test_who_does_not_hear_whom_stands_in_the_row() -> None:
     rows = drawn(member_table(report, width=115), 115).splitlines()[1:]
     wanted = ("does not hear n3 ", " ok ", " ok ", "of another cluster")
     assert all(words in row for words, row in zip(wanted, rows, strict=True))
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;mine\x07", "\x1b[2J", "a\nn9  leader", "[/]", "\u202eko"], ids=ascii)
+@pytest.mark.parametrize("field", ["role", "address", "problem", "version"])
+def test_what_a_node_says_is_shown_and_does_nothing(
+    field: str, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger at the port draws no rows of its own, and reaches no terminal."""
+    monkeypatch.setenv("COLUMNS", "250")
+    stranger = attrs.evolve(up(2), **{field: text})
+    print_text(render_cluster(judge([up(1), stranger, up(3)], voter_count=3), width=250))
+    told = capsys.readouterr().out
+    assert shown(text) in told
+    assert sum(line.startswith(("n1", "n2", "n3", "n9")) for line in told.splitlines()) == 3
+    assert not {"\x1b", "\x07", "\u202e"} & set(told)

@@ -207,3 +207,39 @@ def test_why_a_replica_failed_is_taken_from_its_log(tmp_path: Path) -> None:
     ):
         path.write_text('{"event": "failed", "reason": "an earlier life"}\n' * bool(last) + last)
         assert last_failure(path) == reason
+
+
+@pytest.mark.parametrize("name", ["n1", "n1.toml", "n1.log", "cluster-id", "lock"])
+def test_links_in_a_folder_are_not_followed(replog: Replog, tmp_path: Path, name: str) -> None:
+    """Whoever may write there could have anything else overwritten; nothing is."""
+    elsewhere = tmp_path / "elsewhere"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / name).symlink_to(elsewhere)
+    refused = replog("dev", "--replicas", 1, "--base-port", free_ports(1), "--data-dir", folder)
+    assert (refused.code, "is a link" in refused.err) == (2, True), refused.err
+    assert not elsewhere.exists()
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_a_folder_that_others_may_write_to_is_refused(replog: Replog, tmp_path: Path) -> None:
+    """They could put a link there a moment later."""
+    tmp_path.chmod(0o777)
+    refused = replog("dev", "--replicas", 1, "--base-port", free_ports(1), "--data-dir", tmp_path)
+    assert (refused.code, "others may write there" in refused.err) == (2, True), refused.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_no_file_can_name_is_refused(replog: Replog, tmp_path: Path) -> None:
+    """A configuration is UTF-8; a name that is not is refused before the replicas are asked to read it."""
+    refused = replog("dev", "--replicas", 1, "--base-port", free_ports(1), "--data-dir", tmp_path / "d\udcff")
+    assert (refused.code, "UTF-8" in refused.err) == (2, True), refused.err
+
+
+def test_a_folder_may_be_called_as_people_like(tmp_path: Path) -> None:
+    """Beyond 16 bits, with quotes and control characters."""
+    with dev(
+        "--replicas", 1, "--base-port", free_ports(1), "--data-dir", tmp_path / "\U0001f375 \x7f'\"\\ [x]"
+    ) as cluster:
+        cluster.wait_until(healthy)
+        assert cluster.stop() == 0

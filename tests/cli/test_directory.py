@@ -253,3 +253,33 @@ def test_both_look_at_a_directory_that_is_being_written(replog: Replog, director
             child.kill()
     assert chosen == sorted(chosen)
     assert chosen[-1] > chosen[0]
+
+
+def test_a_name_that_is_no_unicode_is_a_name(replog: Replog, tmp_path: Path) -> None:
+    """File systems take any bytes."""
+    place = tmp_path / "d\udcff"
+    assert replog("init", place, "--node", "n1", "--member", "n1=h:1").code == 0
+    for word in ("inspect", "verify"):
+        told = replog(word, place)
+        assert (told.code, "d\\udcff" in told.out) == (0, True), told.err
+
+
+def test_an_interrupted_formatting_is_called_so(replog: Replog, tmp_path: Path) -> None:
+    """By every command that meets it, with what to do; a folder of something else is called that."""
+    (tmp_path / "half" / "log").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").touch()
+    again = replog("init", tmp_path / "half", "--node", "n1", "--member", "n1=h:1")
+    assert (again.code, "formatting was interrupted" in again.err) == (4, True)
+    assert "remove the directory and format it again" in again.err
+    assert "formatting was interrupted" in replog("inspect", tmp_path / "half").err
+    other = replog("init", tmp_path / "other", "--node", "n1", "--member", "n1=h:1")
+    assert (other.code, "is not empty (it has letter.txt)" in other.err) == (4, True)
+
+
+def test_a_place_where_nothing_can_be_made_is_no_broken_disk(replog: Replog, tmp_path: Path) -> None:
+    """The name is wrong, and nothing was done."""
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        told = replog("init", place, "--node", "n1", "--member", "n1=h:1")
+        assert (told.code, "can't be formatted" in told.err) == (4, True), told.err

@@ -106,11 +106,116 @@ def test_options_that_can_not_be_meant_are_refused(wrong: dict[str, Any]) -> Non
         ClientOptions(**wrong)
 
 
-async def test_endpoints_are_a_list() -> None:
-    """A single address is not taken for a list of letters."""
-    with pytest.raises(ValueError, match="list"):
-        async with connect("127.0.0.1:7101"):
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"timeout_s": "1"}, TypeError),
+        ({"dial_timeout_s": None}, TypeError),
+        ({"timeout_s": True}, TypeError),
+        ({"in_flight_commands_max": 1.5}, TypeError),
+        ({"call_bytes_max": "1"}, TypeError),
+        ({"redirects_max": -1}, ValueError),
+        ({"in_flight_commands_max": 2**20}, ValueError),
+    ],
+    ids=str,
+)
+def test_an_option_of_the_wrong_kind_is_named(wrong: dict[str, Any], error: type[Exception]) -> None:
+    """A number in a text is no number."""
+    with pytest.raises(error, match=next(iter(wrong))):
+        ClientOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "named"),
+    [
+        (("127.0.0.1:7101",), TypeError, "endpoints"),
+        ((b"127.0.0.1:7101",), TypeError, "endpoints"),
+        ((7101,), TypeError, "endpoints"),
+        ((None,), TypeError, "endpoints"),
+        (([("127.0.0.1", 7101)],), TypeError, "endpoints"),
+        (([b"127.0.0.1:7101"],), TypeError, "endpoints"),
+        (([],), ValueError, "endpoints"),
+        ((["127.0.0.1:99999"],), ValueError, "ports are 1 to 65535"),
+        ((["a..b:7101"],), ValueError, "no host has this name"),
+        ((["a\ud800:7101"],), ValueError, "no host has this name"),
+        ((["a\x00:7101"],), ValueError, "no host has this name"),
+        ((NOBODY, {"name": 5}), TypeError, "name"),
+        ((NOBODY, {"name": b"program"}), TypeError, "name"),
+        ((NOBODY, {"name": "\ud800"}), ValueError, "name"),
+        ((NOBODY, {"name": "n" * 10_000}), ValueError, "name"),
+        ((NOBODY, {"options": {"timeout_s": 1.0}}), TypeError, "options"),
+    ],
+    ids=ascii,
+)
+async def test_what_a_client_is_made_of_is_checked(
+    arguments: tuple[Any, ...], error: type[Exception], named: str
+) -> None:
+    """Before it begins, on both faces, with the argument's name."""
+    endpoints, others = arguments[0], arguments[1] if len(arguments) > 1 else {}
+    with pytest.raises(error, match=named):
+        async with connect(endpoints, **others):
             pass
+    with pytest.raises(error, match=named), blocking.connect(endpoints, **others):
+        pass
+
+
+CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
+    ("submit", ("text",), {}, TypeError, "payload is bytes"),
+    ("submit", (b"a",), {"timeout": "1"}, TypeError, "timeout"),
+    ("submit", (b"a",), {"timeout": [1]}, TypeError, "timeout"),
+    ("submit", (b"a",), {"timeout": 1j}, TypeError, "timeout"),
+    ("submit_many", (5,), {}, TypeError, "payloads"),
+    ("submit_many", (None,), {}, TypeError, "payloads"),
+    ("submit_many", ("ab",), {}, TypeError, "payloads"),
+    ("submit_many", ([b"a", "b"],), {}, TypeError, "payloads"),
+    ("query", (None,), {}, TypeError, "request"),
+    ("query", (b"a",), {"consistency": "strong"}, ValueError, "consistency"),
+    ("query", (b"a",), {"consistency": None}, ValueError, "consistency"),
+    ("read", (bytearray(b"a"),), {}, TypeError, "request"),
+    ("status", (), {"timeout": "1"}, TypeError, "timeout"),
+    ("transfer_leadership", (2,), {}, TypeError, "target"),
+    ("transfer_leadership", (None,), {}, TypeError, "target"),
+    ("transfer_leadership", ("n0",), {}, ValueError, "n0"),
+    ("transfer_leadership", ("n99999999999",), {}, ValueError, "no node"),
+    ("transfer_leadership", ("\u0662",), {}, ValueError, "no node"),
+    ("follow", ("1",), {}, TypeError, "from_slot"),
+    ("follow", (1.5,), {}, TypeError, "from_slot"),
+    ("follow", (True,), {}, TypeError, "from_slot"),
+    ("follow", (0,), {}, ValueError, "from_slot"),
+    ("follow", (2**70,), {}, ValueError, "from_slot"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "others", "error", "named"), CALLS, ids=ascii)
+async def test_a_wrong_argument_is_named(
+    method: str, arguments: tuple[Any, ...], others: dict[str, Any], error: type[Exception], named: str
+) -> None:
+    """At once, and nothing is sent: the client goes on serving everybody else."""
+    async with connect(NOBODY) as client:
+        with trio.fail_after(2.0), pytest.raises(error, match=named):
+            await getattr(client, method)(*arguments, **others)
+        assert client.reconnects == 0
+
+
+@pytest.mark.parametrize(("method", "arguments", "others", "error", "named"), CALLS, ids=ascii)
+def test_a_wrong_argument_is_named_to_a_thread(
+    method: str, arguments: tuple[Any, ...], others: dict[str, Any], error: type[Exception], named: str
+) -> None:
+    """The same in programs that are not async."""
+    with blocking.connect(NOBODY) as client, pytest.raises(error, match=named):
+        getattr(client, method)(*arguments, **others)
+
+
+@pytest.mark.parametrize("ask", [replog.ask_status, replog.ask_query, replog.ask_transfer])
+async def test_asking_one_node_names_a_wrong_argument(ask: Callable[..., Any]) -> None:
+    """The functions that ask one node have the same door."""
+    others = (b"a",) if ask is replog.ask_query else ()
+    for wrong in (7101, None, b"127.0.0.1:9", ("127.0.0.1", 9)):
+        with pytest.raises(TypeError, match="address"):
+            await ask(wrong, *others)
+    for timeout, error in (("1", TypeError), (None, TypeError), (math.nan, ValueError)):
+        with pytest.raises(error, match="timeout"):
+            await ask("127.0.0.1:9", *others, timeout=timeout)
 
 
 # --- leaving ---

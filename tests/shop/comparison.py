@@ -66,7 +66,9 @@ def random_command(rng: random.Random, model: ModelShop) -> c.Command:
     if kind == 5:
         known = model.orders.get(order)
         amount = known.total if known and rng.random() < 0.9 else 1
-        return c.PayOrder(order, amount, known.currency if known else "USD", rng.choice(["p-1", "p-1", "p-2"]))
+        return c.PayOrder(
+            order, amount, known.currency if known else "USD", rng.choice(["p-1", "p-2", f"p-{order}", f"p-{order}"])
+        )
     if kind == 9:
         return c.ExpireOrders(rng.choice([1, 100]))
     steps = {6: c.ShipOrder, 7: c.DeliverOrder, 8: rng.choice([c.CancelOrder, c.RefundOrder])}

@@ -42,7 +42,8 @@ class ModelOrder:
     placed_ms: int
     status: Status = Status.PLACED
     payment: str = ""
-    paid_ms: int = 0
+    payment_ms: int = 0
+    is_in_time: bool = True
 
     @property
     def due_ms(self) -> int:
@@ -186,16 +187,18 @@ class ModelShop:
             return r.UnknownOrder(command.order)
         if (command.amount_minor, command.currency) != (order.total, order.currency):
             return r.WrongAmount(command.order, order.total, order.currency)
-        if order.payment == command.reference:
-            return r.OrderAdvanced(command.order, Status.PAID, order.paid_ms)
-        if order.payment:
+        if order.payment and order.payment != command.reference:
             return r.AlreadyPaid(command.order, order.payment)
-        if order.status is Status.PLACED and order.due_ms <= self.now_ms:
-            order.status = Status.EXPIRED
-        if order.status is not Status.PLACED:
-            return r.TransitionRefused(command.order, order.status, "pay")
-        order.status, order.payment, order.paid_ms = Status.PAID, command.reference, self.now_ms
-        return r.OrderAdvanced(command.order, Status.PAID, self.now_ms)
+        for other in self.orders.values():
+            if other is not order and other.payment == command.reference:
+                return r.PaymentUsed(command.reference, other.placed.order)
+        if not order.payment:
+            order.payment, order.payment_ms = command.reference, self.now_ms
+            order.is_in_time = order.status is Status.PLACED and self.now_ms < order.due_ms
+            order.status = Status.PAID if order.is_in_time else Status.REFUND_DUE
+        if not order.is_in_time:
+            return r.RefundOwed(command.order, command.reference)
+        return r.OrderAdvanced(command.order, Status.PAID, order.payment_ms)
 
     def step(self, command: c.ShipOrder | c.DeliverOrder | c.CancelOrder | c.RefundOrder) -> r.SingleResult:
         order = self.orders.get(command.order)

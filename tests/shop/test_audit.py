@@ -88,7 +88,12 @@ def miscount_customers(shop: ShopUnderTest) -> None:
     shop.store.write({keys.COUNTS: records.encode(records.Counts(product_count=2, customer_count=2))})
 
 
+def lead_a_payment_elsewhere(shop: ShopUnderTest) -> None:
+    shop.store.write({keys.PAYMENT + b"payment": b"o-2"})
+
+
 DAMAGES = [
+    lead_a_payment_elsewhere,
     lose_a_piece,
     swap_reservations,
     drop_an_order,

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from shop_sm.commands import AdjustStock, PutProduct, RegisterCustomer, WithdrawProduct
+from shop_sm import keys
+from shop_sm.answers import CustomerAnswer, OrderAnswer, OrdersPage, ProductAnswer
+from shop_sm.commands import (
+    AdjustStock,
+    CancelOrder,
+    PlaceOrder,
+    PutProduct,
+    RegisterCustomer,
+    Wanted,
+    WithdrawProduct,
+)
+from shop_sm.queries import CustomerOrdersQuery, CustomerQuery, OrderQuery, ProductQuery
 from shop_sm.results import (
     AdjustmentDiffers,
     AmountTooLarge,
@@ -12,6 +23,8 @@ from shop_sm.results import (
     CustomerRegistered,
     InvalidField,
     NameTaken,
+    OrderAdvanced,
+    OrderPlaced,
     OutOfStock,
     ProductStored,
     StockAdjusted,
@@ -115,3 +128,32 @@ def test_a_customers_name_is_unique() -> None:
     assert shop.do(RegisterCustomer("ann-2", "ann")) == CustomerRegistered("ann-2")
     assert shop.totals().customer_count == 2
     assert shop.violations() == []
+
+
+@pytest.mark.parametrize("currency", ["XYZ", "XAU", "usd", "US", "USDX", "\u0406UR"])
+def test_what_is_no_currency_is_refused(currency: str) -> None:
+    """Nobody can say how many decimals it has, so nobody can say what a price in it is."""
+    shop = ShopUnderTest()
+    refusal = InvalidField("currency", "must be one of ISO 4217, like USD")
+    assert shop.do(PutProduct("tea", "Tea", 500, currency)) == refusal
+    assert shop.do(PutProduct("tea", "Tea", 500, "XOF")) == ProductStored("tea", 1)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "-x", "[/]", "a b", "a&b=c?#%"])
+def test_what_was_stored_under_a_looser_rule_is_found_and_changed(name: str) -> None:
+    """Ids that are taken no longer are still those of what is there."""
+    shop = stocked_shop()
+    for kind, record in ((keys.PRODUCT, b"tea"), (keys.CUSTOMER, b"ann")):
+        shop.store.write({kind + name.encode(): shop.store.get(kind + record)})
+    assert isinstance(shop.ask(ProductQuery(name)), ProductAnswer)
+    assert isinstance(shop.ask(CustomerQuery(name)), CustomerAnswer)
+    assert isinstance(shop.do(AdjustStock(name, 3, "delivery-2")), StockAdjusted)
+    assert isinstance(shop.do(PlaceOrder("o-1", name, [Wanted(name, 2)])), OrderPlaced)
+    page = shop.ask(CustomerOrdersQuery(name, b"", 5))
+    assert isinstance(page, OrdersPage)
+    assert [order.order for order in page.orders] == ["o-1"]
+    assert isinstance(shop.do(WithdrawProduct(name)), ProductStored)
+    assert isinstance(shop.do(PutProduct(name, "Tea", 500, "USD")), InvalidField)
+    shop.store.write({keys.ORDER + name.encode(): shop.store.get(keys.ORDER + b"o-1")})
+    assert isinstance(shop.ask(OrderQuery(name)), OrderAnswer)
+    assert isinstance(shop.do(CancelOrder(name)), OrderAdvanced)

@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from replog.cli_kit import ExitCode, run
+from replog.cli_kit.shown import shown
 from shop_sm.cli.app import GROUPS, WORDS, build_app
 from shop_sm.client import ShopClient
 
@@ -181,3 +182,76 @@ def test_help_lists_every_word(shop: Shop) -> None:
     text = shop("--help").out
     for word in (*GROUPS, *WORDS):
         assert word in text
+
+
+HOSTILE = ["[/]", "[bold]x[/bold]", "\x1b[2Jgone", "a\nb", ":tea:", "\u202eevil", "\u8336", "--name", "-1"]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_names_are_printed_as_they_are(shop: Shop, name: str) -> None:
+    """A name that looks like markup, a colour or a line of its own is shown, in every list and sentence."""
+    assert shop("product", "put", "tea", f"--name={name}", "--price", "2.50").code == 0
+    assert shop("customer", "add", "c-1", f"--name={name}").out.strip() == f"c-1 is registered as {shown(name)}".strip()
+    for words in (("product", "list"), ("product", "show", "tea"), ("customer", "show", "c-1")):
+        told = shop(*words)
+        assert told.code == 0, told.err
+        assert shown(name) in told.out
+        assert "\x1b" not in told.out
+    assert shop("product", "show", "tea", "--json").fields["name"] == name
+
+
+@pytest.mark.parametrize(
+    "word", ["[/]", "\x1b[2J", "a/b", "..", "-x", "", " ", "\u0661", "a\u00a0b", "[red]"], ids=ascii
+)
+def test_an_id_that_is_none_is_a_sentence(shop: Shop, word: str) -> None:
+    """Whatever step it is given to: the code says that nothing was done, and the word is shown."""
+    open_for_business(shop)
+    for step in ("pay", "ship", "deliver", "cancel", "refund", "show"):
+        told = shop("order", step, "--", word)
+        assert told.code == ExitCode.REFUSED, (step, told.err)
+        assert "\x1b" not in told.err
+        assert "defect" not in told.err
+    assert shop("order", "place", "--customer", "c-1", "--", word, "tea-250=1").code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize("quantity", ["\u0662", "1.5", "1_0", "+-1", "--1", "2\u00b2", "1e3", "9" * 5_000, ""])
+def test_a_quantity_is_written_in_ascii_digits(shop: Shop, quantity: str) -> None:
+    """Nothing is rounded, and no digit of another script is read as one that looks like another."""
+    open_for_business(shop)
+    assert shop("order", "place", "o-1", "--customer", "c-1", f"tea-250={quantity}").code == ExitCode.USAGE
+    assert shop("stock", "adjust", "--reference", "r", "--", "tea-250", quantity).code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0", "1e300", "\u0661", "1_0", "x"])
+def test_a_time_is_one(shop: Shop, seconds: str) -> None:
+    """For whoever waits, and for an order that waits for its payment."""
+    open_for_business(shop)
+    place = ("order", "place", "o-1", "--customer", "c-1", "tea-250=1")
+    for option in ("--pay-within-s", "--timeout"):
+        told = shop(*place, f"{option}={seconds}")
+        assert told.code == ExitCode.USAGE
+        assert "is no time" in told.err
+
+
+def test_money_that_comes_too_late_is_told(shop: Shop) -> None:
+    """The payer reads that it was recorded and goes back; whoever looks at the order sees it."""
+    open_for_business(shop)
+    shop("order", "place", "o-1", "--customer", "c-1", "tea-250=2")
+    shop("order", "cancel", "o-1")
+    paid = shop("order", "pay", "o-1", "--reference", "p-1")
+    assert (paid.code, paid.out) == (ExitCode.REFUSED, "")
+    assert "was over when payment p-1 came; it is recorded, and its refund is due" in paid.err
+    assert "too late p-1" in shop("order", "show", "o-1").out
+    assert "5.00 USD" in shop("totals").out
+    shop("order", "place", "o-2", "--customer", "c-1", "tea-250=2")
+    used = shop("order", "pay", "o-2", "--reference", "p-1")
+    assert (used.code, "has paid order o-1" in used.err) == (ExitCode.REFUSED, True)
+
+
+def test_a_price_is_one_of_its_currency(shop: Shop) -> None:
+    """500 francs are 500, and what no table knows is refused before anything is sent."""
+    assert shop("product", "put", "tea", "--name", "Tea", "--price", "500", "--currency", "XOF").code == 0
+    assert "500 XOF" in shop("product", "list").out
+    for currency in ("XYZ", "usd", "[/]"):
+        told = shop("product", "put", "pot", "--name", "Pot", "--price", "500", "--currency", currency)
+        assert (told.code, "is no currency of ISO 4217" in told.err) == (ExitCode.USAGE, True)

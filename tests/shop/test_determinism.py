@@ -25,6 +25,7 @@ APPLIED = [
     "moment",
     "catalogue",
     "rules",
+    "currencies",
     "keys",
     "records",
     "commands",

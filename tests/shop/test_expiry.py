@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from shop_sm.commands import Batch, CancelOrder, ExpireOrders, PayOrder, PlaceOrder, RegisterCustomer, Wanted
+from shop_sm.commands import (
+    Batch,
+    CancelOrder,
+    ExpireOrders,
+    PayOrder,
+    PlaceOrder,
+    RefundOrder,
+    RegisterCustomer,
+    Wanted,
+)
 from shop_sm.life_cycle import Status
 from shop_sm.limits import EXPIRED_PER_COMMAND_MAX
-from shop_sm.results import OrderPlaced, OrdersExpired, OutOfStock, TransitionRefused
+from shop_sm.results import OrderAdvanced, OrderPlaced, OrdersExpired, OutOfStock, RefundOwed, TransitionRefused
 
 from .shop_under_test import ShopUnderTest, stocked_shop
 
@@ -27,15 +36,21 @@ def test_an_overdue_order_returns_its_goods_with_the_next_command() -> None:
     assert shop.violations() == []
 
 
-def test_a_late_payment_is_refused_even_while_others_wait_to_expire() -> None:
-    """What is due is over for its payer, whether or not a command has closed it yet."""
+def test_a_late_payment_is_owed_back_even_while_others_wait_to_expire() -> None:
+    """What is due is over for its payer, whether or not a command has closed it yet; the money is not forgotten."""
     shop = stocked_shop()
     for number in range(EXPIRED_PER_COMMAND_MAX + 2):
         place(shop, f"o-{number}", 1_000 + number)
     shop.now_ms += 10_000
     last = f"o-{EXPIRED_PER_COMMAND_MAX + 1}"
-    assert shop.do(PayOrder(last, 250, "USD", "payment")) == TransitionRefused(last, Status.EXPIRED, "pay")
-    assert shop.totals().currencies[0].by_status[Status.EXPIRED] == EXPIRED_PER_COMMAND_MAX + 1
+    for _time in range(2):
+        assert shop.do(PayOrder(last, 250, "USD", "payment")) == RefundOwed(last, "payment")
+    totals = shop.totals().currencies[0]
+    assert totals.by_status[Status.EXPIRED] == EXPIRED_PER_COMMAND_MAX + 1
+    assert (totals.by_status[Status.REFUND_DUE], totals.refund_due_minor, totals.revenue_minor) == (1, 250, 0)
+    assert shop.do(RefundOrder(last)) == OrderAdvanced(last, Status.REFUNDED, shop.now_ms)
+    assert shop.totals().currencies[0].refund_due_minor == 0
+    assert shop.do(PayOrder(last, 250, "USD", "payment")) == RefundOwed(last, "payment")
     assert shop.violations() == []
 
 

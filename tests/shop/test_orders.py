@@ -32,7 +32,9 @@ from shop_sm.results import (
     OrderDiffers,
     OrderPlaced,
     OutOfStock,
+    PaymentUsed,
     ProductWithdrawn,
+    RefundOwed,
     Refusal,
     TransitionRefused,
     UnknownCustomer,
@@ -217,13 +219,41 @@ def test_every_step_from_every_status_is_taken_or_refused_with_the_reason(status
     assert shop.violations() == []
 
 
-@pytest.mark.parametrize("status", [Status.CANCELLED, Status.REFUND_DUE, Status.REFUNDED])
-def test_a_cancelled_order_takes_no_payment(status: Status) -> None:
-    """Paying an order that is over is refused, however it ended."""
+@pytest.mark.parametrize("status", [Status.REFUND_DUE, Status.REFUNDED])
+def test_an_order_takes_no_second_payment(status: Status) -> None:
+    """However it ended."""
     shop = order_at(status)
-    refusal = shop.do(PayOrder("o-1", 2_499, "USD", "payment-2"))
-    assert isinstance(refusal, TransitionRefused | AlreadyPaid)
+    assert shop.do(PayOrder("o-1", 2_499, "USD", "payment-2")) == AlreadyPaid("o-1", "payment-1")
     assert shop.stock("tea") == (10, 0, 0)
+
+
+def test_money_for_a_cancelled_order_is_owed_back() -> None:
+    """It is recorded once, is never revenue, and its refund ends the story."""
+    shop = order_at(Status.CANCELLED)
+    for _time in range(2):
+        shop.now_ms += 1_000
+        assert shop.do(PAID) == RefundOwed("o-1", "payment-1")
+    row = shop.totals().currencies[0]
+    assert (row.revenue_minor, row.refund_due_minor, row.by_status[Status.REFUND_DUE]) == (0, 2_499, 1)
+    order = shop.ask(OrderQuery("o-1"))
+    assert isinstance(order, OrderAnswer)
+    assert (order.closed_ms, order.paid_ms, order.payment) == (MONDAY_MS, 0, "payment-1")
+    assert shop.stock("tea") == (10, 0, 0)
+    assert shop.do(RefundOrder("o-1")) == OrderAdvanced("o-1", Status.REFUNDED, shop.now_ms)
+    assert shop.violations() == []
+
+
+def test_a_payment_pays_one_order() -> None:
+    """Whatever became of that order; a payment that was refused may pay another."""
+    shop = order_at(Status.PAID)
+    shop.do(PlaceOrder("o-2", "ann", [Wanted("tea", 2)]))
+    assert shop.do(PayOrder("o-2", 1, "USD", "payment-2")) == WrongAmount("o-2", 500, "USD")
+    for step in (None, CancelOrder("o-1"), RefundOrder("o-1")):
+        if step is not None:
+            shop.do(step)
+        assert shop.do(PayOrder("o-2", 500, "USD", "payment-1")) == PaymentUsed("payment-1", "o-1")
+    assert isinstance(shop.do(PayOrder("o-2", 500, "USD", "payment-2")), OrderAdvanced)
+    assert shop.violations() == []
 
 
 def test_steps_of_an_unknown_order_are_refused() -> None:
@@ -251,10 +281,10 @@ def test_no_sum_leaves_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(shop.do(PlaceOrder("o-0", "ann", [Wanted("pot", 3)])), AmountTooLarge)
     for order in ("o-1", "o-2", "o-3"):
         shop.do(PlaceOrder(order, "ann", [Wanted("pot", 1)]))
-    results = [shop.do(PayOrder(order, 1_999, "USD", "payment")) for order in ("o-1", "o-2", "o-3")]
+    results = [shop.do(PayOrder(order, 1_999, "USD", f"for-{order}")) for order in ("o-1", "o-2", "o-3")]
     assert [type(result) for result in results] == [OrderAdvanced, OrderAdvanced, AmountTooLarge]
     shop.do(CancelOrder("o-1"))
-    assert isinstance(shop.do(PayOrder("o-3", 1_999, "USD", "payment")), AmountTooLarge)
+    assert isinstance(shop.do(PayOrder("o-3", 1_999, "USD", "for-o-3")), AmountTooLarge)
     shop.do(RefundOrder("o-1"))
-    assert isinstance(shop.do(PayOrder("o-3", 1_999, "USD", "payment")), OrderAdvanced)
+    assert isinstance(shop.do(PayOrder("o-3", 1_999, "USD", "for-o-3")), OrderAdvanced)
     assert shop.violations() == []

@@ -41,7 +41,7 @@ def shop_with_orders() -> ShopUnderTest:
     for number in range(5):
         shop.do(PlaceOrder(f"o-{number}", "ann", [Wanted("tea", 1)], 100 + number))
         if number % 2 == 0:
-            shop.do(PayOrder(f"o-{number}", 250, "USD", "payment"))
+            shop.do(PayOrder(f"o-{number}", 250, "USD", f"payment-{number}"))
     shop.do(PlaceOrder("o-b", "bob", [Wanted("pot", 2)], 100, 60_000))
     return shop
 

@@ -119,6 +119,11 @@ class ClientSession:
         return self._identity.number
 
     @property
+    def unanswered_from(self) -> int:
+        """Every number below it has been answered."""
+        return self._pending.first
+
+    @property
     def commands_in_flight(self) -> int:
         return len(self._pending.calls)
 

@@ -143,6 +143,8 @@ class Clients:
         self._told_not_leader.pop(link, None)
         self.followers.forget(link)
         self._heard.pop(link, None)
+        for read_id in [read_id for read_id, asked in self._reads.items() if asked.link is link]:
+            self.reads_bytes -= self._reads.pop(read_id).weight_bytes
 
     def idle_links(self, before_s: float, now_s: float) -> list[ClientLink]:
         """Clients that have sent nothing since ``before_s``; to be asked now and then."""
@@ -300,12 +302,21 @@ class Clients:
         return self._next_read_id
 
     def refuse_read(self, read_id: int, refusal: Refusal) -> None:
-        asked = self._reads.pop(read_id)
+        asked = self._reads.pop(read_id, None)
+        if asked is None:
+            return  # whoever asked has gone
         self.reads_bytes -= asked.weight_bytes
         link, message = asked.link, asked.message
         self.say(link, QueryRefused(message.first_id, len(message.requests), refusal.value, REASONS[refusal]))
         if refusal is Refusal.NOT_LEADER:
             self.say_not_leader(link)
+
+    def refuse_waiting_reads(self) -> None:
+        """This node leads no more, and may apply what they wait for late or never; the leader answers sooner."""
+        waiting, self._reads_waiting = self._reads_waiting, []
+        for ready in waiting:
+            for read_id in ready.read_ids:
+                self.refuse_read(read_id, Refusal.NOT_LEADER)
 
     def on_reads_confirmed(self, reads: Iterable[ReadReady]) -> None:
         self._reads_waiting.extend(reads)
@@ -355,7 +366,7 @@ class Clients:
             if ready.slot > self._position.applied_through:
                 self._reads_waiting.append(ready)
                 continue
-            self._reads_due += [self._reads.pop(read_id) for read_id in ready.read_ids]
+            self._reads_due += [self._reads.pop(read_id) for read_id in ready.read_ids if read_id in self._reads]
 
     def _answer(self, asked: _Asked, answer: Answer, is_over: Callable[[], bool]) -> int:
         """A small request may have a large answer: no more of them than its link should have to keep, nor for longer

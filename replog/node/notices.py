@@ -37,6 +37,7 @@ def on_notice(notice: Notice, log: EventLog, clients: Clients, silent_links: Sil
     match notice.kind:
         case NoticeKind.STEPPED_DOWN:
             clients.ask_to_repeat()
+            clients.refuse_waiting_reads()
         case NoticeKind.BECAME_LEADER | NoticeKind.LEADER_CHANGED:
             clients.on_leader_changed()
         case NoticeKind.STATE_DIVERGED:

@@ -17,7 +17,7 @@ from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from .ports import PeerPort
 from .settings import NodeOptions
-from .thrifty import Thrifty
+from .thrifty import KEPT_MESSAGES_MAX, Thrifty
 
 LONE_COMMAND_BYTES = 512
 
@@ -54,7 +54,7 @@ class Sending:
         held = sum(len(outbounds) for _, outbounds in self._held)
         return [
             Size("messages held for a write", held, 4 * options.open_slots_max),
-            Size("messages kept for a spared peer", self.thrifty.kept_count, 2 * options.accept_ahead_slots_max),
+            Size("messages kept for a spared peer", self.thrifty.kept_count, 2 * KEPT_MESSAGES_MAX),
         ]
 
     def send_beside(self, effects: Effects) -> bool:

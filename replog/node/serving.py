@@ -153,7 +153,7 @@ class Serving:
             self.submissions_refused += 1
             self._clients.say(link, submission)
             return
-        if not self._clients.may_submit(link, submission.key):
+        if self._replica.is_leading and not self._clients.may_submit(link, submission.key):
             refusal: Refusal | None = Refusal.OVERLOADED
         else:
             refusal = self._replica.submit(message.submission)
@@ -164,9 +164,10 @@ class Serving:
         if message.is_stale:
             self._clients.answer_soon(link, message)
             return
-        is_full = self._clients.reads_under_way >= self._replica.options.reads_waiting_max
+        replica = self._replica
+        is_full = replica.is_leading and self._clients.reads_under_way >= replica.options.reads_waiting_max
         read_id = self._clients.begin_read(link, message)
-        refusal = Refusal.OVERLOADED if is_full else self._replica.read(read_id)
+        refusal = Refusal.OVERLOADED if is_full else replica.read(read_id)
         if refusal is not None:
             self._clients.refuse_read(read_id, refusal)
 

@@ -23,6 +23,9 @@ from ..paxos.messages import Message
 _GENEROUS_TIMES = 100
 """After those asked first were slow, nothing is kept for so many times as long as a message is kept otherwise."""
 
+KEPT_MESSAGES_MAX = 64
+"""With so many kept for one peer nobody is spared any more, and what is kept leaves with what comes next."""
+
 
 class Thrifty:
     """Messages kept for peers that a quorum does not need.
@@ -70,6 +73,8 @@ class Thrifty:
         now_s: monotonic seconds.
         """
         if not self._keep_s or len(reachable) <= needed or now_s < self._generous_until_s:
+            return ()
+        if self.kept_count >= KEPT_MESSAGES_MAX:
             return ()
         if self.due_s == math.inf:
             self.due_s = now_s + self._keep_s

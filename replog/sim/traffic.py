@@ -37,7 +37,7 @@ class SimTraffic:
     Parameters
     ----------
     wake: called with each call or read that is over.
-    on_again: called whenever it dials or sends commands again.
+    on_again: called whenever it dials again, or sends commands again of which none was answered since the last time.
     count: of what went wrong for it, and what it did about that, by kind.
     """
 
@@ -67,6 +67,8 @@ class SimTraffic:
         self.connection = Connection(endpoints, options, random)
         self._link: ClientLink | None = None
         self._timer_s = math.inf
+        self._again_from = (0, 0)
+        """The session, and from where on it was unanswered, when commands were last sent again."""
         world.after(options.watch_interval_s, self._watch)
 
     def _new_secret(self) -> bytes:
@@ -162,7 +164,9 @@ class SimTraffic:
         messages: list[ClientMessage] = [*session.take_submissions(now_s)]
         if session.commands_repeated > repeated_before:
             self._count["client_repeated"] += 1
-            self._on_again()
+            if (session.number, session.unanswered_from) == self._again_from:
+                self._on_again()
+            self._again_from = (session.number, session.unanswered_from)
         if self._link is not None:
             if self.reads.has_work:
                 messages += self.reads.take(now_s, is_accepting=session.is_accepting)

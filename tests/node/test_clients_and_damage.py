@@ -17,9 +17,10 @@ from replog.errors import Damaged, StorageError, error_text
 from replog.node.clients import Clients
 from replog.node.queries import answer_query
 from replog.paxos.ballot import NodeId, Slot
+from replog.paxos.effects import ReadReady, Refusal
 from replog.state.memory import MemoryStateStore
 from replog.state_machine import StateView
-from replog.wire.client_messages import NodeMessage, NotLeader, Pong, Query, QueryAnswers, Submit
+from replog.wire.client_messages import NodeMessage, NotLeader, Pong, Query, QueryAnswers, QueryRefused, Submit
 from replog.wire.codec import Kind, encode_frame
 from replog.wire.link import Link
 
@@ -217,3 +218,31 @@ def test_an_answer_to_a_link_that_has_ended_goes_nowhere() -> None:
     assert told(clients, first, second) == []
     shown(clients, second)
     assert told(clients, first, second) == [2]
+
+
+# --- reads that wait ---
+
+
+def test_reads_of_a_client_that_has_gone_are_forgotten() -> None:
+    """They would take the place of others' reads until they are applied, which may be never; nobody hears an answer."""
+    clients, link = Clients(Nowhere(), structlog.get_logger()), NearLink(1)
+    clients.open(link)
+    first, second = (clients.begin_read(link, Query(number, False, [b"r"])) for number in (1, 2))
+    clients.close(link)
+    assert (clients.reads_under_way, clients.reads_bytes) == (0, 0)
+    clients.on_reads_confirmed([ReadReady(Slot(0), (first,))])
+    assert clients.answer_reads(lambda _: (b"", False), lambda: False) is False
+    clients.refuse_read(second, Refusal.NOT_LEADER)
+    assert link.heard == []
+
+
+def test_a_read_that_waits_to_be_applied_is_refused_when_its_leader_steps_down() -> None:
+    """It was confirmed here, but this node may apply no further: its disk may be full."""
+    clients, link = Clients(Nowhere(), structlog.get_logger()), NearLink(1)
+    clients.open(link)
+    clients.on_reads_confirmed([ReadReady(Slot(5), (clients.begin_read(link, Query(1, False, [b"r"])),))])
+    assert clients.answer_reads(lambda _: (b"", False), lambda: False) is False
+    clients.refuse_waiting_reads()
+    clients.send()
+    assert [type(message) for message in link.heard] == [QueryRefused, NotLeader]
+    assert clients.reads_under_way == 0

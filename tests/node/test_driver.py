@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import crc32c
 
 from replog.apply.outcomes import Replies
@@ -112,6 +113,18 @@ def test_reads_of_a_deposed_leader_are_refused() -> None:
     assert refused == [(1, 1, "not_leader"), (2, 2, "not_leader")]
     assert leader.heard(NotLeader)
     assert leader.driver.clients.reads_under_way == 0
+
+
+def test_a_follower_with_no_room_for_reads_says_that_it_does_not_lead() -> None:
+    """Whoever is told to wait would wait at the wrong node."""
+    cluster = Drivers()
+    follower = next(node for node in cluster.nodes if node is not cluster.leader())
+    replica = follower.driver.replica
+    replica.options = attrs.evolve(replica.options, reads_waiting_max=1)
+    follower.driver.clients.begin_read(follower.link, Query(9, False, [b"total"]))  # of a leadership that is over
+    follower.ask(Query(1, False, [b"total"]))
+    cluster.settle()
+    assert [message.code for message in follower.heard(QueryRefused)] == ["not_leader"]
 
 
 def test_a_stale_read_between_turns_sees_no_half_of_a_slot() -> None:

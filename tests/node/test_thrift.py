@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from replog.node.thrifty import Thrifty
+from replog.node.thrifty import KEPT_MESSAGES_MAX, Thrifty
 from replog.paxos.ballot import NodeId, Slot
 from replog.paxos.messages import FetchSnapshot, Message
 
@@ -107,3 +107,14 @@ async def test_a_replica_that_is_spared_follows(tmp_path: Path) -> None:
         leader = await cluster.leader()
         goal = leader.node.applied_through
         await eventually(lambda: all(member.node.applied_through >= goal for member in cluster.running))
+
+
+def test_when_much_is_kept_nobody_is_spared() -> None:
+    """On a quick network many commands end within the time that one is kept: what is kept has a bound."""
+    wire = Wire(keep_s=10.0)
+    for slot in range(1, KEPT_MESSAGES_MAX + 1):
+        assert wire.propose(slot) == {2}
+        wire.chosen_through = slot
+    assert wire.thrift.kept_count == KEPT_MESSAGES_MAX
+    assert wire.propose(KEPT_MESSAGES_MAX + 1) == {2, 3}
+    assert len(wire.thrift.with_kept(NodeId(3), [message(0)])) == KEPT_MESSAGES_MAX + 1

@@ -87,7 +87,7 @@ def test_a_node_that_can_not_open_its_files_says_what_it_lacks(
         directory.open_log,
         lambda: LmdbStateStore.open(path / "state"),
         lambda: format_directory(tmp_path / "other", node=NodeId(1), cluster=bytes(16), membership=MEMBERSHIP),
-    ):
+    )[: 3 if code == errno.EACCES else 4]:  # where nobody may make a folder is a wrong place for a new one
         with monkeypatch.context() as broken:
             broken_open(broken, code)
             with pytest.raises(ReplogError) as raised:

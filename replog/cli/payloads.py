@@ -28,10 +28,13 @@ Lines = Annotated[bool, Parameter(name="--lines", negative=(), show_default=Fals
 def single(word: str | None, *, is_hex: bool) -> bytes:
     """What a word of the command line says; without a word, all of standard input.
 
-    Raises ``ConfigError`` for what is no hexadecimal and should be.
+    Raises ``ConfigError`` for what is no hexadecimal and should be, and for a standard input that has nothing.
     """
     if word is None:
-        return _decoded(_stdin().read(), is_hex=is_hex, where="standard input")
+        data = _stdin().read()
+        if not data:
+            raise ConfigError('standard input is empty, or closed; give what to send as a word, or "" for nothing.')
+        return _decoded(data, is_hex=is_hex, where="standard input")
     return _decoded(os.fsencode(word), is_hex=is_hex, where=repr(word))
 
 
@@ -63,8 +66,6 @@ def _line(line: bytes, number: int, *, is_hex: bool) -> bytes:
 
 
 def _stdin() -> BinaryIO:
-    if sys.stdin is None:
-        raise ConfigError("standard input is closed; give what to send as a word.")
     if sys.stdin.isatty():
         note("reading standard input; Ctrl-D ends it")
     return sys.stdin.buffer

@@ -10,7 +10,6 @@ Never: decide what an event means; do anything after a failure.
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +32,7 @@ from ..wire.budget import Budget
 from ..wire.codec import Hello
 from ..wire.status import NodeStatus, encode_status
 from .admission import Admission, PeerMemory
+from .alarm import Alarm
 from .clients import Clients
 from .doors import Doors
 from .driver import Driver
@@ -95,8 +95,7 @@ class Node:
         self.log_store = log_store
         self.state_store = state_store
         self._parked: trio.lowlevel.Task | None = None
-        self._alarm = trio.CancelScope()
-        self._alarm_at_s = 0.0
+        self._alarm = Alarm(self._on_alarm)
         self._failure: BaseException | None = None
         self._is_inside = False
         self.is_forked_off = False
@@ -182,7 +181,7 @@ class Node:
                 await nursery.start(self._work, self.transport.run, listeners, name=self.transport.run)
                 for task in (
                     self._take_turns,
-                    self._ring_forever,
+                    self._alarm.ring_forever,
                     self._doors.look_at_clients_forever,
                     self.log_port.run,
                     self.state_port.run,
@@ -282,10 +281,15 @@ class Node:
             self._long_turns.on_long(took_s, now_s, driver.applied_through)
         if driver.is_due:
             self._wake()
-        if driver.deadline_s < self._alarm_at_s or self._alarm_at_s <= now_s:
-            self._set_alarm(driver.deadline_s)
+        alarm = self._alarm
+        if driver.deadline_s < alarm.at_s or alarm.at_s <= now_s:
+            alarm.set(driver.deadline_s)
         if self._doors.is_waiting_for_room:
             self._doors.on_turn_taken()
+
+    def _on_alarm(self) -> None:
+        self.driver.is_due = True
+        self._wake()
 
     def _wake(self) -> None:
         if self._parked is not None:
@@ -306,22 +310,6 @@ class Node:
     def _unpark(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._parked = None
         return trio.lowlevel.Abort.SUCCEEDED
-
-    # --- the alarm: the driver says when it wants a turn ---
-
-    def _set_alarm(self, at_s: float) -> None:
-        """An alarm that comes early costs a turn and is set anew, so it is moved only forward in time."""
-        self._alarm_at_s = at_s
-        self._alarm.deadline = at_s
-
-    async def _ring_forever(self) -> None:
-        while True:
-            with trio.CancelScope(deadline=self._alarm_at_s) as self._alarm:
-                await trio.sleep_forever()
-            self._alarm_at_s = math.inf
-            self.driver.is_due = True
-            self._wake()
-            await trio.lowlevel.checkpoint()
 
     # --- ``log_port.Turns`` ---
 

@@ -1133,9 +1133,9 @@ MUTANTS = (
         (
             Change(
                 STATE_JOBS,
-                "            if isinstance(job, PrepareInstall):\n            self._next = job\n"
-                if False
-                else "        if isinstance(job, PrepareInstall):\n            self._next = job\n",
+                "        self._chunk_at_s = now_s + self._options.storage_check_interval_s\n"
+                "        if isinstance(job, PrepareInstall):\n"
+                "            self._next = job\n",
                 "",
             ),
         ),

@@ -101,7 +101,7 @@ PARTS: dict[str, Callable[[Member], tuple[Any, str]]] = {
     "the answers": lambda member: (member.node.clients, "send"),
     "the outcomes": lambda member: (member.node.clients, "on_outcomes"),
     "what is kept for a peer": lambda member: (member.node.driver.sending.thrifty, "with_kept"),
-    "the alarm": lambda member: (member.node, "_set_alarm"),
+    "the alarm": lambda member: (member.node._alarm, "set"),
     "sending": lambda member: (member.node.transport, "send"),
     "a flush": lambda member: (member.state, "flush"),
 }

@@ -43,8 +43,18 @@ MUTANTS = [
         "sells one more than there is", "ordering.py", "quantity > product.on_hand:", "quantity > product.on_hand + 1:"
     ),
     Mutant("takes any amount", "ordering.py", "if command.amount_minor != order.total_minor or", "if"),
-    Mutant("takes a second payment", "ordering.py", "return AlreadyPaid(command.order, order.payment)", "pass"),
-    Mutant("takes a late payment", "ordering.py", "if now_ms >= order.placed_ms + order.pay_within_ms:", "if False:"),
+    Mutant(
+        "takes a second payment",
+        "ordering.py",
+        "return paid(command.order, order) if is_same else AlreadyPaid(command.order, order.payment)",
+        "pass",
+    ),
+    Mutant(
+        "takes a late payment",
+        "ordering.py",
+        "if order.status is PLACED and now_ms < order.placed_ms + order.pay_within_ms:",
+        "if order.status is PLACED:",
+    ),
     Mutant("expires a moment late", "expiry.py", "if due > now or", "if due >= now or"),
     Mutant("never expires", "expiry.py", "overdue.append(order_id.decode())", "pass"),
     Mutant("expires without bound", "expiry.py", "or len(overdue) == orders_max", ""),

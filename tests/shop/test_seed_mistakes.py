@@ -305,7 +305,7 @@ def test_6_a_session_that_is_gone_says_so_instead_of_running_twice() -> None:
     shop.now_ms += 365 * 86_400_000
     shop.apply(OpenSession(b"n" * 16))
     answer = shop.apply(Commands(shop.session, shop.sequence, 1, [SECOND], shop.key))[0]
-    assert type(answer).__name__ == "SessionExpired"
+    assert type(answer).__name__ == "SessionGone"
     shop.session = shop.open_session()
     again = shop.do(PlaceOrder("o-1", "ann", [Wanted("tea", 2)]))
     assert isinstance(first, OrderPlaced)

@@ -96,25 +96,21 @@ class LogTime:
 
     def next_stamp_ms(self) -> int:
         """The log time of a batch that is made now."""
-        stamp_ms = self._current_ms()
+        if self._now_s - self._compared_at_s > _COMPARED_EVERY_S:
+            self._compared_ms = self._quorum_lead_ms()
+            self._compared_at_s = self._now_s
+        stamp_ms = self._current_ms(self._compared_ms)
         assert stamp_ms >= self._stamp_ms, (stamp_ms, self._stamp_ms)  # P11
         self._stamp_ms = stamp_ms
         self._stamped_at_s = self._now_s
         return int(stamp_ms)
 
-    def _current_ms(self) -> float:
+    def _current_ms(self, lead_ms: float | None) -> float:
+        """By this lead of the quorum's clock; whoever only asks must change nothing that a stamp follows from."""
         elapsed_ms = (self._now_s - self._stamped_at_s) * 1000
-        if self._now_s - self._compared_at_s > _COMPARED_EVERY_S:
-            self._compared_ms = self._quorum_lead_ms()
-            self._compared_at_s = self._now_s
-        if self._compared_ms is None:
+        if lead_ms is None:
             return self._stamp_ms + elapsed_ms
-        return max(self._stamp_ms + elapsed_ms * (1 - SLEW), self._compared_ms + self._now_s * 1000)
-
-    def _quorum_clock_ms(self) -> float | None:
-        """The latest time that a quorum agrees has come; None while too few clocks are known."""
-        lead_ms = self._quorum_lead_ms()
-        return None if lead_ms is None else lead_ms + self._now_s * 1000
+        return max(self._stamp_ms + elapsed_ms * (1 - SLEW), lead_ms + self._now_s * 1000)
 
     def _quorum_lead_ms(self) -> float | None:
         if self._standing.membership.voters == (self._standing.node,):
@@ -140,8 +136,8 @@ class LogTime:
     @property
     def ahead_ms(self) -> int:
         """How far log time is ahead of the quorum's clock; 0 if it is not."""
-        clock_ms = self._quorum_clock_ms()
-        return 0 if clock_ms is None else round(self._current_ms() - clock_ms)
+        lead_ms = self._quorum_lead_ms()
+        return 0 if lead_ms is None else round(self._current_ms(lead_ms) - lead_ms - self._now_s * 1000)
 
     @property
     def is_ahead(self) -> bool:

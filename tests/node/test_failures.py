@@ -41,7 +41,7 @@ def within(error: BaseException | None) -> list[BaseException]:
 
 TASKS: dict[str, Callable[[Member], Any]] = {
     "turns": lambda member: setattr(member.node, "turn", broken),
-    "alarm": lambda member: setattr(member.node, "_wake", broken_in("_on_alarm", member.node._wake)),
+    "alarm": lambda member: setattr(member.node, "_wake", broken_in("ring_forever", member.node._wake)),
     "idle clients": lambda member: setattr(member.node.clients, "idle_links", broken),
     "thrift": lambda member: setattr(member.node.driver.sending.thrifty, "_is_chosen", broken),
     "the log's writer": lambda member: setattr(member.log, "write", broken),

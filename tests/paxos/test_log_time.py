@@ -224,3 +224,17 @@ def test_a_stamp_is_read_off_the_first_bytes() -> None:
     for time_ms in (0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, NOW_MS, 2**63):
         assert stamp_of(encode_value(Batch(time_ms, [b"x" * 300]))) == time_ms
     assert (stamp_of(NO_OP), stamp_of(encode_value(THREE)), stamp_of(b"")) == (0, 0, 0)
+
+
+def test_asking_how_far_log_time_is_ahead_changes_no_stamp() -> None:
+    """A status may be asked at any moment, and is no event: the same events must lead to the same stamps."""
+    asked, left_alone = Bench(), Bench()
+    for bench in (asked, left_alone):
+        bench.role.next_stamp_ms()
+        bench.offsets = dict.fromkeys(bench.offsets, 400)
+        bench.pass_time(0.021)
+    assert asked.role.ahead_ms == 0
+    for bench in (asked, left_alone):
+        bench.offsets = dict.fromkeys(bench.offsets, 900)
+        bench.pass_time(0.01)
+    assert asked.role.next_stamp_ms() == left_alone.role.next_stamp_ms()

@@ -27,6 +27,8 @@ from .catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS_MAX = 2_000
+SEEDS_BESIDE_A_STORY_MAX = 200
+"""Where a story has noticed the bug, the simulator is asked for so long whether it does, too."""
 _TESTS_S_MAX = 300.0
 """Tests that take longer with a bug in the program have noticed it: they take some seconds."""
 _MEMORY_BYTES_MAX = 4 * 2**30
@@ -85,9 +87,9 @@ def judge(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Verdict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plant(mutant, folder)
-        seed, checker = _first_violation(folder, seeds_max)
         story = _failed_test(folder, STORIES)
         test = _failed_test(folder, ROLES)
+        seed, checker = _first_violation(folder, min(seeds_max, SEEDS_BESIDE_A_STORY_MAX) if story else seeds_max)
     seconds = time.monotonic() - began_s
     return Verdict(mutant.name, mutant.pitfall, checker, seed, story, test, mutant.equivalent, seconds)
 

@@ -76,8 +76,8 @@ class Acceptor:
             self.damaged_received_count += 1
             return
         self._raise_promise(message.ballot)
-        if message.slot > standing.taught_through:  # P8: what is being taught is never written over
-            self._store(message)
+        if message.slot > standing.taught_through and message.slot > standing.installing_through:
+            self._store(message)  # P8: what is being taught, one by one or as a state, is never written over
         self._acks.setdefault((sender, message.ballot), []).append(message.slot)
 
     def on_confirm(self, sender: NodeId, message: Confirm) -> None:

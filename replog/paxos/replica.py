@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from .ballot import BALLOT_ZERO, Ballot, NodeId, Slot
+from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from .effects import Effects, NoHandOver, NoticeKind, SendChunk
 from .effects import Refusal as Refusal
 from .messages import (
@@ -129,6 +129,8 @@ class Replica(Roles):
                 self._outbox.chunks_to_send.append(SendChunk(peer.node, message.snapshot, message.position))
             case SnapshotChunk():
                 self._catch_up.on_snapshot_chunk(peer, message)
+                if (taken := self._outbox.chunks_received) and taken[-1].is_last:
+                    self._standing.on_installing(taken[-1].applied_through)
             case TransferLeadership():
                 self._leadership.on_transfer(peer, message, self._now_s)
             case _:
@@ -261,13 +263,16 @@ class Replica(Roles):
         self._catch_up.forget_lacking()
 
     def on_chunk_stored(self, snapshot: bytes, position: int) -> None:
-        """Bytes of ``snapshot`` below ``position`` are stored; the next chunk may be asked for."""
+        """Bytes of ``snapshot`` below ``position`` are stored; the next chunk may be asked for. After the last one: it
+        was damaged, and begins anew."""
+        self._standing.on_installing(BEFORE_LOG)
         self._catch_up.on_chunk_stored(snapshot, position, self._now_s)
 
     def on_state_installed(self, applied_through: Slot) -> None:
         """A received state is in place, and the log below it is gone; both are durable."""
         before, applied_before = self._standing.chosen_through, self._standing.applied_through
         self._standing.on_installed(applied_through)
+        self._standing.on_installing(BEFORE_LOG)
         self._fitness.on_applied(has_progressed=self._standing.applied_through != applied_before)
         if self._standing.chosen_through > before:
             self._learner.on_installed()
@@ -279,6 +284,7 @@ class Replica(Roles):
 
     def on_state_skipped(self) -> None:
         """The state that was fetched is no newer than what was applied here meanwhile; nothing was installed."""
+        self._standing.on_installing(BEFORE_LOG)
         self._catch_up.end_transfer()
 
     def on_storage_full(self, is_full: bool) -> None:

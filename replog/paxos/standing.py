@@ -30,6 +30,8 @@ class Standing(Rising):
         """Every slot up to here is known chosen and was durable here."""
         self.taught_through = recovered.chosen_through
         """Known chosen, and durable here once every write asked for is."""
+        self.installing_through = BEFORE_LOG
+        """A whole state up to here is being installed: all of it is chosen, and about to leave the log."""
         self.compacted_through = recovered.compacted_through
         self.applied_through = BEFORE_LOG
         """How far the state machine has come: what it has applied, it does not need from the log."""
@@ -67,6 +69,10 @@ class Standing(Rising):
         self.compacted_through = max(self.compacted_through, through)
         if self.damaged:
             self.damaged = frozenset(slot for slot in self.damaged if slot > through)
+
+    def on_installing(self, through: Slot) -> None:
+        """A state is whole and about to be installed, or (``BEFORE_LOG``) none is any more."""
+        self.installing_through = through
 
     def on_installed(self, through: Slot) -> None:
         """A state stands at ``through``: everything up to it is chosen, applied and gone from the log."""

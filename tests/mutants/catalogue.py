@@ -406,7 +406,13 @@ MUTANTS = (
     Mutant(
         "a proposal is written over a lesson",
         0,
-        (Change(ACCEPTOR, "if message.slot > standing.taught_through:", "if message.slot > standing.chosen_through:"),),
+        (
+            Change(
+                ACCEPTOR,
+                "if message.slot > standing.taught_through and",
+                "if message.slot > standing.chosen_through and",
+            ),
+        ),
     ),
     Mutant(
         "sessions come back in another order",
@@ -489,7 +495,7 @@ MUTANTS = (
         (
             Change(
                 LOG_TIME,
-                "        stamp_ms = self._current_ms()\n",
+                "        stamp_ms = self._current_ms(self._compared_ms)\n",
                 "        stamp_ms = self._own_lead_ms + self._now_s * 1000\n",
             ),
             Change(LOG_TIME, "        assert stamp_ms >= self._stamp_ms, (stamp_ms, self._stamp_ms)  # P11\n", ""),
@@ -522,7 +528,7 @@ MUTANTS = (
     Mutant(
         "log time stands still until the clocks arrive",
         0,
-        (Change(LOG_TIME, "elapsed_ms * (1 - SLEW), self._compared_ms", "0, self._compared_ms"),),
+        (Change(LOG_TIME, "elapsed_ms * (1 - SLEW), lead_ms", "0, lead_ms"),),
     ),
     Mutant(
         "a peer that fell silent is asked for ever",
@@ -637,6 +643,11 @@ MUTANTS = (
         "a restart believes its acceptances below a received state",
         13,
         (Change("node/reconcile.py", "if installed_through > recovered.compacted_through:", "if False:"),),
+    ),
+    Mutant(
+        "an acceptance is written below the floor of a state that is being installed",
+        0,
+        (Change(ACCEPTOR, " and message.slot > standing.installing_through:", ":"),),
     ),
     Mutant(
         "an install sets back what was taught",

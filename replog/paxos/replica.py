@@ -254,17 +254,12 @@ class Replica(Roles):
         self._divergence.on_digest(digest_slot, digest)
 
     def on_compacted(self, compacted_through: Slot) -> None:
-        """The log's slots up to here are gone.
-
-        What is gone above ``chosen_through`` is the floor of a state that is being installed: ``on_state_installed``
-        says so, with what makes it true.
-        """
+        """The log's slots up to here are gone; above ``chosen_through`` only below a state that is being installed."""
         self._standing.on_compacted(min(compacted_through, self._standing.chosen_through))
         self._catch_up.forget_lacking()
 
     def on_chunk_stored(self, snapshot: bytes, position: int) -> None:
-        """Bytes of ``snapshot`` below ``position`` are stored; the next chunk may be asked for. After the last one: it
-        was damaged, and begins anew."""
+        """Bytes of ``snapshot`` below ``position`` are stored, none of one that was damaged; ask for what follows."""
         self._standing.on_installing(BEFORE_LOG)
         self._catch_up.on_chunk_stored(snapshot, position, self._now_s)
 
@@ -272,7 +267,6 @@ class Replica(Roles):
         """A received state is in place, and the log below it is gone; both are durable."""
         before, applied_before = self._standing.chosen_through, self._standing.applied_through
         self._standing.on_installed(applied_through)
-        self._standing.on_installing(BEFORE_LOG)
         self._fitness.on_applied(has_progressed=self._standing.applied_through != applied_before)
         if self._standing.chosen_through > before:
             self._learner.on_installed()

@@ -76,6 +76,7 @@ class Standing(Rising):
 
     def on_installed(self, through: Slot) -> None:
         """A state stands at ``through``: everything up to it is chosen, applied and gone from the log."""
+        self.installing_through = BEFORE_LOG
         self.applied_through = max(self.applied_through, through)
         self.on_chosen(max(self.chosen_through, through))
         self.on_compacted(through)

@@ -75,9 +75,12 @@ class Acceptor:
         if not is_own and self._checksum(message.value) != message.crc:
             self.damaged_received_count += 1
             return
+        is_news = message.slot > standing.taught_through
+        if is_news and message.slot <= standing.installing_through:
+            return  # P7: never written below a floor that is coming; sent again, it is answered as known chosen
         self._raise_promise(message.ballot)
-        if message.slot > standing.taught_through and message.slot > standing.installing_through:
-            self._store(message)  # P8: what is being taught, one by one or as a state, is never written over
+        if is_news:  # P8: what is being taught is never written over
+            self._store(message)
         self._acks.setdefault((sender, message.ballot), []).append(message.slot)
 
     def on_confirm(self, sender: NodeId, message: Confirm) -> None:

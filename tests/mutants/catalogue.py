@@ -353,8 +353,8 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                "        self._raise_promise(message.ballot)\n        if message.slot >",
-                "        if message.slot >",
+                "        self._raise_promise(message.ballot)\n        if is_news:",
+                "        if is_news:",
             ),
             Change(
                 ACCEPTOR, "        assert message.ballot == self.promise, (message.ballot, self.promise)  # P2\n", ""
@@ -409,8 +409,8 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                "if message.slot > standing.taught_through and",
-                "if message.slot > standing.chosen_through and",
+                "is_news = message.slot > standing.taught_through",
+                "is_news = message.slot > standing.chosen_through",
             ),
         ),
     ),
@@ -647,7 +647,7 @@ MUTANTS = (
     Mutant(
         "an acceptance is written below the floor of a state that is being installed",
         0,
-        (Change(ACCEPTOR, " and message.slot > standing.installing_through:", ":"),),
+        (Change(ACCEPTOR, "if is_news and message.slot <= standing.installing_through:", "if False:"),),
     ),
     Mutant(
         "an install sets back what was taught",

@@ -70,15 +70,15 @@ def test_a_repeated_accept_is_answered_again_and_written_once(turn: Outbox) -> N
     assert sent_after_write(turn) == [Accepted(ballot(1, 2), Slot(1), Slot(1))]
 
 
-def test_a_slot_of_a_state_that_is_being_installed_is_answered_without_a_write(turn: Outbox) -> None:
-    """P7: it is chosen, and what an old ballot has there would be written below the floor."""
+def test_a_slot_of_a_state_that_is_being_installed_is_left_alone(turn: Outbox) -> None:
+    """P7: it is chosen, and what an old ballot has there would be written below the floor; nor is it answered (P1)."""
     role = acceptor(turn, recovered(promise=ballot(1, 2)))
     role._standing.on_installing(Slot(9))
     for slot in (9, 10):
         role.on_accept(N2, accept(slot, ballot(1, 2)))
     role.send_acks()
     assert turn.records == [record(10, ballot(1, 2))]
-    assert sent_after_write(turn) == [Accepted(ballot(1, 2), Slot(9), Slot(10))]
+    assert sent_after_write(turn) == [Accepted(ballot(1, 2), Slot(10), Slot(10))]
 
 
 def test_a_slot_known_chosen_is_answered_without_a_write(turn: Outbox) -> None:

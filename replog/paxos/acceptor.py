@@ -76,7 +76,7 @@ class Acceptor:
             self.damaged_received_count += 1
             return
         is_news = message.slot > standing.taught_through
-        if is_news and message.slot <= standing.installing_through:
+        if is_news and not is_own and message.slot <= standing.installing_through:
             return  # P7: never written below a floor that is coming; sent again, it is answered as known chosen
         self._raise_promise(message.ballot)
         if is_news:  # P8: what is being taught is never written over

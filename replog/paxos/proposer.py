@@ -192,6 +192,7 @@ class Proposer:
             and len(self._undurable) < self._options.undurable_slots_max
             and len(self._proposals) < self._options.window_slots
             and self._proposals_bytes + self._options.batch_bytes_max <= self._options.window_bytes
+            and self._next_slot > self._standing.installing_through  # else others have chosen what comes next
         )
 
     def _propose(self, value: bytes, crc: int, now_s: float) -> None:

@@ -647,7 +647,12 @@ MUTANTS = (
     Mutant(
         "an acceptance is written below the floor of a state that is being installed",
         0,
-        (Change(ACCEPTOR, "if is_news and message.slot <= standing.installing_through:", "if False:"),),
+        (
+            Change(ACCEPTOR, "if is_news and not is_own and message.slot <= standing.installing_through:", "if False:"),
+            Change(
+                PROPOSER, "            and self._next_slot > self._standing.installing_through", "            and True"
+            ),
+        ),
     ),
     Mutant(
         "an install sets back what was taught",

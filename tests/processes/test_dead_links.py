@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -12,24 +11,12 @@ import trio
 from replog import LocalCluster
 
 from .load import DEADLINE_S, check, has_said, load, said
-from .namespaces import Network, missing, namespace_cluster, run_inside
+from .namespaces import Network, namespace_cluster, run_inside
 
 pytestmark = [pytest.mark.processes, pytest.mark.network_namespace, pytest.mark.xdist_group("processes")]
 
 LONG_S = 8.0
 """Longer than a silence may last; by then the kernel leaves ever longer pauses between its attempts."""
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    if reason := missing():
-        pytest.skip(reason)
-    network = Network()
-    try:
-        network.build()
-        yield network
-    finally:
-        network.destroy()
 
 
 def peers_named(cluster: LocalCluster, number: int, event: str) -> list[str]:

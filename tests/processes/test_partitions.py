@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from replog import LocalCluster
 
 from .load import check, load, status_of
-from .namespaces import Network, missing, namespace_cluster, run_inside
+from .namespaces import Network, namespace_cluster, run_inside
 
 pytestmark = [pytest.mark.processes, pytest.mark.network_namespace, pytest.mark.xdist_group("processes")]
 
@@ -32,18 +31,6 @@ CUTS: dict[str, tuple[tuple[str, str], ...]] = {
     "one follower does not hear the leader": (("one", "leader"),),
 }
 """Who does not hear whom: the leader, one follower, the other."""
-
-
-@pytest.fixture
-def network() -> Iterator[Network]:
-    if reason := missing():
-        pytest.skip(reason)
-    network = Network()
-    try:
-        network.build()
-        yield network
-    finally:
-        network.destroy()
 
 
 async def elections(cluster: LocalCluster) -> int:

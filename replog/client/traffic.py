@@ -1,7 +1,7 @@
 """What a client has to say and hears, over one connection: many callers, one session.
 
 Commands that wait together leave as one frame, and one frame of replies wakes all their callers. What is said, and what
-comes of it, is decided in ``session``, ``reads`` and ``connection``; here they meet a link, a clock and an event loop.
+comes of it, is decided in ``conversation``; here it meets a link, a clock and an event loop.
 """
 
 from __future__ import annotations
@@ -14,30 +14,16 @@ from collections.abc import Sequence
 import anyio
 import anyio.abc
 
-from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..errors import ReplogError
-from ..wire.client_messages import (
-    ClientMessage,
-    Entries,
-    NodeMessage,
-    NotLeader,
-    Ping,
-    Pong,
-    Query,
-    QueryAnswers,
-    QueryRefused,
-    Status,
-    Submit,
-    TransferAnswer,
-)
+from ..wire.client_messages import ClientMessage, NodeMessage, Query, Submit
 from ..wire.codec import FrameError, Kind, Welcome, decode_payload, encode_frame
 from ..wire.dialing import dial
 from ..wire.link import Link, LinkClosed
-from .connection import Connection, Verdict
+from .connection import Verdict
+from .conversation import Conversation
 from .endpoints import Endpoints
 from .options import ClientOptions
-from .reads import Question, Read, Reads
-from .session import ClientSession
+from .reads import Question, Read
 from .waiting import Loop, ParkedCall
 
 DIAL_ERRORS = (OSError, LinkClosed, FrameError, TimeoutError, ValueError, ReplogError)
@@ -57,9 +43,10 @@ class Traffic:
         self, endpoints: Endpoints, options: ClientOptions, name: str, loop: Loop, random: random_module.Random
     ) -> None:
         self.endpoints = endpoints
-        self.session = ClientSession(loop.wake, lambda: os.urandom(16), options, random)
-        self.reads = Reads(loop.wake, options, random)
-        self.connection = Connection(endpoints, options, random)
+        self._conversation = Conversation(loop.wake, lambda: os.urandom(16), endpoints, options, random)
+        self.session = self._conversation.session
+        self.reads = self._conversation.reads
+        self.connection = self._conversation.connection
         self.link: Link | None = None
         self.cluster = b""
         """Which cluster was met first; no other one is spoken to."""
@@ -100,10 +87,6 @@ class Traffic:
             self._is_stirred = True
             self._has_work.set()
 
-    @property
-    def _is_waited_for(self) -> bool:
-        return self.session.has_work or self.reads.has_work
-
     # --- its life ---
 
     async def run(self) -> None:
@@ -115,26 +98,23 @@ class Traffic:
 
     async def leave(self) -> None:
         """End every call, and close the session, so that the log need not remember it; nobody waits for the answer."""
-        closing = self.session.closing()
-        self.end_all("this client was left")
-        self.connection.on_left()
+        last_words = self._conversation.leave()
         link = self.link
         if link is not None:
-            if closing is not None:
-                self._write([closing])
+            if last_words:
+                self._write(last_words)
                 with anyio.move_on_after(_FAREWELL_S, shield=True):
                     await link.wait_drained()
             link.close()
 
     def end_all(self, why: str) -> None:
         """Everybody who waits hears that nobody works for him any more."""
-        self.session.end_all(why)
-        self.reads.end_all(why)
+        self._conversation.end_all(why)
 
     async def _stay_connected(self) -> None:
         connection = self.connection
         while True:
-            while not self._is_waited_for:
+            while not self._conversation.is_waited_for:
                 await self._has_work.wait()
                 await anyio.lowlevel.checkpoint()
             if connection.is_closed:
@@ -158,14 +138,13 @@ class Traffic:
             try:
                 while True:
                     for _, payload in await link.receive():
-                        self._take(decode_payload(Kind.NODE, payload, list))
+                        self._on_messages(link, decode_payload(Kind.NODE, payload, list))
             except (LinkClosed, FrameError) as lost:
                 error = None if link.is_closed else lost  # else this end closed it, and has noted why
             finally:
                 link.close()
                 self.link = None
-                self.session.on_disconnected()
-                self.reads.on_disconnected()
+                self._conversation.on_disconnected()
                 tasks.cancel_scope.cancel()
         self.connection.on_lost(error, anyio.current_time())
 
@@ -173,8 +152,7 @@ class Traffic:
         self.link = link
         self.meet(welcome)
         self.session.submission_bytes_max = welcome.submission_bytes_max or self.session.submission_bytes_max
-        self.connection.on_greeted(welcome.node, anyio.current_time())
-        self.session.on_connected(welcome.node)
+        self._conversation.on_greeted(welcome.node, anyio.current_time())
         self._stir()
 
     def meet(self, welcome: Welcome) -> None:
@@ -187,7 +165,7 @@ class Traffic:
     async def _send_forever(self) -> None:
         """Everything that waits leaves as one frame; what comes meanwhile makes the next one."""
         while True:
-            deadline_s = min(self.session.deadline_s, self.reads.deadline_s)
+            deadline_s = self._conversation.deadline_s
             if deadline_s == math.inf or self.link is None:
                 await self._has_work.wait()
             else:
@@ -203,10 +181,8 @@ class Traffic:
         """One frame of everything that may leave. Whether there was anything."""
         session = self.session
         before, self._gathered = session.commands_in_flight, 0
-        messages: list[ClientMessage] = [*session.take_submissions(now_s)]
+        messages = self._conversation.take(now_s)
         self._was_alone = session.commands_in_flight - before == 1
-        if self.link is not None and self.reads.has_work:
-            messages += self.reads.take(now_s, is_accepting=session.is_accepting)
         if messages:
             self._write(messages)
         return bool(messages)
@@ -232,37 +208,11 @@ class Traffic:
 
     # --- what nodes say ---
 
-    def _take(self, messages: Sequence[NodeMessage]) -> None:
-        now_s = anyio.current_time()
-        for message in messages:
-            match message:
-                case Replies():
-                    self.session.on_replies(message)
-                case QueryAnswers():
-                    self.reads.on_answers(message)
-                case SessionOpened() | SessionGone() | SequenceGap() | SubmissionRefused():
-                    self.session.on_message(message, now_s)
-                case NotLeader():
-                    self._on_not_leader(message, now_s)
-                    continue
-                case QueryRefused():
-                    self.reads.on_refused(message, now_s)
-                case Status() | TransferAnswer():
-                    self.reads.on_reply(message)
-                case Pong() | Entries():
-                    pass
-            self.connection.on_message(message)
-        if self._is_waited_for:
+    def _on_messages(self, link: Link, messages: Sequence[NodeMessage]) -> None:
+        if self._conversation.on_messages(messages, anyio.current_time()):
+            link.close()
+        if self._conversation.is_waited_for:
             self._stir()
-
-    def _on_not_leader(self, message: NotLeader, now_s: float) -> None:
-        """Go where the leader is; where nobody knows it, wait to be told."""
-        self.session.on_message(message, now_s)
-        if self.connection.on_not_leader(message, now_s):
-            if self.link is not None:
-                self.link.close()
-        elif self.session.is_accepting:
-            self.reads.on_leads(now_s)
 
     # --- deadlines, and nodes that hang ---
 
@@ -271,14 +221,13 @@ class Traffic:
         while True:
             await anyio.sleep(self._options.watch_interval_s)
             now_s = anyio.current_time()
-            self.session.end_overdue(now_s, self.connection.situation)
-            self.reads.end_overdue(now_s, self.connection.situation)
+            self._conversation.end_overdue(now_s)
             link = self.link
-            if link is None or not self.connection.is_linked:
+            if link is None:
                 continue
-            match self.connection.judge(link.bytes_received, now_s, is_waiting=self._is_waited_for):
+            match self._conversation.judge(link.bytes_received, now_s):
                 case Verdict.PING:
-                    self._write([Ping(self.reads.take_id())])
+                    self._write([self._conversation.ping()])
                 case Verdict.LEAVE:
                     link.close()
                 case Verdict.WAIT:

@@ -1,7 +1,7 @@
 """The twin of ``client.traffic`` in simulated time: the client that programs run meets simulated links and the world's
 clock.
 
-What is said, and what comes of it, is decided in ``client.session``, ``client.reads`` and ``client.connection``.
+What is said, and what comes of it, is decided in ``client.conversation``; here it is only counted.
 
 Never: decide anything that the client decides.
 """
@@ -14,15 +14,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
+from ..apply.outcomes import SequenceGap, SessionGone, SubmissionRefused
 from ..apply.submissions import session_key
-from ..client.connection import Connection, State, Verdict
+from ..client.connection import State, Verdict
+from ..client.conversation import Conversation
 from ..client.endpoints import Endpoints
 from ..client.options import ClientOptions
-from ..client.reads import Reads
-from ..client.session import ClientSession
 from ..paxos.ballot import NodeId
-from ..wire.client_messages import ClientMessage, NodeMessage, NotLeader, Ping, QueryAnswers, QueryRefused
+from ..wire.client_messages import NodeMessage, NotLeader, QueryRefused
 from .client_links import ClientLink, LinkWeather
 from .host import Host, address_of
 from .world import World
@@ -61,10 +60,11 @@ class SimTraffic:
         self._count = count
         self.key = b""
         """Of the session; anybody can read it in the log."""
-        self.session = ClientSession(wake, self._new_secret, options, random)
-        self.reads = Reads(wake, options, random)
         endpoints = Endpoints([address_of(node) for node in hosts], options, random)
-        self.connection = Connection(endpoints, options, random)
+        self._conversation = Conversation(wake, self._new_secret, endpoints, options, random)
+        self.session = self._conversation.session
+        self.reads = self._conversation.reads
+        self.connection = self._conversation.connection
         self._link: ClientLink | None = None
         self._timer_s = math.inf
         self._again_from = (0, 0)
@@ -88,17 +88,14 @@ class SimTraffic:
 
     @property
     def is_waited_for(self) -> bool:
-        return self.session.has_work or self.reads.has_work
+        return self._conversation.is_waited_for
 
     def leave(self, *, is_killed: bool) -> None:
         """The program ends, in order or not."""
-        closing = self.session.closing() if self.connection.is_linked and not is_killed else None
-        self.session.end_all("this client was left")
-        self.reads.end_all("this client was left")
-        self.connection.on_left()
+        last_words = self._conversation.leave()
         if self._link is not None:
-            if closing is not None:
-                self._link.send([closing])
+            if last_words and not is_killed:
+                self._link.send(last_words)
             self._link.close()
 
     # --- its connection ---
@@ -135,8 +132,7 @@ class SimTraffic:
     def on_greeted(self, link: ClientLink) -> None:
         if link.is_closed:
             return
-        self.connection.on_greeted(link.node, self._world.now_s)
-        self.session.on_connected(link.node)
+        self._conversation.on_greeted(link.node, self._world.now_s)
         self._flush()
 
     def on_lost(self, link: ClientLink) -> None:
@@ -150,8 +146,7 @@ class SimTraffic:
 
     def _end_link(self, error: BaseException | None) -> None:
         self._link = None
-        self.session.on_disconnected()
-        self.reads.on_disconnected()
+        self._conversation.on_disconnected()
         self.connection.on_lost(error, self._world.now_s)
         self._rest()
 
@@ -161,7 +156,7 @@ class SimTraffic:
         """One frame of everything that may leave."""
         now_s, session = self._world.now_s, self.session
         repeated_before = session.commands_repeated
-        messages: list[ClientMessage] = [*session.take_submissions(now_s)]
+        messages = self._conversation.take(now_s)
         if session.commands_repeated > repeated_before:
             self._count["client_repeated"] += 1
             if (session.number, session.unanswered_from) == self._again_from:
@@ -186,45 +181,29 @@ class SimTraffic:
     # --- what nodes say ---
 
     def on_frame(self, link: ClientLink, messages: list[NodeMessage]) -> None:
-        now_s = self._world.now_s
+        opened_before = self.session.sessions_opened
         for message in messages:
-            match message:
-                case Replies():
-                    self.session.on_replies(message)
-                case QueryAnswers():
-                    self.reads.on_answers(message)
-                case SessionOpened():
-                    self.session.on_message(message, now_s)
-                    self._count["client_new_session"] += self.session.sessions_opened > 1
-                case SessionGone() | SequenceGap():
-                    self._count[f"client_told_{type(message).__name__}"] += 1
-                    self.session.on_message(message, now_s)
-                case SubmissionRefused():
-                    self._count[f"client_refused_{message.code}"] += 1
-                    self.session.on_message(message, now_s)
-                case NotLeader():
-                    self._on_not_leader(message, now_s)
-                    continue
-                case QueryRefused():
-                    self._count[f"client_read_refused_{message.code}"] += 1
-                    self.reads.on_refused(message, now_s)
-                case _:
-                    pass  # a Pong
-            self.connection.on_message(message)
+            self._count_message(message)
+        is_sent_away = self._conversation.on_messages(messages, self._world.now_s)
+        self._count["client_new_session"] += self.session.sessions_opened > max(1, opened_before)
+        if is_sent_away:
+            self._count["client_redirected"] += 1
+            link.close()
         if link.is_closed:
             self._end_link(None)
         elif self.is_waited_for:
             self._flush()
 
-    def _on_not_leader(self, message: NotLeader, now_s: float) -> None:
-        self._count["client_told_NotLeader"] += 1
-        assert self._link is not None
-        self.session.on_message(message, now_s)
-        if self.connection.on_not_leader(message, now_s):
-            self._count["client_redirected"] += 1
-            self._link.close()
-        elif self.session.is_accepting:
-            self.reads.on_leads(now_s)
+    def _count_message(self, message: NodeMessage) -> None:
+        match message:
+            case SessionGone() | SequenceGap() | NotLeader():
+                self._count[f"client_told_{type(message).__name__}"] += 1
+            case SubmissionRefused():
+                self._count[f"client_refused_{message.code}"] += 1
+            case QueryRefused():
+                self._count[f"client_read_refused_{message.code}"] += 1
+            case _:
+                pass
 
     # --- deadlines, and nodes that hang ---
 
@@ -233,15 +212,14 @@ class SimTraffic:
             return
         now_s = self._world.now_s
         self._world.after(self._options.watch_interval_s, self._watch)
-        self.session.end_overdue(now_s, self.connection.situation)
-        self.reads.end_overdue(now_s, self.connection.situation)
+        self._conversation.end_overdue(now_s)
         link = self._link
-        if link is None or not self.connection.is_linked:
+        if link is None:
             return
-        match self.connection.judge(link.bytes_received, now_s, is_waiting=self.is_waited_for):
+        match self._conversation.judge(link.bytes_received, now_s):
             case Verdict.PING:
                 self._count["client_ping"] += 1
-                link.send([Ping(self.reads.take_id())])
+                link.send([self._conversation.ping()])
             case Verdict.LEAVE:
                 self._count["client_node_left"] += 1
                 link.close()

@@ -9,6 +9,7 @@ import pytest
 
 import replog
 from replog.apply.limits import FAILURE_BYTES_MAX, REPLY_BYTES_MAX
+from replog.client.silence import PATIENT_S, SLOWER_TIMES, SLOWEST_TIMES
 from replog.node.long_turns import LONG_S
 from replog.node.queries import ANSWER_BYTES_MAX
 from replog.node.settings import NodeOptions, ReplicaConfig
@@ -64,6 +65,9 @@ def test_the_times_of_the_page_follow_from_the_defaults() -> None:
     assert paxos.heartbeat_interval_s * (paxos.election_rounds - 1) == pytest.approx(0.2)
     assert f"`election_rounds` = {paxos.election_rounds} heartbeats of {paxos.heartbeat_interval_s} s" in PAGE
     assert f"after {CLIENT.hung_after_s} s of silence" in PAGE
+    longer_s = [round(CLIENT.hung_after_s * times, 1) for times in (SLOWER_TIMES, SLOWEST_TIMES)]
+    assert "then it waits {} s, then {} s".format(*longer_s) in PAGE
+    assert f"up to {SLOWEST_TIMES} times, until that was not needed for {PATIENT_S:.0f} s" in PAGE
     assert f"{NodeOptions().unflushed_keys_max:,} (`[node] unflushed_keys_max`)" in PAGE
 
 

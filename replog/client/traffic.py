@@ -33,11 +33,12 @@ from ..wire.client_messages import (
 from ..wire.codec import FrameError, Kind, Welcome, decode_payload, encode_frame
 from ..wire.dialing import dial
 from ..wire.link import Link, LinkClosed
-from .connection import Connection, Verdict
+from .connection import Connection
 from .endpoints import Endpoints
 from .options import ClientOptions
 from .reads import Question, Read, Reads
 from .session import ClientSession
+from .silence import Verdict
 from .waiting import Loop, ParkedCall
 
 DIAL_ERRORS = (OSError, LinkClosed, FrameError, TimeoutError, ValueError, ReplogError)

@@ -16,11 +16,12 @@ from typing import Any
 
 from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..apply.submissions import session_key
-from ..client.connection import Connection, State, Verdict
+from ..client.connection import Connection, State
 from ..client.endpoints import Endpoints
 from ..client.options import ClientOptions
 from ..client.reads import Reads
 from ..client.session import ClientSession
+from ..client.silence import Verdict
 from ..paxos.ballot import NodeId
 from ..wire.client_messages import ClientMessage, NodeMessage, NotLeader, Ping, QueryAnswers, QueryRefused
 from .client_links import ClientLink, LinkWeather

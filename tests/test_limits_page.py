@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 import replog
-from replog.apply.limits import FAILURE_BYTES_MAX, REPLY_BYTES_MAX
+from replog.apply.limits import (
+    ALL_REPLIES_KEPT_BYTES_MAX,
+    FAILURE_BYTES_MAX,
+    REPLIES_KEPT_BYTES_MAX,
+    REPLY_BYTES_MAX,
+)
 from replog.client.silence import PATIENT_S, SLOWER_TIMES, SLOWEST_TIMES
 from replog.node.long_turns import LONG_S
 from replog.node.queries import ANSWER_BYTES_MAX
@@ -48,6 +53,11 @@ def limit_of(what: str) -> str:
             "a session that applies nothing",
             f"`session_idle_max_s`, {CONFIG.sessions.session_idle_max_s:,.0f} s of log time",
         ),
+        (
+            "replies of one session that its client has not acknowledged",
+            f"{CONFIG.sessions.replies_kept_max:,} (`[sessions] replies_kept_max`), {REPLIES_KEPT_BYTES_MAX:,} bytes",
+        ),
+        ("those of all sessions together", f"{ALL_REPLIES_KEPT_BYTES_MAX:,} bytes"),
         ("commands under way of one client", f"`in_flight_commands_max`, {CLIENT.in_flight_commands_max:,}"),
         ("commands that wait in one client", f"`waiting_commands_max`, {CLIENT.waiting_commands_max:,}"),
         ("connections of a node", f"`[transport] connections_max`, {CONFIG.transport.connections_max:,}"),

@@ -19,12 +19,13 @@ import attrs
 import msgspec
 from attrs.validators import ge
 
+from ..option_kinds import kinds_checked
 from ..paxos.ballot import BEFORE_LOG, Slot
 from .limits import ALL_REPLIES_KEPT_BYTES_MAX, OFFSET_BITS, REPLIES_KEPT_BYTES_MAX
 from .outcomes import Replies
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=kinds_checked)
 class SessionOptions:
     """Limits of the session table; the same on every member, since expiry must be the same everywhere."""
 

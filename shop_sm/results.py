@@ -188,15 +188,23 @@ class WrongAmount(Refusal, frozen=True, tag=34):
     currency: str
 
     def __str__(self) -> str:
-        return f"order {self.order} costs {self.expected_minor} minor units of {self.currency}, no more and no less"
+        return (
+            f"order {self.order} costs {self.expected_minor} minor units of {self.currency}, no more and no less; "
+            "this payment is not recorded"
+        )
 
 
 class AlreadyPaid(Refusal, frozen=True, tag=35):
+    """Another payment has paid it. Money of this one is owed back by whoever took it: the shop knows nothing of it."""
+
     order: str
     reference: str
 
     def __str__(self) -> str:
-        return f"order {self.order} was paid already, by {self.reference}"
+        return (
+            f"order {self.order} was paid already, by {self.reference}; this payment is not recorded, so let its "
+            "money go back"
+        )
 
 
 class PaymentUsed(Refusal, frozen=True, tag=37):

@@ -10,7 +10,7 @@ import pytest
 from .imports import ROOT, files, imported_modules, module_of
 
 LAYERS = (
-    ("errors", "addresses", "ports", "histogram", "forking"),
+    ("errors", "addresses", "ports", "histogram", "forking", "option_kinds"),
     ("resources",),
     ("paxos",),
     ("disk", "state_machine"),

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 import replog
-from replog.apply.limits import FAILURE_BYTES_MAX, REPLY_BYTES_MAX
+from replog.apply.limits import (
+    ALL_REPLIES_KEPT_BYTES_MAX,
+    FAILURE_BYTES_MAX,
+    REPLIES_KEPT_BYTES_MAX,
+    REPLY_BYTES_MAX,
+)
+from replog.client.silence import PATIENT_S, SLOWER_TIMES, SLOWEST_TIMES
 from replog.node.long_turns import LONG_S
 from replog.node.queries import ANSWER_BYTES_MAX
 from replog.node.settings import NodeOptions, ReplicaConfig
@@ -47,6 +53,11 @@ def limit_of(what: str) -> str:
             "a session that applies nothing",
             f"`session_idle_max_s`, {CONFIG.sessions.session_idle_max_s:,.0f} s of log time",
         ),
+        (
+            "replies of one session that its client has not acknowledged",
+            f"{CONFIG.sessions.replies_kept_max:,} (`[sessions] replies_kept_max`), {REPLIES_KEPT_BYTES_MAX:,} bytes",
+        ),
+        ("those of all sessions together", f"{ALL_REPLIES_KEPT_BYTES_MAX:,} bytes"),
         ("commands under way of one client", f"`in_flight_commands_max`, {CLIENT.in_flight_commands_max:,}"),
         ("commands that wait in one client", f"`waiting_commands_max`, {CLIENT.waiting_commands_max:,}"),
         ("connections of a node", f"`[transport] connections_max`, {CONFIG.transport.connections_max:,}"),
@@ -64,6 +75,9 @@ def test_the_times_of_the_page_follow_from_the_defaults() -> None:
     assert paxos.heartbeat_interval_s * (paxos.election_rounds - 1) == pytest.approx(0.2)
     assert f"`election_rounds` = {paxos.election_rounds} heartbeats of {paxos.heartbeat_interval_s} s" in PAGE
     assert f"after {CLIENT.hung_after_s} s of silence" in PAGE
+    longer_s = [round(CLIENT.hung_after_s * times, 1) for times in (SLOWER_TIMES, SLOWEST_TIMES)]
+    assert "then it waits {} s, then {} s".format(*longer_s) in PAGE
+    assert f"up to {SLOWEST_TIMES} times, until that was not needed for {PATIENT_S:.0f} s" in PAGE
     assert f"{NodeOptions().unflushed_keys_max:,} (`[node] unflushed_keys_max`)" in PAGE
 
 

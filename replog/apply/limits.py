@@ -39,5 +39,9 @@ REPLIES_KEPT_BYTES_MAX: Final = 16 * 2**20
 """With this much unacknowledged no more of a session is run: the client is told to send it again (``SequenceGap``)
 and acknowledges what it has by then. So no reply is ever lost, and nobody is answered more than he takes."""
 
+ALL_REPLIES_KEPT_BYTES_MAX: Final = 512 * 2**20
+"""With this much unacknowledged in all sessions together those that keep the most go (``SessionGone``), until an
+eighth of it is free: they are in the memory of every replica. What they had under way may have run."""
+
 SLOT_REPLIES_BYTES_MAX: Final = 64 * 2**20
 """The same for all replies of one slot, whosever they are."""

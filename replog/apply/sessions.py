@@ -3,9 +3,9 @@
 A session's id is its place in the log, so it is never used again. It belongs to whoever
 holds the secret behind its key (``submissions``). Its commands carry consecutive sequence numbers;
 the table remembers the last one that ran and the replies the client has not acknowledged. None of these is let go: when
-too much is kept, no more of the session is run until the client has acknowledged some. Everything here happens in
-log order on log time alone, so every replica has the same table (Ongaro, section 6.3, for the idea; ids and expiry
-are our own).
+too much is kept, no more of the session is run until the client has acknowledged some. Where all sessions together keep
+too much, those that keep the most go as a whole. Everything here happens in log order on log time alone, so every
+replica has the same table (Ongaro, section 6.3, for the idea; ids and expiry are our own).
 
 Never: read a clock.
 """
@@ -19,12 +19,13 @@ import attrs
 import msgspec
 from attrs.validators import ge
 
+from ..option_kinds import kinds_checked
 from ..paxos.ballot import BEFORE_LOG, Slot
-from .limits import OFFSET_BITS, REPLIES_KEPT_BYTES_MAX
+from .limits import ALL_REPLIES_KEPT_BYTES_MAX, OFFSET_BITS, REPLIES_KEPT_BYTES_MAX
 from .outcomes import Replies
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=kinds_checked)
 class SessionOptions:
     """Limits of the session table; the same on every member, since expiry must be the same everywhere."""
 
@@ -70,6 +71,7 @@ class Session:
     """One client's place in the log."""
 
     __slots__ = (
+        "counted_bytes",
         "kept",
         "kept_bytes",
         "kept_count",
@@ -91,6 +93,8 @@ class Session:
         self.kept: deque[Kept] = deque()
         self.kept_count = 0
         self.kept_bytes = 0
+        self.counted_bytes = 0
+        """What of ``kept_bytes`` is in the sum over all sessions."""
 
     def room(self, replies_kept_max: int) -> int:
         """How many more commands may be run before the client has acknowledged some."""
@@ -151,6 +155,9 @@ class Sessions:
         self._by_key: dict[bytes, int] = {session.key: session.number for session in sessions}
         self._unused: dict[int, None] = {session.number: None for session in sessions if not session.last_sequence}
         """Those that never ran a command, in the same order: opening them costs nothing, so they go first."""
+        self._kept_bytes = 0
+        for session in sessions:
+            self._count(session)
         self._changed: set[int] = set()
         self._last_slot = BEFORE_LOG
         self._last_rank = 0
@@ -196,9 +203,26 @@ class Sessions:
         if not session.last_sequence:
             self._unused[session.number] = None
         self._changed.add(session.number)
+        self._count(session)
+        if self._kept_bytes > ALL_REPLIES_KEPT_BYTES_MAX:
+            self._let_go_of_the_heaviest()
+
+    def _count(self, session: Session) -> None:
+        self._kept_bytes += session.kept_bytes - session.counted_bytes
+        session.counted_bytes = session.kept_bytes
+
+    def _let_go_of_the_heaviest(self) -> None:
+        """As many as make some room, so that this is seldom done; of two that keep as much the less recent one."""
+        goal = ALL_REPLIES_KEPT_BYTES_MAX - ALL_REPLIES_KEPT_BYTES_MAX // 8
+        heaviest = sorted(self._open.values(), key=lambda each: (-each.kept_bytes, each.last_slot, each.last_rank))
+        for session in heaviest:
+            if self._kept_bytes <= goal:
+                return
+            self.close(session.number)
 
     def close(self, number: int) -> None:
         session = self._open.pop(number)
+        self._kept_bytes -= session.counted_bytes
         self._unused.pop(number, None)
         del self._by_key[session.key]
         self._changed.add(number)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import enum
-import math
 import random as random_module
 
 from ..paxos.effects import Refusal
@@ -15,6 +14,7 @@ from ..wire.client_messages import NodeMessage, NotLeader, QueryRefused
 from .backoff import Backoff
 from .endpoints import Endpoints
 from .options import ClientOptions
+from .silence import Patience, Silence, Verdict
 
 
 class State(enum.Enum):
@@ -63,14 +63,6 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
 left."""
 
 
-class Verdict(enum.Enum):
-    """What is to be done about a node's silence."""
-
-    WAIT = "nothing"
-    PING = "ask whether it lives"
-    LEAVE = "end the link and look for another node"
-
-
 class Connection:
     """See the top of the module.
 
@@ -91,7 +83,8 @@ class Connection:
         self._node = 0
         self._was_useful = False
         self._leaderless_since_s = 0.0
-        self._silence = Silence(options)
+        self._patience = Patience(options)
+        self._silence = Silence(options, self._patience)
 
     @property
     def is_linked(self) -> bool:
@@ -126,7 +119,8 @@ class Connection:
         self._endpoints.note_answer(self.address)
         self._node = node
         self._was_useful = False
-        self._silence = Silence(self._options)
+        self._patience.on_greeted(self.address, now_s)
+        self._silence = Silence(self._options, self._patience)
 
     def on_message(self, message: NodeMessage) -> None:
         """The node was of use, unless all that it said is that it does not lead."""
@@ -185,6 +179,7 @@ class Connection:
             return Verdict.WAIT
         verdict = self._silence.judge(bytes_received, now_s)
         if verdict is Verdict.LEAVE:
+            self._patience.on_left(self.address)
             self._endpoints.note_failure(self.address, "accepts connections but does not answer", now_s)
         return verdict
 
@@ -195,33 +190,3 @@ class Connection:
         if self.state is State.LEADERLESS:
             return f"Connected to {self.address}, which waits for a leader to be elected."
         return self._endpoints.situation()
-
-
-class Silence:
-    """How long a node that owes an answer has said nothing. One that is only slow answers a Ping.
-
-    The time to answer counts from the Ping: this program may have been busy elsewhere before.
-    """
-
-    def __init__(self, options: ClientOptions) -> None:
-        self._ping_after_s = options.ping_after_s
-        self._answer_s = options.hung_after_s - options.ping_after_s
-        self._bytes_seen = -1
-        self._since_s = -math.inf
-        self._pinged_at_s: float | None = None
-
-    def on_heard(self, bytes_received: int, now_s: float) -> None:
-        """It has said something, or owes nothing."""
-        self._bytes_seen = bytes_received
-        self._since_s = now_s
-        self._pinged_at_s = None
-
-    def judge(self, bytes_received: int, now_s: float) -> Verdict:
-        if bytes_received != self._bytes_seen:
-            self.on_heard(bytes_received, now_s)
-        if self._pinged_at_s is not None:
-            return Verdict.LEAVE if now_s - self._pinged_at_s >= self._answer_s else Verdict.WAIT
-        if now_s - self._since_s < self._ping_after_s:
-            return Verdict.WAIT
-        self._pinged_at_s = now_s
-        return Verdict.PING

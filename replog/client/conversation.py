@@ -26,11 +26,12 @@ from ..wire.client_messages import (
     Status,
     TransferAnswer,
 )
-from .connection import Connection, Verdict
+from .connection import Connection
 from .endpoints import Endpoints
 from .options import ClientOptions
 from .reads import Reads
 from .session import ClientSession
+from .silence import Verdict
 
 
 class Conversation:

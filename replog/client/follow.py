@@ -15,9 +15,9 @@ from ..wire.codec import FrameError, Kind, Welcome, decode_payload, encode_frame
 from ..wire.dialing import dial
 from ..wire.link import Link, LinkClosed
 from .backoff import Backoff
-from .connection import Silence, Verdict
 from .endpoints import Endpoints
 from .options import ClientOptions
+from .silence import Patience, Silence, Verdict
 from .traffic import DIAL_ERRORS
 
 CREDIT_SLOTS = 256
@@ -111,7 +111,7 @@ class Follower:
     async def _read(self, link: Link) -> AsyncGenerator[LogEntry, None]:
         """Entries as they come over one link, asking for more before they run out."""
         _say(link, Follow(Slot(self._next_slot), CREDIT_SLOTS))
-        silence = Silence(self._options)
+        silence = Silence(self._options, Patience(self._options))
         silence.on_heard(link.bytes_received, anyio.current_time())
         while True:
             for _, payload in await self._receive(link, silence):

@@ -67,7 +67,8 @@ class ClientOptions:
     ping_after_s: float = attrs.field(default=0.15, validator=_seconds)
     """A node that owes an answer and is silent for this long is asked whether it lives."""
     hung_after_s: float = attrs.field(default=0.3, validator=[_seconds, _rising("ping_after_s")])  # type: ignore[list-item]
-    """One that has not answered that within the rest of this time is left for another one."""
+    """One that has not answered that within the rest of this time is left for another one; one that turned out to be
+    slow may take four times as long the next time (``silence``)."""
     leader_patience_s: float = attrs.field(default=0.5, validator=_seconds)
     """A node that knows no leader is left for another one after this long."""
     avoid_failed_s: float = attrs.field(default=0.5, validator=_seconds)

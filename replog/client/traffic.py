@@ -19,11 +19,11 @@ from ..wire.client_messages import ClientMessage, NodeMessage, Query, Submit
 from ..wire.codec import FrameError, Kind, Welcome, decode_payload, encode_frame
 from ..wire.dialing import dial
 from ..wire.link import Link, LinkClosed
-from .connection import Verdict
 from .conversation import Conversation
 from .endpoints import Endpoints
 from .options import ClientOptions
 from .reads import Question, Read
+from .silence import Verdict
 from .waiting import Loop, ParkedCall
 
 DIAL_ERRORS = (OSError, LinkClosed, FrameError, TimeoutError, ValueError, ReplogError)

@@ -23,6 +23,7 @@ from attrs.validators import ge, optional
 from ..disk.environment import begin_reading, whole_pages
 from ..disk.space import take_blocks
 from ..errors import StorageFull
+from ..option_kinds import kinds_checked
 
 MIB: Final = 2**20
 PATH_BYTES: Final = 128 * 1024
@@ -30,7 +31,7 @@ PATH_BYTES: Final = 128 * 1024
 _ALLOCATION_BYTES: Final = MIB // 4
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=kinds_checked)
 class LogLimits:
     """How large the log may become, and how early it says so.
 

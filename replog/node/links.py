@@ -20,6 +20,7 @@ import trio
 from attrs.validators import ge, gt
 
 from ..errors import StorageError, error_text
+from ..option_kinds import kinds_checked
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.messages import Message
 from ..resources import lack_of
@@ -52,7 +53,7 @@ _CLIENT = frozenset({Kind.CLIENT})
 _BUDGET_WATCH_S = 1.0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=kinds_checked)
 class TransportOptions:
     """Limits of the links of one node."""
 

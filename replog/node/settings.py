@@ -12,6 +12,7 @@ from attrs.validators import ge, gt
 from ..addresses import check_address
 from ..apply.sessions import SessionOptions
 from ..log.space import LogLimits
+from ..option_kinds import kinds_checked
 from ..paxos.ballot import NodeId, parse_node
 from ..paxos.options import PaxosOptions
 from .links import TransportOptions
@@ -20,7 +21,7 @@ KIB: Final = 2**10
 MIB: Final = 2**20
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, field_transformer=kinds_checked)
 class NodeOptions:
     """Limits of the driver: what surrounds the core on one node.
 

@@ -7,8 +7,10 @@ import math
 import attrs
 from attrs.validators import ge, gt
 
+from ..option_kinds import kinds_checked
 
-@attrs.frozen(kw_only=True)
+
+@attrs.frozen(kw_only=True, field_transformer=kinds_checked)
 class PaxosOptions:
     """Limits and delays of one replica; the same on every member of a cluster.
 

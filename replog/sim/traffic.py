@@ -16,10 +16,11 @@ from typing import Any
 
 from ..apply.outcomes import SequenceGap, SessionGone, SubmissionRefused
 from ..apply.submissions import session_key
-from ..client.connection import State, Verdict
+from ..client.connection import State
 from ..client.conversation import Conversation
 from ..client.endpoints import Endpoints
 from ..client.options import ClientOptions
+from ..client.silence import Verdict
 from ..paxos.ballot import NodeId
 from ..wire.client_messages import NodeMessage, NotLeader, QueryRefused
 from .client_links import ClientLink, LinkWeather

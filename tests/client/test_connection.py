@@ -7,10 +7,11 @@ import random
 import pytest
 
 from replog.client.backoff import Backoff
-from replog.client.connection import TRANSITIONS, Connection, Event, State, Verdict
+from replog.client.connection import TRANSITIONS, Connection, Event, State
 from replog.client.endpoints import Endpoints
 from replog.client.options import ClientOptions
 from replog.client.reads import Read, Reads
+from replog.client.silence import PATIENT_S, SLOWER_TIMES, SLOWEST_TIMES, Verdict
 from replog.client.waiting import Parked
 from replog.paxos.ballot import NodeId, Slot
 from replog.wire.client_messages import NotLeader, Query, QueryAnswers, QueryRefused
@@ -149,6 +150,66 @@ def test_a_silent_node_is_asked_and_then_left(connection: Connection) -> None:
     assert connection.judge(25, 6.0, is_waiting=True) is Verdict.PING
     assert connection.judge(25, 6.1, is_waiting=True) is Verdict.WAIT
     assert connection.judge(25, 6.2, is_waiting=True) is Verdict.LEAVE
+
+
+def silence_borne_s(connection: Connection, begins_s: float) -> float:
+    """For how long the node at the other end may be silent."""
+    for step in range(10_000):
+        passed_s = step * OPTIONS.watch_interval_s
+        if connection.judge(10, begins_s + passed_s, is_waiting=True) is Verdict.LEAVE:
+            return passed_s
+    raise AssertionError("it is never left")
+
+
+def left_and_met_again(connection: Connection, now_s: float) -> Connection:
+    connection.on_lost(None, now_s)
+    connection.on_rested()
+    while connection.dial(now_s) != A:
+        connection.on_unreached(OSError("gone"), now_s)
+        connection.on_rested()
+    connection.on_greeted(1, now_s)
+    return connection
+
+
+@pytest.fixture
+def alone() -> Connection:
+    """It knows one node."""
+    chance = random.Random(1)
+    return greeted(Connection(Endpoints([A], OPTIONS, chance), OPTIONS, chance))
+
+
+def test_a_node_that_was_left_and_lives_is_borne_for_longer(alone: Connection) -> None:
+    """It runs a slow query: left after the same time again and again, it would never be heard to the end."""
+    borne_s = [silence_borne_s(alone, 0.0)]
+    for now_s in (1.0, 3.0, 9.0):
+        borne_s.append(silence_borne_s(left_and_met_again(alone, now_s), now_s))
+    assert borne_s == [pytest.approx(OPTIONS.hung_after_s * times, abs=0.051) for times in (1, 4, 16, 16)]
+    assert (SLOWER_TIMES, SLOWEST_TIMES) == (4, 16)
+
+
+def test_a_node_that_is_not_slow_any_more_is_left_as_soon_as_ever(alone: Connection) -> None:
+    """What was needed once is remembered for a while, from the last time on."""
+    silence_borne_s(alone, 0.0)
+    left_and_met_again(alone, 1.0)
+    needed_s = 1.0 + PATIENT_S - 0.1
+    for passed_s, heard in ((0.0, 20), (OPTIONS.ping_after_s, 20), (2 * OPTIONS.hung_after_s, 21)):
+        assert alone.judge(heard, needed_s - 2 * OPTIONS.hung_after_s + passed_s, is_waiting=True) is not Verdict.LEAVE
+    assert silence_borne_s(alone, 1.0 + PATIENT_S) > 2 * OPTIONS.hung_after_s
+    left_and_met_again(alone, needed_s + 3 * PATIENT_S)
+    again_s = needed_s + 5 * PATIENT_S
+    assert silence_borne_s(left_and_met_again(alone, again_s), again_s) < 2 * OPTIONS.hung_after_s
+
+
+def test_who_was_never_left_is_given_the_ordinary_time(connection: Connection) -> None:
+    """That one node hung says nothing of another one."""
+    greeted(connection)
+    silence_borne_s(connection, 0.0)
+    left = connection.address
+    connection.on_lost(None, 1.0)
+    connection.on_rested()
+    assert connection.dial(1.0) != left
+    connection.on_greeted(2, 1.0)
+    assert silence_borne_s(connection, 1.0) < 2 * OPTIONS.hung_after_s
 
 
 def test_a_member_with_no_address_is_not_learned() -> None:

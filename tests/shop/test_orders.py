@@ -227,6 +227,19 @@ def test_an_order_takes_no_second_payment(status: Status) -> None:
     assert shop.stock("tea") == (10, 0, 0)
 
 
+def test_a_second_payment_of_an_order_leaves_no_trace_and_says_so() -> None:
+    """Its reference stays free, its money is in no sum, and whoever took it reads that it is his to give back."""
+    shop = order_at(Status.PAID)
+    before = list(shop.store.scan(b"", None))
+    refused = shop.do(PayOrder("o-1", 2_499, "USD", "payment-2"))
+    assert list(shop.store.scan(b"", None)) == before
+    assert "payment-1" in str(refused)
+    assert "is not recorded, so let its money go back" in str(refused)
+    shop.do(PlaceOrder("o-2", "ann", TWO_TEAS.lines))
+    assert isinstance(shop.do(PayOrder("o-2", 2_499, "USD", "payment-2")), OrderAdvanced)
+    assert shop.violations() == []
+
+
 def test_money_for_a_cancelled_order_is_owed_back() -> None:
     """It is recorded once, is never revenue, and its refund ends the story."""
     shop = order_at(Status.CANCELLED)

@@ -28,7 +28,7 @@ from .catalogue import MUTANTS, Mutant
 ROOT = Path(__file__).parent.parent.parent
 SEEDS_MAX = 2_000
 SEEDS_BESIDE_A_STORY_MAX = 200
-"""Where a story has noticed the bug, the simulator is asked for so long whether it does, too."""
+"""Where a story has noticed the bug, or nobody can, the simulator is asked for so long whether it does, too."""
 _TESTS_S_MAX = 300.0
 """Tests that take longer with a bug in the program have noticed it: they take some seconds."""
 _MEMORY_BYTES_MAX = 4 * 2**30
@@ -89,7 +89,8 @@ def judge(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Verdict:
         plant(mutant, folder)
         story = _failed_test(folder, STORIES)
         test = _failed_test(folder, ROLES)
-        seed, checker = _first_violation(folder, min(seeds_max, SEEDS_BESIDE_A_STORY_MAX) if story else seeds_max)
+        is_decided = bool(story or mutant.equivalent)
+        seed, checker = _first_violation(folder, min(seeds_max, SEEDS_BESIDE_A_STORY_MAX) if is_decided else seeds_max)
     seconds = time.monotonic() - began_s
     return Verdict(mutant.name, mutant.pitfall, checker, seed, story, test, mutant.equivalent, seconds)
 

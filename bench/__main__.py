@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from replog.cli_kit import run
-
-from .app import build_app
+from replog.safe_path import look_here_last
 
 if __name__ == "__main__":
+    look_here_last()
+
+    from replog.cli_kit import run
+
+    from .app import build_app
+
     sys.exit(run(build_app(), sys.argv[1:]))

@@ -6,7 +6,9 @@ few of them starts at once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""So that nothing at all is imported here: ``typing.TYPE_CHECKING`` is found in the working directory if one is there
+(``safe_path``)."""
 
 _HOMES = {
     "Answer": "client",
@@ -99,7 +101,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         return _version()
     if name not in _HOMES:

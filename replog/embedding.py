@@ -9,6 +9,7 @@ Never: hide a failure of the replica.
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -30,6 +31,7 @@ from .node.recording import Recorder
 from .node.server import Node, unwrapped
 from .node.settings import ReplicaConfig
 from .paxos.ballot import NodeId, node_name
+from .resources import lacking
 from .state.store import LmdbStateStore
 from .state_machine import StateMachine
 from .wire.client_messages import LogEntry
@@ -158,6 +160,15 @@ def _names(nodes: set[NodeId]) -> str:
     return ", ".join(node_name(node) for node in sorted(nodes))
 
 
+_LISTENING_STEPS = {
+    errno.EADDRINUSE: "end the process that uses it, or set bind to another address",
+    errno.EADDRNOTAVAIL: "no network interface of this machine has it: set bind to one that is here, like 0.0.0.0:7101",
+    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE): set bind to a higher one",
+    errno.EPERM: "a sandbox or a firewall forbids it: allow it, or set bind to another address",
+}
+"""Not for a moment, so another start doesn't mend it."""
+
+
 async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketListener]:
     address = config.bind or config.members[node]
     host, port = split_address(address)
@@ -167,10 +178,12 @@ async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketLi
         kind = Unavailable if is_passing(error) else ConfigError
         raise kind(f"{node_name(node)} can't listen on {address}: {why_unknown(error)}.") from error
     except OSError as error:
-        raise ConfigError(
-            f"{node_name(node)} can't listen on {address}: {error.strerror or error}. Is another process using it? "
-            "Set bind to another address."
-        ) from error
+        what = f"{node_name(node)} can't listen on {address}"
+        may_come = error.errno not in _LISTENING_STEPS and lacking(what, error)
+        if may_come:
+            raise may_come from error
+        step = _LISTENING_STEPS.get(error.errno or 0, "set bind to another address")
+        raise ConfigError(f"{what}: {error.strerror or error}; {step}.") from error
 
 
 class EmbeddedReplica:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .cli import main
+from replog.safe_path import look_here_last
 
 if __name__ == "__main__":
+    look_here_last()
+
+    from .cli import main
+
     main()

@@ -10,7 +10,7 @@ import pytest
 from .imports import ROOT, files, imported_modules, module_of
 
 LAYERS = (
-    ("errors", "addresses", "ports", "histogram", "forking", "option_kinds"),
+    ("errors", "addresses", "ports", "histogram", "forking", "option_kinds", "safe_path"),
     ("resources",),
     ("paxos",),
     ("disk", "state_machine"),
@@ -27,7 +27,7 @@ LAYERS = (
 
 PUBLIC = {
     "replog", "replog.blocking", "replog.cli_kit", "replog.client", "replog.config", "replog.errors",
-    "replog.local_cluster", "replog.ports", "replog.sim", "replog.state_machine",
+    "replog.local_cluster", "replog.ports", "replog.safe_path", "replog.sim", "replog.state_machine",
 }  # fmt: skip
 """What a program that is built on the library may import."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,10 @@ from cyclopts import Parameter
 from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.options import AsJson
 from replog.cli_kit.printing import new_table, note, print_json, print_table
+from replog.errors import StorageError
 from replog.paxos.ballot import NodeId, node_name
+
+from .host_names import unknown_hosts
 
 if TYPE_CHECKING:
     from replog.node.settings import ReplicaConfig
@@ -21,7 +24,7 @@ def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson =
     """Check a configuration file and print every setting with its effective value and its origin.
 
     Ends with 2 if a setting is wrong, or if `replog serve` would not start with these settings here. What is only
-    suspicious is a warning on stderr.
+    suspicious is a warning on stderr. Names of hosts are looked up, for three seconds at most.
 
     Parameters
     ----------
@@ -32,7 +35,8 @@ def check(file: Annotated[Path, Parameter(metavar="FILE")], /, *, json: AsJson =
 
     config = load_config(file)
     values, origins = setting_values(config), setting_origins(file)
-    problems, warnings = list(problems_with(config)), list(warnings_about(config))
+    unknown = unknown_hosts([*config.members.values(), *([config.bind] if config.bind else ())])
+    problems, warnings = list(problems_with(config, unknown)), list(warnings_about(config, unknown))
     if json:
         settings = {
             key: {"value": value, "origin": origins.get(key, "default")} for key, value in plain(values).items()
@@ -78,17 +82,22 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def problems_with(config: ReplicaConfig) -> Iterator[str]:
-    """What would keep a node from starting with these settings on this machine."""
+def problems_with(config: ReplicaConfig, unknown: Mapping[str, str]) -> Iterator[str]:
+    """What would keep a node from starting with these settings on this machine; ``unknown`` as from
+    ``unknown_hosts``."""
     yield from _about_directory(config)
     yield from _about_state_machine(config)
+    own = _own_address(config)
+    if own in unknown:
+        yield f"it can't listen on {own}: {unknown[own]}; set bind to an address of this machine."
 
 
-def warnings_about(config: ReplicaConfig) -> Iterator[str]:
+def warnings_about(config: ReplicaConfig, unknown: Mapping[str, str]) -> Iterator[str]:
     """What keeps no node from starting, and still is likely a mistake."""
     if not config.state_machine:
         yield 'state_machine is not set; `replog serve` needs it: state_machine = "module:Class".'
     yield from _about_members(config)
+    yield from _about_names(config, unknown)
     yield from _about_variables()
     yield from _about_limits(config)
 
@@ -97,10 +106,14 @@ def _about_directory(config: ReplicaConfig) -> Iterator[str]:
     from replog.directory.layout import IDENTITY_FILE, read_identity
 
     path = config.data_dir
-    if not (path / IDENTITY_FILE).is_file():
-        yield f"{path} is not formatted; run `replog init {path}` once before the node is started."
+    try:
+        if not (path / IDENTITY_FILE).is_file():
+            yield f"{path} is not formatted; run `replog init {path}` once before the node is started."
+            return
+        identity = read_identity(path)
+    except OSError as error:
+        yield f"{path / IDENTITY_FILE} can't be read: {error.strerror}; let this user read {path}."
         return
-    identity = read_identity(path)
     if identity is None:
         yield f"{path / IDENTITY_FILE} is damaged; run `replog verify {path}`."
         return
@@ -137,6 +150,26 @@ def _about_members(config: ReplicaConfig) -> Iterator[str]:
     local = [node_name(node) for node, host in hosts.items() if host in ("localhost", "::1") or host.startswith("127.")]
     if local and len(local) < count:
         yield f"{' and '.join(local)} can be reached from its own machine only; members are addresses for the others."
+
+
+def _about_names(config: ReplicaConfig, unknown: Mapping[str, str]) -> Iterator[str]:
+    own = _own_address(config)
+    for node, address in config.members.items():
+        if address in unknown and address != own:
+            yield f"{node_name(node)} can't be reached at {address} from here: {unknown[address]}."
+
+
+def _own_address(config: ReplicaConfig) -> str:
+    """Where the node would listen; empty if nobody can say which one it is."""
+    from replog.directory.layout import read_identity
+
+    if config.bind:
+        return config.bind
+    try:
+        identity = read_identity(config.data_dir)
+    except (OSError, StorageError):
+        return ""
+    return config.members.get(identity.node, "") if identity else ""
 
 
 def _about_limits(config: ReplicaConfig) -> Iterator[str]:

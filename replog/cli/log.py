@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
+from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout, WholeNumber
 from replog.errors import ConfigError, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ LINES = 10
 def tail(
     *,
     endpoints: Endpoints = DEV_ENDPOINTS,
-    from_slot: Annotated[int | None, Parameter(name="--from", metavar="SLOT")] = None,
-    lines: Annotated[int, Parameter(name=("--lines", "-n"))] = LINES,
+    from_slot: Annotated[WholeNumber | None, Parameter(name="--from", metavar="SLOT")] = None,
+    lines: Annotated[WholeNumber, Parameter(name=("--lines", "-n"))] = LINES,
     follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative=(), show_default=False)] = False,
     timeout: Timeout = 2.0,
     json: AsJson = False,

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from replog.cli_kit.exit_codes import ExitCode
 from replog.cli_kit.log_sink import log_through_sink
 from replog.cli_kit.logging_setup import configure_logging
 from replog.cli_kit.options import LogFormatOption, LogLevelOption, WholeNumber
-from replog.cli_kit.running import next_step
-from replog.errors import ConfigError, ReplogError
+from replog.cli_kit.running import is_trouble, next_step, trouble_of
+from replog.errors import ConfigError, ReplogError, StorageError
 
 if TYPE_CHECKING:
     from replog.node.recording import Recorder
@@ -109,8 +110,11 @@ def _facts(settings: ReplicaConfig) -> dict[str, object]:
     from replog.directory.layout import IDENTITY_FILE, read_identity
     from replog.paxos.ballot import node_name
 
-    is_formatted = (settings.data_dir / IDENTITY_FILE).is_file()
-    identity = read_identity(settings.data_dir) if is_formatted else None
+    try:
+        is_formatted = (settings.data_dir / IDENTITY_FILE).is_file()
+        identity = read_identity(settings.data_dir) if is_formatted else None
+    except (OSError, StorageError):  # opening it says so
+        identity = None
     return {"node": node_name(identity.node)} if identity else {}
 
 
@@ -126,6 +130,11 @@ def run_until_signal(settings: ReplicaConfig, machine: StateMachine, recorder: R
         if isinstance(cause, ReplogError):
             structlog.get_logger(__name__).error(
                 "failed", kind=type(cause).__name__, reason=str(cause), next=next_step(cause), exit_code=cause.exit_code
+            )
+        elif is_trouble(cause):
+            reason, step = trouble_of(cause)
+            structlog.get_logger(__name__).error(
+                "failed", kind=type(cause).__name__, reason=reason, next=step, exit_code=int(ExitCode.USAGE)
             )
         elif not isinstance(cause, KeyboardInterrupt):
             structlog.get_logger(__name__).error("failed", kind=type(cause).__name__, exc_info=error)

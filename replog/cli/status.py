@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from replog.cli_kit.exit_codes import ExitCode
-from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Timeout
+from replog.cli_kit.options import DEV_ENDPOINTS, AsJson, Endpoints, Seconds, Timeout
 from replog.cli_kit.printing import print_json, print_text, stdout_console
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def status(
     *,
     endpoints: Endpoints = DEV_ENDPOINTS,
     watch: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    interval: Annotated[float, Parameter(metavar="SECONDS")] = 1.0,
+    interval: Seconds = 1.0,
     timeout: Timeout = 2.0,
     json: AsJson = False,
 ) -> int:

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 import cyclopts
 
@@ -132,10 +132,10 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _is_expected(error: BaseException) -> bool:
     expected = (ReplogError, cyclopts.CycloptsError, KeyboardInterrupt, BrokenPipeError, SystemExit)
-    return isinstance(error, expected) or _is_trouble(error)
+    return isinstance(error, expected) or is_trouble(error)
 
 
-def _is_trouble(error: BaseException) -> bool:
+def is_trouble(error: BaseException) -> TypeGuard[OSError | MemoryError]:
     """Whether the system said no to something that was right to ask for: the message then needs no traceback."""
     is_named = isinstance(error, OSError) and (error.filename is not None or error.errno not in _OUR_MISTAKES)
     return is_named or isinstance(error, MemoryError)
@@ -154,12 +154,12 @@ def _report(error: BaseException, *, is_json: bool) -> int:
             return _report_error(type(error).__name__, str(error), next_step(error), error.exit_code, is_json=is_json)
         case cyclopts.CycloptsError():
             return _report_error("Usage", *_usage(error), ExitCode.USAGE, is_json=is_json)
-        case OSError() | MemoryError() if _is_trouble(error):
-            return _report_error("SystemTrouble", *_trouble(error), ExitCode.USAGE, is_json=is_json)
+        case _ if is_trouble(error):
+            return _report_error("SystemTrouble", *trouble_of(error), ExitCode.USAGE, is_json=is_json)
     return _report_defect(error)
 
 
-def _trouble(error: OSError | MemoryError) -> tuple[str, str]:
+def trouble_of(error: OSError | MemoryError) -> tuple[str, str]:
     """What the system said no to, and what to do."""
     if isinstance(error, MemoryError):
         return "out of memory.", "end something else, or allow this process more (ulimit -v)."

@@ -99,8 +99,8 @@ def open_directory(path: Path) -> DataDirectory:
     Refused: absent, not formatted, or used by another process.
     StorageError: it can't be read, or made durable, or who it belongs to is damaged; the message names the file.
     """
-    refuse_unformatted(path)
     try:
+        refuse_unformatted(path)
         read_identity(path)  # a directory of another format is refused before anything in it is touched
         lock = DirectoryLock(path)
         try:
@@ -314,6 +314,8 @@ def refuse_unformatted(path: Path) -> None:
 
 
 def _unformatted(path: Path) -> str:
+    if path.exists() and not path.is_dir():
+        return f"{path} is no directory; name the one that `replog init` formatted."
     if not path.exists() or not os.listdir(path):
         return f"{path} is not formatted; run `replog init {path}` once, then start the node."
     if (path / LOG_FOLDER).exists():

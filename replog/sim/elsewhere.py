@@ -22,6 +22,7 @@ import msgspec
 
 from ..apply.applier import Applier
 from ..apply.sessions import SessionOptions
+from ..errors import Lacking
 from ..paxos.ballot import Slot
 from ..state.memory import MemoryStateStore
 from .workload import Unsteady, load_workload
@@ -44,7 +45,7 @@ class _Process:
     def __init__(self, hash_seed: str) -> None:
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-P", "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         atexit.register(self.close)
 
@@ -71,12 +72,21 @@ _processes: dict[str, _Process] = {}
 def digests_elsewhere(
     state_machine: str | None, sessions: SessionOptions, values: list[bytes]
 ) -> list[tuple[str, list[bytes]]]:
-    """For each hash seed the digests after slots 1, 2, ... of a log with these values."""
+    """For each hash seed the digests after slots 1, 2, ... of a log with these values.
+
+    Raises ``Lacking`` if this machine has no process for it.
+    """
     log = _Log(state_machine, attrs.asdict(sessions), values)
     found: list[tuple[str, list[bytes]]] = []
     for hash_seed in HASH_SEEDS:
         if hash_seed not in _processes:
-            _processes[hash_seed] = _Process(hash_seed)
+            try:
+                _processes[hash_seed] = _Process(hash_seed)
+            except OSError as error:
+                raise Lacking(
+                    f"a log can't be replayed under another hash seed, which takes a process of its own: {error}. That "
+                    "is no violation; allow this process more, then run the seeds again."
+                ) from error
         found.append((hash_seed, _processes[hash_seed].digests(log)))
     return found
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Lacking
 from ..paxos.ballot import NodeId, Slot
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .clients import Client, ClientWeather
@@ -262,6 +262,8 @@ def run_seed(
         simulation.run()
     except ViolationFound as found:
         return simulation.result(found.violation)
+    except Lacking:
+        raise  # what this machine lacks is nothing that a cluster did
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         sentence = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,7 +85,7 @@ def test_an_unformatted_directory_is_a_problem(replog: Replog, file: Path) -> No
 
 def test_other_members_than_at_formatting_are_a_problem(replog: Replog, file: Path) -> None:
     """Who was there when the directory was formatted must have an address; who was not, has none to give."""
-    write(file, members={"n1": "a:1", "n4": "b:1", "n5": "c:1"})
+    write(file, members={"n1": "10.0.0.1:1", "n4": "10.0.0.4:1", "n5": "10.0.0.5:1"})
     format_for(replog, file, "n1", "n2", "n3")
     first, second = problems(replog, file)
     assert "formatted for a cluster with n2, n3, of which members gives no address" in first
@@ -114,3 +117,73 @@ def test_a_state_machine_that_cant_be_loaded_is_a_problem(replog: Replog, file: 
     format_for(replog, file, "n1", "n2", "n3")
     (problem,) = problems(replog, file)
     assert "No module named 'no_such_module'" in problem
+
+
+# --- names of hosts ---
+
+HOSTS = {"here.test": "127.0.0.1", "there.test": "10.0.0.2"}
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Knows two names, and waits for the event where it is asked for a slow one."""
+    told = threading.Event()
+
+    def ask(host: str, port: object, **_options: object) -> list[object]:
+        if host == "slow.test":
+            told.wait(60.0)
+        if host not in HOSTS:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (HOSTS[host], 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    return told
+
+
+def named(replog: Replog, file: Path, second: str, *lines: str, own: str = "here.test") -> None:
+    write(file, members={"n1": f"{own}:7101", "n2": second, "n3": "10.0.0.3:7101"})
+    file.write_text("\n".join([*lines, file.read_text()]))
+    words = [word for node in ("n1", "n2", "n3") for word in ("--member", f"{node}={MEMBERS[node]}")]
+    assert replog("init", file.parent / "data", "--node", "n1", *words).code == 0
+
+
+def test_a_name_that_nobody_knows_is_told(replog: Replog, file: Path, resolver: threading.Event) -> None:
+    """Another node's may be known tomorrow; where its own stands for nothing, the node would not start."""
+    named(replog, file, "there.test:7101")
+    assert problems(replog, file) == warnings(replog, file) == []
+    named_so = "n2 can't be reached at nowhere.test:7101 from here: unknown host."
+    file.write_text(file.read_text().replace("there.test", "nowhere.test"))
+    assert (problems(replog, file), warnings(replog, file)) == ([], [named_so])
+    file.write_text(file.read_text().replace("here.test", "gone.test").replace("nowgone.test", "there.test"))
+    (problem,) = problems(replog, file)
+    assert problem == "it can't listen on gone.test:7101: unknown host; set bind to an address of this machine."
+    file.write_text('bind = "0.0.0.0:7101"\n' + file.read_text())
+    assert problems(replog, file) == []
+
+
+def test_a_resolver_that_hangs_holds_nobody_up(
+    replog: Replog, file: Path, resolver: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not known in time is said to be so; the other names are judged all the same."""
+    monkeypatch.setattr("replog.cli.host_names.LOOK_UP_S", 0.2)
+    try:
+        named(replog, file, "slow.test:7101")
+        (warning,) = warnings(replog, file)
+    finally:
+        resolver.set()
+    assert warning.startswith("n2 can't be reached at slow.test:7101 from here: its name was not looked up within")
+
+
+def test_a_directory_that_may_not_be_read_is_a_problem(
+    replog: Replog, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says whose permission is missing, and is no error of the command."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(file.parent / "data/identity"))
+
+    write(file)
+    format_for(replog, file, "n1", "n2", "n3")
+    monkeypatch.setattr("replog.directory.layout.read_identity", refuse)
+    (problem,) = problems(replog, file)
+    assert problem.endswith(f"identity can't be read: Permission denied; let this user read {file.parent / 'data'}.")

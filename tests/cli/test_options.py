@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+import pytest
+from cyclopts import Parameter
+
+from replog.cli.app import _COMMANDS, _GROUPS
 from replog.cli.init import parse_members
 from replog.cli_kit import parse_endpoints
 from replog.cli_kit.options import parse_range
 from replog.directory.formatting import cluster_bytes
 from replog.errors import ConfigError
+from shop_sm.cli.app import GROUPS as SHOP_GROUPS
+from shop_sm.cli.app import WORDS as SHOP_WORDS
+
+from ..imports import files
 
 
 def test_endpoints_are_split_stripped_and_not_repeated() -> None:
@@ -40,3 +52,31 @@ def test_members_come_ascending_however_they_were_written() -> None:
     assert list(parse_members(["n3=c:3", "1=a:1", "n2=b:2"]).items()) == [(1, "a:1"), (2, "b:2"), (3, "c:3")]
     with pytest.raises(ConfigError, match="'n1' is not node=host:port"):
         parse_members(["n1"])
+
+
+def _commands() -> list[Callable[..., object]]:
+    """Every function behind a word of ``replog``, ``shop`` or ``bench``."""
+    places = [f"replog.cli.{target}" for _, _, target, _ in _COMMANDS] + [f"replog.cli.{row[4]}" for row in _GROUPS]
+    places += [f"shop_sm.cli.{group}:{word}_{group}" for group, (_, words) in SHOP_GROUPS.items() for word in words]
+    places += [f"shop_sm.cli.{word}:{word}" for word in SHOP_WORDS]
+    modules = [path.stem for path in files("bench/commands") if path.stem != "__init__"]
+    places += [f"bench.commands.{name}:{name}" for name in modules]
+    functions = [getattr(import_module(place.partition(":")[0]), place.partition(":")[2], None) for place in places]
+    return [function for function in functions if function is not None]
+
+
+def _flat(hint: Any) -> list[Any]:
+    """A hint's types, and what is said of them, however deep."""
+    if get_origin(hint) is Annotated or isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return [part for inner in get_args(hint) for part in _flat(inner)]
+    return [hint]
+
+
+@pytest.mark.parametrize("command", _commands(), ids=lambda command: f"{command.__module__}.{command.__name__}")
+def test_every_number_of_a_command_line_is_read_by_a_reader_of_ours(command: Callable[..., object]) -> None:
+    """Left to itself the command line's parser takes nan for a pause, and rounds what is counted."""
+    hints = get_type_hints(command, include_extras=True, localns={"Path": Path})
+    for name, hint in hints.items():
+        said = _flat(hint)
+        if name != "return" and {int, float} & {part for part in said if isinstance(part, type)}:
+            assert any(isinstance(part, Parameter) and (part.converter or part.validator) for part in said), name

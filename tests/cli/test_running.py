@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -190,3 +192,31 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
         child.stdout.close()
         assert child.stderr.read() == ""
         assert child.wait(timeout=20) == 141
+
+
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [
+        *((program, module) for program in ("replog", "shop_sm", "bench") for module in ("trio", "json", "cyclopts")),
+        ("replog", "typing"),
+        ("replog", "msgspec"),
+    ],
+)
+def test_a_file_in_the_working_directory_takes_no_modules_place(program: str, module: str, tmp_path: Path) -> None:
+    """``python -m`` looks there first; the command looks there last, as the installed one does."""
+    (tmp_path / f"{module}.py").write_text("raise SystemExit(99)")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-m", program, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+
+
+def test_what_is_only_in_the_working_directory_is_found(tmp_path: Path) -> None:
+    """Last of all."""
+    (tmp_path / "counter.py").write_text("raise SystemExit(99)")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    words = ("sim", "--seeds", "0:1", "--state-machine", "counter:Counter")
+    done = subprocess.run([sys.executable, "-m", "replog", *words], cwd=tmp_path, env=environment, capture_output=True)
+    assert done.returncode != ExitCode.OK
+    assert b"counter" in done.stderr

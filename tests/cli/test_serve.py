@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from structlog.testing import capture_logs
 
+from replog.cli.serve import run_until_signal
+from replog.config import ReplicaConfig
 from replog.directory.layout import format_directory
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.ports import free_ports
 from replog.sim.record_replay import replay_record
+from shop_sm import Shop
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -170,6 +176,21 @@ def test_a_failure_is_in_the_log_too(file: Path) -> None:
     fields = json.loads(stderr.splitlines()[0])
     assert (fields["event"], fields["level"], fields["kind"], fields["exit_code"]) == ("failed", "error", "Refused", 4)
     assert "is not formatted" in fields["reason"]
+
+
+def test_what_the_system_says_no_to_is_logged_as_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no defect, so nobody is shown a traceback."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(trio, "run", refuse)
+    with capture_logs() as lines, pytest.raises(OSError, match="No space left"):
+        run_until_signal(ReplicaConfig(data_dir="x", members={"n1": "127.0.0.1:7101"}), Shop())
+    (line,) = lines
+    told = (line["event"], line["reason"], line["next"], line["exit_code"])
+    assert told == ("failed", "/somewhere: No space left on device", "make room on that disk.", 2)
+    assert "exc_info" not in line
 
 
 @pytest.mark.parametrize(

@@ -721,7 +721,11 @@ def test_what_nobody_waits_for_takes_no_place(opened: Bench) -> None:
     opened.session.on_disconnected()
     for _ in range(4):
         opened.call(*[b""] * (OPTIONS.waiting_commands_max // 4)).abandon()
-    opened.call(b"a")
+    call = opened.call(b"a")
+    opened.session.on_connected(NODE)
+    opened.run()
+    assert call.results == [Receipt(b"a=1", opened.slot, 0)]
+    assert opened.count(b"") == 0
 
 
 # --- what came of each command ---

@@ -107,6 +107,11 @@ class Story:
         self.bench.answers = type(self.bench.answers)(answers)
         self.check()
 
+    @property
+    def commands(self) -> list[bytes]:
+        """All that were ever asked for."""
+        return [payload for call in self.calls for payload in call.payloads]
+
     def check(self) -> None:
         assert self.bench.session.commands_in_flight == 0
         for call in self.calls:
@@ -142,6 +147,8 @@ def test_every_command_runs_once_and_every_receipt_is_right(
     for name, argument in actions:
         story.act(name, argument)
     story.end()
+    assert all(story.bench.count(payload) <= 1 for payload in story.commands)
+    assert story.bench.applier.commands_applied == sum(map(story.bench.count, story.commands))
 
 
 @given(st.lists(ACTIONS | JUMPS, max_size=60), st.integers(1, 3))

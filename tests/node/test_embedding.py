@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from replog import blocking
 from replog.client import Receipt
 from replog.config import ReplicaConfig
 from replog.directory.layout import format_directory
-from replog.errors import CommandFailed, ConfigError, Refused, StorageError, Unavailable
+from replog.errors import CommandFailed, ConfigError, Lacking, Refused, StorageError, Unavailable
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 
@@ -162,6 +163,39 @@ async def test_an_address_in_use_is_named(tmp_path: Path, unused_ports: list[int
             await opened(config)
     async with replog.open_replica(config, Ledger()) as replica:
         await replica.submit(b"a")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (errno.EADDRINUSE, ConfigError, "end the process that uses it, or set bind"),
+        (errno.EADDRNOTAVAIL, ConfigError, "no network interface of this machine has it: set bind"),
+        (errno.EACCES, ConfigError, "ports below 1024 need a privilege"),
+        (errno.EPERM, ConfigError, "a sandbox or a firewall forbids it"),
+        (errno.EAFNOSUPPORT, ConfigError, "set bind to another address"),
+        (errno.EMFILE, Lacking, "raise this process's limit of open files"),
+        (errno.ENOMEM, Lacking, "give the process more memory"),
+    ],
+)
+async def test_why_an_address_can_not_be_listened_on_says_what_to_do(
+    tmp_path: Path,
+    unused_ports: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    kind: type[Exception],
+    words: str,
+) -> None:
+    """Each reason has a step of its own, and only what may be otherwise at the next start is said to be lacking."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    config = formatted(tmp_path, 1, unused_ports[:1])
+    monkeypatch.setattr(trio, "open_tcp_listeners", refuse)
+    with pytest.raises(kind, match="can't listen on") as caught:
+        await opened(config)
+    assert words in str(caught.value)
+    assert os.strerror(code) in str(caught.value)
 
 
 @pytest.mark.parametrize(

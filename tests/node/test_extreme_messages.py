@@ -122,6 +122,7 @@ async def test_no_message_of_a_client_ends_a_node(tmp_path: Path, message: type[
         await goes_on(cluster)
         await say_all((await cluster.followers())[0], Hello(b"", 0, b""), Kind.CLIENT, said_by(message))
         await goes_on(cluster)
+        assert len(cluster.running) == len(cluster.members)
 
 
 @pytest.mark.parametrize("message", kinds_of(Message), ids=lambda message: message.__name__)
@@ -137,6 +138,7 @@ async def test_no_message_of_a_peer_ends_a_node(tmp_path: Path, message: type[ms
             ended = await say_all(cluster[number], hello, Kind.PEER, said_by(message))
             assert ended > 0
         await goes_on(cluster)
+        assert len(cluster.running) == len(cluster.members) - 1
 
 
 SENDER, PROMISE = NodeId(3), Ballot(7, NodeId(1))

@@ -164,6 +164,9 @@ async def test_a_transfer_that_is_cut_off_goes_on(tmp_path: Path) -> None:
             await sender.start()
         await client.submit(b"more", timeout=DEADLINE_S)
         await cluster.settled()
+        assert senders
+        async with cluster.client(behind.number) as reader:
+            assert await reader.query(b"59", consistency="stale") == b"1"
 
 
 async def test_damage_in_what_is_chosen_is_repaired_before_it_is_applied(tmp_path: Path) -> None:
@@ -192,7 +195,9 @@ async def test_damage_is_found_and_repaired_without_being_needed(tmp_path: Path)
         victim = (await cluster.followers())[0]
         await eventually(lambda: victim.log.chosen_through >= receipts[5].slot)
         victim.log.damage(Slot(receipts[3].slot))
+        assert victim.log.damaged
         await eventually(lambda: not victim.log.damaged)
+        assert victim.is_running
 
 
 async def test_damage_in_a_promise_makes_a_node_abstain(tmp_path: Path) -> None:

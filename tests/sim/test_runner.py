@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
 from collections import Counter
 
 import pytest
 
 from replog.cli.app import build_app
 from replog.cli_kit import run
+from replog.errors import Lacking
 from replog.sim import run_seed, run_seeds
 from replog.sim.checkers import ViolationFound
 from replog.sim.runner import Simulation
@@ -148,3 +151,16 @@ def test_the_command_ends_with_one_and_says_how_to_replay(capsys: pytest.Capture
     assert code == 1
     assert (violation["seed"], violation["checker"]) == (0, "equal digest")
     assert violation["replay"] == ("replog sim --replicas 3 --state-machine tests.sim.broken_machines:Dice --replay 0")
+
+
+def test_what_this_machine_lacks_is_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a descriptor for the process that replays a log, nothing is known of the log."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("replog.sim.elsewhere._processes", {})
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(Lacking, match=r"Too many open files\. That is no violation"):
+        run_seed(0, steps=50)
+    assert run(build_app(), ["sim", "--seeds", "0:1", "--steps", "50", "--jobs", "1"]) == Lacking.exit_code

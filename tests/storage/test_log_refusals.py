@@ -5,6 +5,7 @@ A node that does not remember its promises must not vote (P9), so none of these 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ import pytest
 
 from replog.directory.layout import IDENTITY_FILE, LOCK_FILE, LOG_FOLDER, ORIGIN_FILE, format_directory, open_directory
 from replog.disk.environment import DATA_FILE
-from replog.errors import Damaged, Refused, ReplogError, StorageError
+from replog.errors import Damaged, Lacking, Refused, ReplogError, StorageError
 from replog.log.records import FORMAT_VERSION, IDENTITY_KEY, seal
 from replog.paxos.effects import LogWrite
 from tests.faults.acknowledged import CLUSTER, LIMITS, MEMBERSHIP, NODE, ballot_of, record_of
@@ -93,6 +94,27 @@ def test_a_directory_of_something_else_is_none(tmp_path: Path) -> None:
     """It is named as foreign, and not offered to be formatted."""
     (tmp_path / "photos").mkdir()
     assert "is not a data directory of replog" in refusal(tmp_path, Refused)
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    """It is said so, and nothing of it is read."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(Refused, match="file is no directory; name the one that `replog init` formatted"):
+        open_directory(tmp_path / "file")
+
+
+@pytest.mark.parametrize("call", ["exists", "read_bytes"])
+def test_a_directory_that_may_not_be_read_lacks_a_permission(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Wherever that is noticed, nothing stored is at fault."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(Lacking, match=r"Permission denied.*Nothing stored is at fault"):
+        open_directory(directory)
 
 
 def test_a_directory_that_lost_its_identity_is_not_taken_for_a_new_one(directory: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...interpreter import Build
 from ..machine import one_line
 from .style import SYSTEM_TITLES
 
@@ -11,11 +12,17 @@ Result = dict[str, Any]
 
 
 def machine_line(result: Result) -> str:
-    """The machine, and the versions of everything in the picture."""
+    """The machine, the interpreter and how it was built, and the versions of everything in the picture."""
     versions = ", ".join(
         f"{SYSTEM_TITLES.get(name, name)} {_short(about['version'])}" for name, about in result["systems"].items()
     )
-    return " · ".join(filter(None, (one_line(result["machine"]), versions)))
+    return " · ".join(filter(None, (one_line(result["machine"]), interpreter_line(result), versions)))
+
+
+def interpreter_line(result: Result) -> str:
+    """What ran the replicas, and whether it was built with the profile of a run."""
+    build = result.get("interpreter")
+    return Build(**build).words if build else f"Python {result['versions']['python']}, its build not recorded"
 
 
 def _short(version: str) -> str:

@@ -41,19 +41,28 @@ LIGHT = Theme(
     text="#1f2328",
     quiet="#656d76",
     grid="#e4e8ec",
-    systems={"replog": "#0a66c2", "etcd": "#d9600a", "zookeeper": "#0f8a5f", "pysyncobj": "#8a4fbf"},
+    systems={
+        "replog": "#0a66c2", "etcd": "#d9600a", "etcd35": "#a8440a", "zookeeper": "#0f8a5f", "nats-always": "#c2185b",
+        "nats": "#e0699a", "rabbitmq": "#8a6d00", "pysyncobj": "#8a4fbf",
+    },
     shades=("#0a66c2", "#d9600a", "#0f8a5f", "#8a4fbf"),
-)
+)  # fmt: skip
 DARK = Theme(
     name="dark",
     page="#0d1117",
     text="#e6edf3",
     quiet="#9198a1",
     grid="#262c34",
-    systems={"replog": "#58a6ff", "etcd": "#f0883e", "zookeeper": "#3fb98c", "pysyncobj": "#bc8cff"},
+    systems={
+        "replog": "#58a6ff", "etcd": "#f0883e", "etcd35": "#ffb27a", "zookeeper": "#3fb98c", "nats-always": "#ff5c95",
+        "nats": "#ffa3c2", "rabbitmq": "#d8b429", "pysyncobj": "#bc8cff",
+    },
     shades=("#58a6ff", "#f0883e", "#3fb98c", "#bc8cff"),
-)
-SYSTEM_TITLES = {"replog": "replog", "etcd": "etcd", "zookeeper": "ZooKeeper", "pysyncobj": "PySyncObj"}
+)  # fmt: skip
+SYSTEM_TITLES = {
+    "replog": "replog", "etcd": "etcd", "etcd35": "etcd 3.5", "zookeeper": "ZooKeeper",
+    "nats-always": "NATS, sync always", "nats": "NATS, as shipped", "rabbitmq": "RabbitMQ", "pysyncobj": "PySyncObj",
+}  # fmt: skip
 
 Draw = Callable[[Theme], Figure]
 

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from replog.cli_kit import note
 
 from ..errors import ChildFailed
+from ..peers.catalogue import ALL_PEERS
 from ..run_options import Names, RunOptions
 from .codec import codec
 from .compare import compare
@@ -32,17 +33,17 @@ _SMOKE_CODEC_SECONDS = 0.01
 
 def everything(
     *,
-    peers: Names = ("etcd", "zookeeper", "pysyncobj"),
+    peers: Names = ALL_PEERS,
     figures: Path | None = None,
     smoke: Annotated[bool, Parameter(negative=())] = False,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Run every measurement with its usual settings, about an hour and a quarter, and draw the results.
+    """Run every measurement with its usual settings, about two hours, and draw the results.
 
     Parameters
     ----------
     peers
-        Systems to measure beside ours: etcd, zookeeper, pysyncobj; none for ours alone.
+        Systems to measure beside ours, those that are installed; none for ours alone.
     figures
         Folder for the pictures; beside the result files if left out.
     smoke

@@ -18,7 +18,7 @@ COMMANDS = (
     (_LOAD, "throughput", "throughput:throughput", "Commands a second, with a fixed number of them under way."),
     (_LOAD, "latency", "latency:latency", "How long a command takes when they arrive at a given rate."),
     (_LOAD, "reads", "reads:reads", "Reads a second: linearizable, stale, and mixed with puts."),
-    (_FAULTS, "steady", "steady:steady", "Ten minutes of one load: elections, memory, commits a slot."),
+    (_FAULTS, "steady", "steady:steady", "An hour of load, a kill each minute: lost, doubled, grown?"),
     (_FAULTS, "failover", "failover:failover", "The gap when the leader is killed, hangs, or is cut off."),
     (_FAULTS, "recovery", "recovery:recovery", "How soon a replica that was away is back."),
     (_FAULTS, "scale", "scale:scale", "The cost of a command as log, sessions, state and cluster grow."),

@@ -22,13 +22,17 @@ from .plot import plot
 from .reads import reads
 from .recovery import recovery
 from .scale import scale
+from .steady import steady
 from .storage import storage
 from .throughput import throughput
 
 _SMOKE_SECONDS = 0.4
 _SMOKE_WARMUP = 0.2
 _SMOKE_FAILOVER_SECONDS = 1.5
+_SMOKE_STEADY_SECONDS = 3.0
 _SMOKE_CODEC_SECONDS = 0.01
+_STEADY_SECONDS = 600.0
+"""Of the hour that it takes by itself."""
 
 
 def everything(
@@ -38,7 +42,7 @@ def everything(
     smoke: Annotated[bool, Parameter(negative=())] = False,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Run every measurement with its usual settings, about two hours, and draw the results.
+    """Run every measurement with its usual settings, about two hours and a half, and draw the results.
 
     Parameters
     ----------
@@ -67,6 +71,7 @@ def _usual(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
         "reads": lambda: reads(options=options),
         "scale": lambda: scale(options=attrs.evolve(options, rounds=min(3, options.rounds))),
         "recovery": lambda: recovery(options=attrs.evolve(options, rounds=min(3, options.rounds))),
+        "steady": lambda: steady(options=attrs.evolve(options, seconds=_STEADY_SECONDS)),
         "failover": lambda: failover(peers=peers, options=attrs.evolve(options, seconds=4.0)),
         "compare": lambda: compare(peers=peers, options=options),
     }
@@ -86,6 +91,9 @@ def _smoke(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
             log=(500,), sessions=(3,), state=(500,), replicas=(1,), clients=4, connections=2, options=tiny
         ),
         "recovery": lambda: recovery(sizes=(500,), options=tiny),
+        "steady": lambda: steady(
+            kill_every=1.0, clients=4, connections=2, options=attrs.evolve(tiny, seconds=_SMOKE_STEADY_SECONDS)
+        ),
         "failover": lambda: failover(
             peers=peers,
             clients=4,

@@ -22,6 +22,7 @@ COMMANDS = (
     (_FAULTS, "failover", "failover:failover", "The gap when the leader is killed, hangs, or is cut off."),
     (_FAULTS, "recovery", "recovery:recovery", "How soon a replica that was away is back."),
     (_FAULTS, "scale", "scale:scale", "The cost of a command as log, sessions, state and cluster grow."),
+    (_INSIDE, "cost", "cost:cost", "What a slot, a client's frame and a command cost, each for itself."),
     (_INSIDE, "storage", "storage:storage", "The log's commits beside plain LMDB; flushes; hand-overs."),
     (_INSIDE, "codec", "codec:codec", "Encoding, decoding and applying a command, step by step."),
     (_REPORT, "compare", "compare:compare", "The same puts on replog and on what people would take instead."),

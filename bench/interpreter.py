@@ -1,7 +1,7 @@
 """Which Python is measured: how it was built, and running the whole benchmark with another one.
 
-An interpreter that was compiled with the profile of a run (PGO) takes 10 to 20 % less CPU for the same program, which
-is more than most changes to the program give. So a figure says which kind it was made with.
+An interpreter that was compiled with the profile of a run (PGO) takes about a sixth less CPU for the same program,
+which is more than most changes to the program give. So a figure says which kind it was made with.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from ..peers.catalogue import ALL_PEERS
 from ..run_options import Names, RunOptions
 from .codec import codec
 from .compare import compare
+from .cost import cost
 from .failover import failover
 from .latency import latency
 from .plot import plot
@@ -66,6 +67,7 @@ def _usual(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
     return {
         "codec": lambda: codec(options=attrs.evolve(options, seconds=0.3, rounds=3)),
         "storage": lambda: storage(options=attrs.evolve(options, seconds=2.0, rounds=3)),
+        "cost": lambda: cost(options=attrs.evolve(options, seconds=4.0)),
         "throughput": lambda: throughput(options=options),
         "latency": lambda: latency(options=options),
         "reads": lambda: reads(options=options),
@@ -82,6 +84,7 @@ def _smoke(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
     return {
         "codec": lambda: codec(commands=(1, 4), options=attrs.evolve(tiny, seconds=_SMOKE_CODEC_SECONDS)),
         "storage": lambda: storage(records=(1, 4), changed=(100,), options=tiny),
+        "cost": lambda: cost(options=tiny),
         "throughput": lambda: throughput(
             clients=(4,), connections=(2,), value_bytes=(175,), replicas=(3,), batches=(4,), options=tiny
         ),

@@ -101,6 +101,16 @@ def test_what_is_inside_is_measured_without_a_cluster(command: str, tmp_path: Pa
         }
 
 
+def test_the_cost_of_a_command_is_taken_apart(tmp_path: Path) -> None:
+    """Each load says how many commands shared a slot and a frame, and the last line has the three prices."""
+    lines, result = measured(tmp_path, "cost", "--rounds", "1", "--seconds", "2", "--warmup", "0.2")
+    assert_reproducible(result, "cost")
+    *loads, prices = lines
+    assert all(load["commands_a_slot"] > 0 and load["commands_a_frame"] > 0 for load in loads)
+    assert max(load["commands_a_frame"] for load in loads) > min(load["commands_a_frame"] for load in loads)
+    assert {"slot_us", "frame_us", "command_us"} <= prices.keys()
+
+
 def test_a_steady_load_is_checked_while_servers_are_killed(tmp_path: Path) -> None:
     """No command is lost or doubled, everybody is looked at meanwhile, and both are kept over time."""
     few = ("--seconds", "6", "--kill-every", "2", "--clients", "8", "--connections", "2", "--rounds", "1")

@@ -31,6 +31,7 @@ _SMOKE_SECONDS = 0.4
 _SMOKE_WARMUP = 0.2
 _SMOKE_FAILOVER_SECONDS = 1.5
 _SMOKE_STEADY_SECONDS = 3.0
+_SMOKE_COST_SECONDS = 1.0
 _SMOKE_CODEC_SECONDS = 0.01
 _STEADY_SECONDS = 600.0
 """Of the hour that it takes by itself."""
@@ -84,7 +85,7 @@ def _smoke(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
     return {
         "codec": lambda: codec(commands=(1, 4), options=attrs.evolve(tiny, seconds=_SMOKE_CODEC_SECONDS)),
         "storage": lambda: storage(records=(1, 4), changed=(100,), options=tiny),
-        "cost": lambda: cost(options=tiny),
+        "cost": lambda: cost(options=attrs.evolve(tiny, seconds=_SMOKE_COST_SECONDS)),
         "throughput": lambda: throughput(
             clients=(4,), connections=(2,), value_bytes=(175,), replicas=(3,), batches=(4,), options=tiny
         ),

@@ -109,9 +109,15 @@ class Child:
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], *, log_path: Path, has_pipes: bool = False) -> Iterator[Child]:
+def started(
+    command: Sequence[str],
+    *,
+    log_path: Path,
+    has_pipes: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Child]:
     """A child that is gone when the block ends."""
-    child = Child(command, log_path=log_path, has_pipes=has_pipes)
+    child = Child(command, log_path=log_path, has_pipes=has_pipes, environment=environment)
     try:
         yield child
     finally:

@@ -85,6 +85,7 @@ class Replog(System):
 
     name = "replog"
     durability = "fsync on a quorum before the answer"
+    asked = "its leader, which the clients find"
 
     def __init__(
         self, state_machine: str = "bench.load.put_machine:PutMachine", settings: Mapping[str, object] | None = None

@@ -67,24 +67,22 @@ Names = Annotated[
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """How long, how often, and where everything goes.
-
-    Parameters
-    ----------
-    rounds: Measured windows of each kind; the table shows their median and range.
-    seconds: Length of one window.
-    warmup: Seconds of the same load before a window opens.
-    results: Folder for the result file.
-    data: Folder the clusters keep their data under, on the disk that is to be measured.
-    as_json: Print one JSON object a line on stdout instead of a table.
-    """
+    """How long, how often, and where everything goes."""
 
     rounds: Count = 5
+    """Measured windows of each kind; the table shows their median and range."""
     seconds: Seconds = 6.0
+    """Length of one window."""
     warmup: Annotated[float, Parameter(validator=_check_warmup)] = 1.0
+    """Seconds of the same load before a window opens."""
     results: Path = DEFAULT_RESULTS
+    """Folder for the result file."""
     data: Path = Path("/var/tmp")
+    """Folder the clusters keep their data under, on the disk that is to be measured."""
+    python: str | None = None
+    """Interpreter for everything that is Python here: replicas, load generator, PySyncObj (this one if left out)."""
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False
+    """Print one JSON object a line on stdout instead of a table."""
 
     def settings(self, **others: Any) -> dict[str, Any]:
         """What the result file records of how it was run."""

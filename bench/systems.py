@@ -76,7 +76,9 @@ class System(abc.ABC):
 
     name: str
     durability: str
-    """What is on disk when an operation is answered, as the system is shipped."""
+    """What is on disk when an operation is answered, as it is measured here."""
+    asked: str
+    """Whom its clients are connected to: a server that is not the leader costs a hop more."""
     needs_fresh_cluster: bool = False
     """Whether it gets slower the more it has done, so that only a new cluster for each window shows its best."""
     is_compiled_while_it_runs: bool = False
@@ -93,6 +95,10 @@ class System(abc.ABC):
     @abc.abstractmethod
     def version(self) -> str:
         """Version of what is installed."""
+
+    def about(self) -> dict[str, str]:
+        """What a result file says of it."""
+        return {"version": self.version(), "durability": self.durability, "asked": self.asked}
 
     @abc.abstractmethod
     def running(self, folder: Path, hosts: Sequence[Host]) -> AbstractAsyncContextManager[Cluster]:

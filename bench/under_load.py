@@ -40,6 +40,6 @@ def measure_and_show(
 
 
 def described(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:
-    """Version and durability of each system, for the result file."""
+    """Version, durability and who is asked of each system, for the result file."""
     systems = {cell.setup.system.name: cell.setup.system for cell in cells}
-    return {name: {"version": each.version(), "durability": each.durability} for name, each in systems.items()}
+    return {name: each.about() for name, each in systems.items()}

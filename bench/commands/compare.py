@@ -14,9 +14,10 @@ from replog.cli_kit import WholeNumber, new_table, note, print_json, print_table
 
 from ..errors import ChildFailed
 from ..gaps import Strike, gap_rows, strike_in_rounds
+from ..interpreter import this_build
 from ..load.measurement import Series
 from ..load.plan import LoadPlan
-from ..peers.catalogue import contestants
+from ..peers.catalogue import ALL_PEERS, contestants
 from ..peers.pysyncobj import PySyncObj
 from ..progress import progress
 from ..replog_system import Replog
@@ -35,7 +36,7 @@ _GAP_SECONDS = 4.0
 
 def compare(
     *,
-    peers: Names = ("etcd", "zookeeper", "pysyncobj"),
+    peers: Names = ALL_PEERS,
     clients: Numbers = (1, 16, 64, 256, 1024),
     connections: Numbers = (1, 16),
     value_bytes: Count = 175,
@@ -45,14 +46,16 @@ def compare(
 ) -> int:
     """Measure puts on replog and its peers in turns, round by round, and kill each one's leader.
 
-    Everybody runs as shipped, on the same disk, loaded by a client of its own kind: 16 connections for etcd (Go, to
-    its leader) and ZooKeeper (C, asynchronous), callers inside the leader's process for PySyncObj, which writes
-    nothing to disk.
+    Everybody runs as shipped, on the same disk, loaded by a client of its own kind over 16 connections: etcd, NATS
+    JetStream and RabbitMQ's quorum queues by their Go clients, at their leader; ZooKeeper by its asynchronous C client,
+    at all servers; PySyncObj, which writes nothing to disk, by callers inside the leader's process. nats-always is NATS
+    told to sync before it answers, which it does not as shipped.
 
     Parameters
     ----------
     peers
-        etcd, zookeeper, pysyncobj; bench/peers/install.sh installs them.
+        etcd, etcd35, zookeeper, nats-always, nats, rabbitmq, pysyncobj; bench/peers/install.sh installs them, and one
+        that is not there is said to be missing.
     clients
         Puts under way, each waited for by a caller of its own.
     connections
@@ -83,7 +86,10 @@ def compare(
             systems=described(cells),
             failures=failures,
         )
-    _show(outcome, strikes, there.present, there.missing, is_json=options.as_json)
+    if options.as_json:
+        _print_lines(outcome, strikes, described(cells), there.missing)
+    else:
+        _show(outcome, strikes, there.present, there.missing)
     say_where(path)
     return ChildFailed.exit_code if failures else 0
 
@@ -115,17 +121,23 @@ async def _kill_leaders(
         return await strike_in_rounds(systems, ["kill"], plan, folder, rounds=kills, step=step)
 
 
-def _show(
-    outcome: Outcome, strikes: list[Strike], systems: Sequence[System], missing: dict[str, str], *, is_json: bool
+def _print_lines(
+    outcome: Outcome, strikes: list[Strike], systems: dict[str, dict[str, str]], missing: dict[str, str]
 ) -> None:
-    gaps = {row["system"]: row["gap_ms"] for row in gap_rows(strikes)}
-    if is_json:
-        for each in outcome.series:
-            ratios = _ratios(each, outcome.series)
-            print_json(finite(each.summary() | {"failover_gap_ms": gaps.get(each.system), **ratios}), is_line=True)
-        for name, reason in missing.items():
-            print_json({"system": name, "missing": reason}, is_line=True)
-        return
+    gaps = _gaps(strikes)
+    for each in outcome.series:
+        more = {"failover_gap_ms": gaps.get(each.system), **systems[each.system], **_ratios(each, outcome.series)}
+        print_json(finite(each.summary() | more), is_line=True)
+    for name, reason in missing.items():
+        print_json({"system": name, "missing": reason}, is_line=True)
+
+
+def _gaps(strikes: list[Strike]) -> dict[str, float]:
+    return {row["system"]: row["gap_ms"] for row in gap_rows(strikes)}
+
+
+def _show(outcome: Outcome, strikes: list[Strike], systems: Sequence[System], missing: dict[str, str]) -> None:
+    gaps = _gaps(strikes)
     _print_systems(systems, gaps, missing)
     print()
     print_table(series_table(sorted(outcome.series, key=_order), _COLUMNS))
@@ -150,14 +162,13 @@ def _order(series: Series) -> int:
 
 
 def _print_systems(systems: Sequence[System], gaps: dict[str, float], missing: dict[str, str]) -> None:
-    table = new_table(
-        "SYSTEM", "VERSION", "DURABLE WHEN ANSWERED", "GAP AFTER KILL -9, MS", right=["GAP AFTER KILL -9, MS"]
-    )
+    headings = ("SYSTEM", "VERSION", "DURABLE WHEN ANSWERED", "WHO IS ASKED", "GAP AFTER KILL -9, MS")
+    table = new_table(*headings, right=headings[-1:], title=f"Python: {this_build().words}")
     for system in systems:
         gap = milliseconds(gaps[system.name]) if system.name in gaps else "-"
-        table.add_row(system.name, system.version(), system.durability, gap)
+        table.add_row(system.name, system.version(), system.durability, system.asked, gap)
     for name, reason in missing.items():
-        table.add_row(name, "missing", reason, "-")
+        table.add_row(name, "missing", reason, "-", "-")
     print_table(table)
 
 

@@ -12,37 +12,44 @@ from cyclopts import Parameter
 from replog.cli_kit import note
 
 from ..errors import ChildFailed
+from ..peers.catalogue import ALL_PEERS
 from ..run_options import Names, RunOptions
 from .codec import codec
 from .compare import compare
+from .cost import cost
 from .failover import failover
 from .latency import latency
 from .plot import plot
 from .reads import reads
 from .recovery import recovery
 from .scale import scale
+from .steady import steady
 from .storage import storage
 from .throughput import throughput
 
 _SMOKE_SECONDS = 0.4
 _SMOKE_WARMUP = 0.2
 _SMOKE_FAILOVER_SECONDS = 1.5
+_SMOKE_STEADY_SECONDS = 3.0
+_SMOKE_COST_SECONDS = 1.0
 _SMOKE_CODEC_SECONDS = 0.01
+_STEADY_SECONDS = 600.0
+"""Of the hour that it takes by itself."""
 
 
 def everything(
     *,
-    peers: Names = ("etcd", "zookeeper", "pysyncobj"),
+    peers: Names = ALL_PEERS,
     figures: Path | None = None,
     smoke: Annotated[bool, Parameter(negative=())] = False,
     options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Run every measurement with its usual settings, about an hour and a quarter, and draw the results.
+    """Run every measurement with its usual settings, about two hours and a half, and draw the results.
 
     Parameters
     ----------
     peers
-        Systems to measure beside ours: etcd, zookeeper, pysyncobj; none for ours alone.
+        Systems to measure beside ours, those that are installed; none for ours alone.
     figures
         Folder for the pictures; beside the result files if left out.
     smoke
@@ -61,11 +68,13 @@ def _usual(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
     return {
         "codec": lambda: codec(options=attrs.evolve(options, seconds=0.3, rounds=3)),
         "storage": lambda: storage(options=attrs.evolve(options, seconds=2.0, rounds=3)),
+        "cost": lambda: cost(options=attrs.evolve(options, seconds=4.0)),
         "throughput": lambda: throughput(options=options),
         "latency": lambda: latency(options=options),
         "reads": lambda: reads(options=options),
         "scale": lambda: scale(options=attrs.evolve(options, rounds=min(3, options.rounds))),
         "recovery": lambda: recovery(options=attrs.evolve(options, rounds=min(3, options.rounds))),
+        "steady": lambda: steady(options=attrs.evolve(options, seconds=_STEADY_SECONDS)),
         "failover": lambda: failover(peers=peers, options=attrs.evolve(options, seconds=4.0)),
         "compare": lambda: compare(peers=peers, options=options),
     }
@@ -76,6 +85,7 @@ def _smoke(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
     return {
         "codec": lambda: codec(commands=(1, 4), options=attrs.evolve(tiny, seconds=_SMOKE_CODEC_SECONDS)),
         "storage": lambda: storage(records=(1, 4), changed=(100,), options=tiny),
+        "cost": lambda: cost(options=attrs.evolve(tiny, seconds=_SMOKE_COST_SECONDS)),
         "throughput": lambda: throughput(
             clients=(4,), connections=(2,), value_bytes=(175,), replicas=(3,), batches=(4,), options=tiny
         ),
@@ -85,6 +95,9 @@ def _smoke(peers: Names, options: RunOptions) -> dict[str, Callable[[], int]]:
             log=(500,), sessions=(3,), state=(500,), replicas=(1,), clients=4, connections=2, options=tiny
         ),
         "recovery": lambda: recovery(sizes=(500,), options=tiny),
+        "steady": lambda: steady(
+            kill_every=1.0, clients=4, connections=2, options=attrs.evolve(tiny, seconds=_SMOKE_STEADY_SECONDS)
+        ),
         "failover": lambda: failover(
             peers=peers,
             clients=4,

@@ -34,7 +34,7 @@ def failover(
     faults
         kill (kill -9), stop (SIGSTOP), partition (the leader's network cable pulled; needs root).
     peers
-        Systems to hit as well: etcd, zookeeper, pysyncobj.
+        Systems to hit as well: etcd, etcd35, zookeeper, nats-always, nats, rabbitmq, pysyncobj.
     clients
         Commands under way.
     connections
@@ -64,7 +64,7 @@ def failover(
             data=folder,
             settings=options.settings(clients=clients, connections=connections, value_bytes=value_bytes),
             facts=[each.as_json() for each in strikes],
-            systems={each.name: {"version": each.version(), "durability": each.durability} for each in there.present},
+            systems={each.name: each.about() for each in there.present},
             failures=failures,
         )
     show_gaps(strikes, is_json=options.as_json)

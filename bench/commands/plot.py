@@ -10,7 +10,7 @@ from ..errors import BenchError
 from ..report.result_file import latest_results, read_result
 from ..run_options import DEFAULT_RESULTS
 
-_DRAWN = ("compare", "failover", "scale", "recovery", "latency", "throughput")
+_DRAWN = ("compare", "failover", "scale", "recovery", "latency", "throughput", "steady")
 
 
 def plot(
@@ -32,7 +32,7 @@ def plot(
     json
         Print one JSON object with the paths.
     """
-    from ..report.charts import comparison, faults, growth
+    from ..report.charts import comparison, endurance, faults, growth
     from ..report.charts.style import save
 
     contents = [read_result(path) for path in files] or list(latest_results(results).values())
@@ -43,6 +43,7 @@ def plot(
         "recovery": growth.recovery_charts,
         "latency": growth.latency_charts,
         "throughput": growth.throughput_charts,
+        "steady": endurance.charts,
     }
     paths = []
     for content in contents:

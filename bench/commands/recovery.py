@@ -87,7 +87,7 @@ def recovery(
             data=folder,
             settings=options.settings(value_bytes=value_bytes, sizes=sizes),
             facts=facts,
-            systems={"replog": {"version": Replog().version(), "durability": Replog.durability}},
+            systems={Replog.name: Replog().about()},
         )
     print_facts(_rows(facts), is_json=options.as_json)
     say_where(path)

@@ -1,178 +1,131 @@
-"""``bench steady``: the same load for minutes. Does leadership stay, does memory, and how well are writes joined?"""
+"""``bench steady``: one load for an hour, a kill each minute. Is anything lost or doubled, and does anything grow?"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
 import attrs
-import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import trio
+from cyclopts import Parameter
 
-import replog
-from replog.cli_kit import Seconds, new_table, print_json, print_table, print_text
+from replog.cli_kit import ExitCode, new_table, note, print_json, print_table, print_text
 
-from ..load.measurement import Measurement
+from ..endurance import Endurance, Sample
 from ..load.plan import LoadPlan
 from ..progress import progress
-from ..replog_system import Replog, ReplogCluster
-from ..report.result_file import write_result
-from ..report.tables import number
+from ..replog_system import Replog
+from ..report.result_file import finite, write_result
+from ..report.tables import number, say_where
 from ..run_options import Count, RunOptions
-from ..systems import LOOPBACK
 
-_SAMPLES = 10
-_ASK_TIMEOUT_S = 5.0
+_ROWS = 12
+
+
+def _check_interval(_type: Any, seconds: float) -> None:
+    if seconds != 0 and not 1 <= seconds < 86_400:
+        raise ValueError(f"{seconds} is no time between kills; write seconds from 1 on, or 0 for none.")
 
 
 def steady(
     *,
-    minutes: Seconds = 10.0,
+    kill_every: Annotated[float, Parameter(validator=_check_interval)] = 60.0,
     clients: Count = 1024,
     connections: Count = 16,
     value_bytes: Count = 175,
     replicas: Count = 3,
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    options: RunOptions = RunOptions(rounds=1, seconds=3600.0),  # noqa: B008 - frozen
 ) -> int:
-    """Keep the puts coming and look at the replicas now and then.
+    """Keep callers counting for --seconds, kill a server now and then, and watch memory, files and leadership.
+
+    Every answer is checked: a counter that is lower than it must be has lost a command, one that is higher has done one
+    twice. At the end every counter is read, and the replicas' states are compared. The exit code is 1 if anything is
+    wrong. --rounds and --warmup mean nothing here.
 
     Parameters
     ----------
-    minutes
-        How long.
+    kill_every
+        Seconds between kills (kill -9) of the leader and of a follower in turns; 0 for none.
     clients
-        Puts under way.
+        Commands under way, each waited for by a caller of its own.
     connections
         Client objects that share them.
     value_bytes
-        Size of a value.
+        Bytes stored beside a counter.
     replicas
         Size of the cluster.
     """
-    plan = LoadPlan(
-        outstanding=clients,
-        connections=connections,
-        value_bytes=value_bytes,
-        seconds=minutes * 60.0,
-        warmup_s=options.warmup,
-    )
-    run = _Run()
+    plan = LoadPlan(outstanding=clients, connections=connections, value_bytes=value_bytes, seconds=options.seconds)
+    run = Endurance(plan=plan, replicas=replicas, kill_every_s=kill_every)
     with options.data_folder() as folder:
-        measurement = trio.run(run.measure, plan, replicas, folder)
+        with progress("steady", round(plan.seconds / run.every_s) + 1) as step:
+            trio.run(run.run, folder, step)
         path = write_result(
             "steady",
             results=options.results,
             data=folder,
-            settings=options.settings(minutes=minutes, clients=clients, connections=connections, replicas=replicas),
-            facts=[*(attrs.asdict(sample) for sample in run.samples), run.summary(measurement)],
+            settings=options.settings(
+                kill_every_s=kill_every,
+                clients=clients,
+                connections=connections,
+                value_bytes=value_bytes,
+                replicas=replicas,
+            ),
+            facts=[_facts(run)],
+            systems={Replog.name: Replog().about()},
         )
     if options.as_json:
-        print_json(run.summary(measurement), is_line=True)
+        print_json(finite(run.summary()), is_line=True)
     else:
-        run.show(measurement)
-        print_text(f"written to {path}")
-    return 0
+        _show(run)
+    say_where(path)
+    return ExitCode.OK if run.is_right else ExitCode.BUG
 
 
-@attrs.frozen(kw_only=True)
-class Sample:
-    """All replicas at one moment.
-
-    Parameters
-    ----------
-    ballots_begun: by anybody, since the cluster started.
-    leader_mib, follower_mib: anonymous memory (the mapped files are the kernel's cache); the largest follower's.
-    slots, commands, commits: of the leader, since it started.
-    """
-
-    after_s: float
-    leader: str
-    ballots_begun: int
-    leader_mib: float
-    follower_mib: float
-    slots: int
-    commands: int
-    commits: int
+def _facts(run: Endurance) -> dict[str, Any]:
+    return {
+        "summary": run.summary(),
+        "intervals": run.intervals,
+        "samples": [attrs.asdict(sample) for sample in run.samples],
+        "kills": [attrs.asdict(kill) for kill in run.kills],
+    }
 
 
-class _Run:
-    """Samples of one run."""
-
-    def __init__(self) -> None:
-        self.samples: list[Sample] = []
-
-    async def measure(self, plan: LoadPlan, replicas: int, folder: Any) -> Measurement:
-        async with Replog().running(folder, [LOOPBACK] * replicas) as cluster:
-
-            async def during() -> None:
-                with progress("steady", _SAMPLES + 1) as step:
-                    began_s = trio.current_time()
-                    for tenth in range(_SAMPLES + 1):
-                        await trio.sleep_until(began_s + tenth * plan.seconds * 0.99 / _SAMPLES)
-                        self.samples.append(await _sample(cluster, trio.current_time() - began_s))
-                        step(f"{self.samples[-1].commands:,} commands, {self.samples[-1].leader} leads")
-
-            return await cluster.measure(plan, during=during)
-
-    def summary(self, measurement: Measurement) -> dict[str, Any]:
-        first, last = self.samples[0], self.samples[-1]
-        commits = max(1, last.commits - first.commits)
-        return {
-            "minutes": measurement.seconds / 60,
-            "ops_per_s": measurement.per_s,
-            "errors": measurement.errors,
-            "elections": last.ballots_begun - first.ballots_begun,
-            "commands": last.commands - first.commands,
-            "commits_per_slot": commits / max(1, last.slots - first.slots),
-            "commands_per_commit": (last.commands - first.commands) / commits,
-            "leader_mib_first": first.leader_mib,
-            "leader_mib_last": last.leader_mib,
-            "leader_mib_highest": max(sample.leader_mib for sample in self.samples),
-            "longest_gap_ms": measurement.longest_gap_ms,
-        }
-
-    def show(self, measurement: Measurement) -> None:
-        columns = ("AFTER", "COMMANDS", "BALLOTS", "LEADER MiB", "FOLLOWER MiB")
-        table = new_table("LEADER", *columns, right=columns)
-        for sample in self.samples:
-            table.add_row(
-                sample.leader,
-                f"{sample.after_s:.0f} s",
-                number(sample.commands),
-                number(sample.ballots_begun),
-                f"{sample.leader_mib:.1f}",
-                f"{sample.follower_mib:.1f}",
-            )
-        print_table(table)
-        found = self.summary(measurement)
-        print_text(
-            f"{found['ops_per_s']:,.0f} puts/s for {found['minutes']:.1f} minutes, {found['errors']} errors, "
-            f"{found['elections']} elections; {found['commits_per_slot']:.2f} commits a slot, "
-            f"{found['commands_per_commit']:.0f} commands a commit; longest time without an answer "
-            f"{found['longest_gap_ms']:.0f} ms"
-        )
-
-
-async def _sample(cluster: ReplogCluster, after_s: float) -> Sample:
-    found: dict[str, replog.NodeStatus] = {}
-    for endpoint in cluster.endpoints:
-        async with replog.connect([endpoint], name="bench steady") as client:
-            status = await client.status(timeout=_ASK_TIMEOUT_S)
-            found[status.node] = status
-    leader = next(name for name, status in found.items() if status.role == "leader")
-    mib = {name: _anonymous_mib(pid) for name, pid in cluster.servers.items()}
-    counters = found[leader].counters
-    return Sample(
-        after_s=after_s,
-        leader=leader,
-        ballots_begun=sum(status.counters["ballots_begun"] for status in found.values()),
-        leader_mib=mib[leader],
-        follower_mib=max((size for name, size in mib.items() if name != leader), default=0.0),
-        slots=counters["records"],
-        commands=counters["commands_applied"],
-        commits=counters["commits"],
+def _show(run: Endurance) -> None:
+    columns = ("AFTER", "ELECTIONS", "OWN MiB", "RSS MiB", "LOG MiB", "STATE MiB")
+    table = new_table(*columns, "LEADER", right=columns, title="Each column of sizes: the largest of the replicas")
+    every = math.ceil(len(run.samples) / _ROWS)
+    for sample in run.samples[::every]:
+        table.add_row(f"{sample.at_s:,.0f} s", number(sample.elections), *_sizes(sample), sample.leader or "nobody")
+    print_table(table)
+    found = run.summary()
+    print_text(
+        f"{found['ops_per_s']:,.0f} commands/s for {found['seconds']:,.0f} s: {found['lost']} lost, "
+        f"{found['doubled']} doubled, {found['unknown']} of unknown outcome, {found['failed']} refused. "
+        f"{found['kills']} kills, {found['leaders_killed']} of them of the leader; {found['elections']} elections, "
+        f"{found['elections_unprovoked']} without a cause. Longest time without an answer "
+        f"{found['longest_gap_ms']:,.0f} ms."
     )
+    for sentence in _complaints(found):
+        note(("wrong: ", "bold red"), sentence)
 
 
-def _anonymous_mib(pid: int) -> float:
-    memory = psutil.Process(pid).memory_info()
-    return float(memory.rss - memory.shared) / 2**20
+def _sizes(sample: Sample) -> list[str]:
+    groups = (sample.own_mib, sample.rss_mib, sample.log_mib, sample.state_mib)
+    return [number(max(group.values(), default=float("nan")), 1) for group in groups]
+
+
+def _complaints(found: dict[str, Any]) -> list[str]:
+    """What makes the exit code 1, a sentence each."""
+    complaints = []
+    if found["lost"]:
+        complaints.append(f"{found['lost']} commands that were answered are not in their counters.")
+    if found["doubled"]:
+        complaints.append(f"{found['doubled']} commands were done more than once.")
+    if found["unread"]:
+        complaints.append(f"{found['unread']} counters could not be read at the end, so they are not checked.")
+    if found["states_agree"] is False:
+        complaints.append("the replicas' states differ at the same slot.")
+    if found["states_agree"] is None:
+        complaints.append("the replicas did not come to the same slot, so their states are not compared.")
+    return complaints

@@ -9,11 +9,16 @@ import attrs
 from ..errors import BenchError
 from ..replog_system import Replog
 from ..systems import System
-from .etcd import Etcd
+from .etcd import Etcd, Etcd35
+from .nats import Nats, NatsAlways
 from .pysyncobj import PySyncObj
+from .rabbitmq import RabbitMQ
 from .zookeeper import ZooKeeper
 
-PEERS: dict[str, type[System]] = {"etcd": Etcd, "zookeeper": ZooKeeper, "pysyncobj": PySyncObj}
+PEERS: dict[str, type[System]] = {
+    kind.name: kind for kind in (Etcd, Etcd35, ZooKeeper, NatsAlways, Nats, RabbitMQ, PySyncObj)
+}
+ALL_PEERS = tuple(PEERS)
 NO_PEERS = "none"
 
 

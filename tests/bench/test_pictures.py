@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
+import attrs
 import pytest
 
 matplotlib = pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure  # noqa: E402
 
-from bench.report.charts import comparison, faults  # noqa: E402
-from bench.report.charts.style import LIGHT, Chart  # noqa: E402
+from bench.interpreter import this_build  # noqa: E402
+from bench.peers.catalogue import PEERS  # noqa: E402
+from bench.replog_system import Replog  # noqa: E402
+from bench.report.charts import comparison, endurance, faults  # noqa: E402
+from bench.report.charts.labels import Label, place_labels  # noqa: E402
+from bench.report.charts.style import LIGHT, SYSTEM_TITLES, Chart  # noqa: E402
 
-MACHINE = {"cores": 2, "memory_bytes": 2**34, "filesystem": "ext4", "network": "loopback", "versions": {}}
+MACHINE = {"cores": 2, "memory_gib": 24.0, "file_system": "ext4"}
 
 
 def summary(system: str, clients: int, ops: float, ms: float, connections: int = 0) -> dict[str, Any]:
@@ -34,14 +41,14 @@ ROWS = [
 
 def result(**more: Any) -> dict[str, Any]:
     settings = {"value_bytes": 175, "replicas": 3, "rounds": 5, "seconds": 6.0, "clients": 64}
-    return {"machine": MACHINE, "settings": settings, "summaries": ROWS, "rounds": [], "facts": [], **more}
-
-
-@pytest.fixture(autouse=True)
-def without_captions(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (comparison, faults):
-        monkeypatch.setattr(module, "machine_line", lambda _result: "a machine")
-    monkeypatch.setattr(comparison, "rounds_line", lambda _result, what: what)
+    kinds = {Replog.name: Replog, **PEERS}
+    systems = {
+        name: {"version": "1.0-1", "durability": kind.durability, "asked": kind.asked} for name, kind in kinds.items()
+    }
+    return {
+        "machine": MACHINE, "interpreter": attrs.asdict(this_build()), "systems": systems, "settings": settings,
+        "summaries": ROWS, "rounds": [], "facts": [], **more,
+    }  # fmt: skip
 
 
 def chart(charts: Any, name: str) -> Chart:
@@ -49,14 +56,82 @@ def chart(charts: Any, name: str) -> Chart:
     return found
 
 
+MANY_CLIENTS = (1, 4, 16, 64, 256, 1_024, 4_096)
+MANY = [
+    summary(system, clients, min(1_000.0 * clients, fastest), clients / min(1.0 * clients, fastest / 1e3), connections)
+    for number, system in enumerate(SYSTEM_TITLES)
+    for fastest in (10_000.0 + 400 * number,)
+    for clients in MANY_CLIENTS
+    for connections in ([1, min(16, clients)] if system == "replog" else [0])
+]
+"""Every system there is, all about equally fast."""
+
+
 def test_no_label_stands_on_another() -> None:
     """Also where two systems are equally fast."""
-    figure = chart(comparison.charts(result()), "compare-throughput-latency").draw(LIGHT)
+    assert labels_apart(ROWS) == len(ROWS)
+
+
+def test_no_label_stands_on_another_where_there_are_many() -> None:
+    """Our line names all its points, and each of the others its first and last one."""
+    assert labels_apart(MANY) <= len(MANY_CLIENTS) + 2 * len(SYSTEM_TITLES)
+
+
+def test_a_label_of_a_point_at_the_edge_stays_inside() -> None:
+    """Above the axes it would stand on their title."""
+    figure = Figure()
+    axes = figure.add_subplot()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    figure.draw_without_rendering()
+    places = [(0.5, 0.999), (0.52, 0.99), (0.999, 0.5), (0.001, 0.001)]
+    place_labels(axes, [Label(place, "4,096", "black") for place in places], [places])
+    figure.draw_without_rendering()
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert axes.bbox.padded(2).containsy(box.y1)
+        assert axes.bbox.padded(2).containsx(box.x1)
+
+
+def labels_apart(rows: list[dict[str, Any]]) -> int:
+    """Assert that nothing stands on anything else or outside the axes; returns how many labels there are."""
+    figure = chart(comparison.charts(result(summaries=rows)), "compare-throughput-latency").draw(LIGHT)
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.texts]
-        assert len(boxes) == len(ROWS)
         assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    return len(figure.axes[0].texts)
+
+
+@pytest.mark.parametrize("rows", [ROWS, MANY], ids=["some", "many"])
+def test_nothing_runs_off_the_page(rows: list[dict[str, Any]]) -> None:
+    """Title, legend and caption end before the page does, and neither reaches into the axes."""
+    figure = chart(comparison.charts(result(summaries=rows)), "compare-throughput-latency").draw(LIGHT)
+    figure.draw_without_rendering()
+    page = figure.bbox
+    legend = [each.get_window_extent() for each in figure.legends]
+    for box in [*legend, *(text.get_window_extent() for text in figure.texts)]:
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1
+        assert not any(box.overlaps(axes.bbox) for axes in figure.axes)
+
+
+def test_a_caption_says_what_ran_and_who_is_asked() -> None:
+    """The interpreter with its build, one version a product, how durable an answer is, and whom the clients ask."""
+    figure = chart(comparison.charts(result()), "compare-throughput-latency").draw(LIGHT)
+    said = " ".join(figure.texts[1].get_text().split())
+    assert this_build().words in said
+    assert said.count("NATS 1.0") == said.count("etcd 1.0") == 1
+    assert "Durable when answered: replog" in said
+    assert "Asked: replog" in said
+
+
+def test_an_old_result_without_the_build_can_be_drawn() -> None:
+    """It says that the build is not recorded."""
+    old = result(versions={"python": "3.11.7"})
+    del old["interpreter"]
+    figure = chart(comparison.charts(old), "compare-throughput-latency").draw(LIGHT)
+    assert "Python 3.11.7, its build not recorded" in " ".join(figure.texts[1].get_text().split())
 
 
 def test_a_bar_is_as_long_as_its_label_says() -> None:
@@ -76,3 +151,40 @@ def test_what_was_not_measured_is_not_left_white() -> None:
     figure = chart(faults.charts(result(facts=facts)), "failover-timelines").draw(LIGHT)
     said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert said == [["not measured"], []]
+
+
+def steady_facts(servers: int = 3) -> dict[str, Any]:
+    """Of a run in which the first server was away for a while."""
+    names = [f"n{number}" for number in range(1, servers + 1)]
+    samples = []
+    for at_s in range(61):
+        there = [name for name in names if name != "n1" or not 20 <= at_s < 30]
+        sizes = dict.fromkeys(there, 40.0 + at_s)
+        files = dict.fromkeys(names, 100.0 + at_s)
+        samples.append(
+            {"at_s": float(at_s), "leader": "n2", "elections": int(at_s >= 20), "own_mib": sizes, "rss_mib": sizes,
+             "log_mib": files, "state_mib": files}
+        )  # fmt: skip
+    intervals = [{"at_s": at_s + 1.0, "length_s": 1.0, "answered": 1_000, "longest_gap_ms": 5.0} for at_s in range(60)]
+    found = {
+        "seconds": 60.0, "kills": 1, "elections": 1, "elections_unprovoked": 0, "answered_sum": 60_000, "lost": 0,
+        "doubled": 0, "states_agree": True,
+    }  # fmt: skip
+    kills = [{"at_s": 20.0, "server": "n1", "was_leading": True, "back_s": 10.0}]
+    return {"summary": found, "intervals": intervals, "samples": samples, "kills": kills}
+
+
+def test_the_long_run_shows_every_replica_and_its_absence() -> None:
+    """Lines are named at their ends, none over another, a server that is down leaves a gap, and the checks are told."""
+    settings = {"clients": 1_024, "connections": 16, "value_bytes": 175, "replicas": 3}
+    figure = chart(endurance.charts(result(facts=[steady_facts()], settings=settings)), "steady").draw(LIGHT)
+    figure.draw_without_rendering()
+    memory, files = figure.axes[2], figure.axes[3]
+    for axes in (memory, files):
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert [text.get_text().split()[0] for text in axes.texts] == ["n1", "n2", "n3"]
+        assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+        assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+    heights: Any = memory.lines[0].get_ydata()
+    assert sum(math.isnan(y) for y in heights) == 10
+    assert "0 lost, 0 doubled" in figure.texts[1].get_text()

@@ -47,6 +47,7 @@ def assert_reproducible(result: dict[str, Any], command: str) -> None:
     assert result["machine"]["cores"] >= 1
     assert result["machine"]["file_system"]
     assert {"python", "replog", "lmdb", "git_commit"} <= result["versions"].keys()
+    assert {"python", "is_profile_guided", "known_from"} <= result["interpreter"].keys()
     assert result["settings"]["rounds"] == 1
     assert result["failures"] == []
 
@@ -100,15 +101,33 @@ def test_what_is_inside_is_measured_without_a_cluster(command: str, tmp_path: Pa
         }
 
 
-def test_a_steady_load_counts_elections_memory_and_commits(tmp_path: Path) -> None:
-    """The summary has what the samples showed, and the samples are kept."""
-    few = ("--minutes", "0.02", "--clients", "8", "--connections", "2", "--warmup", "0.2", "--rounds", "1")
+def test_the_cost_of_a_command_is_taken_apart(tmp_path: Path) -> None:
+    """Each load says how many commands shared a slot and a frame, and the last line has the three prices."""
+    lines, result = measured(tmp_path, "cost", "--rounds", "1", "--seconds", "2", "--warmup", "0.2")
+    assert_reproducible(result, "cost")
+    *loads, prices = lines
+    assert all(load["commands_a_slot"] > 0 and load["commands_a_frame"] > 0 for load in loads)
+    assert max(load["commands_a_frame"] for load in loads) > min(load["commands_a_frame"] for load in loads)
+    assert {"slot_us", "frame_us", "command_us"} <= prices.keys()
+
+
+def test_a_steady_load_is_checked_while_servers_are_killed(tmp_path: Path) -> None:
+    """No command is lost or doubled, everybody is looked at meanwhile, and both are kept over time."""
+    few = ("--seconds", "6", "--kill-every", "2", "--clients", "8", "--connections", "2", "--rounds", "1")
     (line,), result = measured(tmp_path, "steady", *few)
     assert_reproducible(result, "steady")
-    assert line["commands"] > 0
-    assert line["commands_per_commit"] >= 1
-    assert line["leader_mib_last"] > 1
-    assert len(result["facts"]) == 12
+    assert line["answered_sum"] > 0
+    assert (line["lost"], line["doubled"], line["unread"]) == (0, 0, 0)
+    assert line["states_agree"] is True
+    assert line["kills"] >= 1
+    assert line["leaders_killed"] >= 1
+    (facts,) = result["facts"]
+    assert len(facts["intervals"]) == 6
+    assert sum(each["answered"] for each in facts["intervals"]) <= line["answered_sum"]
+    assert all(size > 0 for size in facts["samples"][0]["own_mib"].values())
+    assert facts["samples"][-1]["log_mib"].keys() == {"n1", "n2", "n3"}
+    drawn = run_bench("plot", "--results", str(tmp_path), "--figures", str(tmp_path / "figures"))
+    assert "steady-light.svg" in drawn.stdout
 
 
 def test_recovery_times_every_kind_of_return(tmp_path: Path) -> None:
@@ -145,7 +164,7 @@ def test_a_peer_is_measured_beside_us(peer: str, tmp_path: Path) -> None:
     lines, result = measured(tmp_path, "compare", *words, *SHORT)
     assert_reproducible(result, "compare")
     assert [line["system"] for line in lines] == ["replog", peer]
-    promised = {"system", "clients", "ops_per_s", "p50_ms", "p99_ms", "p999_ms", "errors", "cpu_us_per_op"}
+    promised = {"system", "clients", "ops_per_s", "p50_ms", "p99_ms", "p999_ms", "errors", "cpu_us_per_op", "asked"}
     for line in lines:
         assert promised <= line.keys()
         assert line["ops_per_s"] > 0
@@ -164,13 +183,14 @@ def test_a_missing_peer_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytes
 
 
 def test_pictures_are_drawn_from_results(tmp_path: Path) -> None:
-    """Each picture comes as SVG and PNG, for light and for dark pages, with the machine under it."""
+    """Each picture comes as SVG and PNG, for light and for dark pages, with machine and interpreter under it."""
     measured(tmp_path, "compare", "--peers", "none", "--clients", "4", "--connections", "2", "--kills", "0", *SHORT)
     done = run_bench("plot", "--results", str(tmp_path), "--figures", str(tmp_path / "figures"))
     paths = [Path(line) for line in done.stdout.splitlines()]
     assert {path.suffix for path in paths} == {".svg", ".png"}
     assert {path.stem.rsplit("-", 1)[1] for path in paths} == {"light", "dark"}
-    assert all("cores" in path.read_text() for path in paths if path.suffix == ".svg")
+    texts = [path.read_text() for path in paths if path.suffix == ".svg"]
+    assert all("cores" in text and " PGO" in text for text in texts)
 
 
 def test_a_wrong_peer_is_a_sentence(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from ...load.latencies import Latencies
-from .captions import Result, machine_line, rounds_line
+from .captions import Result, asked_line, durability_line, machine_line, rounds_line
 from .labels import Label, place_labels
 from .style import SYSTEM_TITLES, Chart, Theme, label_ends, new_figure, plain_log_ticks
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _PERCENTS = tuple(100 * (1 - 10 ** (-step / 10)) for step in range(41))
 """Evenly spaced on the axis of nines, from the fastest put to 99.99 %."""
 _TICKS = {50: "50 %", 90: "90 %", 99: "99 %", 99.9: "99.9 %", 99.99: "99.99 %"}
+
+_LABELS_MAX = 24
+"""Points of one picture that are all labelled."""
 
 Line = tuple[str, int, str]
 """System, connections, title."""
@@ -37,10 +40,7 @@ def charts(result: Result) -> Iterator[Chart]:
 def _caption(result: Result) -> str:
     settings = result["settings"]
     what = f"{settings['value_bytes']}-byte puts, {settings['replicas']} nodes on one machine"
-    note = (
-        "replog, etcd and ZooKeeper sync to disk before they answer; PySyncObj never does, and its callers are in it."
-    )
-    return f"{machine_line(result)}\n{rounds_line(result, what)}\n{note}"
+    return "\n".join([machine_line(result), rounds_line(result, what), durability_line(result), asked_line(result)])
 
 
 def _lines(result: Result) -> list[Line]:
@@ -83,8 +83,8 @@ def _throughput_latency(result: Result, theme: Theme) -> Figure:
     title = "Puts a second, and how long each one takes"
     lines = _lines(result)
     figure, all_axes = new_figure(
-        theme, title, _caption(result), columns=2, size=(10.5, 5.4), legend=_legend(lines, theme), sharex=True,
-        sharey=True,
+        theme, title, _caption(result), columns=2, size=(10.5, 5.0 + 0.25 * len(lines)), legend=_legend(lines, theme),
+        sharex=True, sharey=True,
     )  # fmt: skip
     for axes, key, name in zip(all_axes[0], ("p50_ms", "p99_ms"), ("median", "99th percentile"), strict=True):
         for line in reversed(lines):
@@ -113,14 +113,21 @@ def _draw_line(axes: Axes, points: Sequence[dict[str, Any]], key: str, line: Lin
 
 
 def _label_points(axes: Axes, result: Result, lines: Sequence[Line], key: str, theme: Theme) -> None:
-    """How many puts were under way; a point that two lines share is labelled once."""
+    """How many puts were under way; a point that two lines share is labelled once.
+
+    Where there are many points, those between the first and the last of a peer's line are left to the reader: all lines
+    have the same numbers, which ours shows.
+    """
     labels: dict[tuple[float, float], Label] = {}
     drawn = []
+    is_crowded = sum(len(_measured(result, line, key)) for line in lines) > _LABELS_MAX
     for line in lines:
         rows = _measured(result, line, key)
         drawn.append([(row["ops_per_s"], row[key]) for row in rows])
         for row, place in zip(rows, drawn[-1], strict=True):
-            labels.setdefault(place, Label(place, f"{row['clients']:,}", theme.systems[line[0]]))
+            is_end = row in (rows[0], rows[-1])
+            if is_end or line == lines[0] or not is_crowded:
+                labels.setdefault(place, Label(place, f"{row['clients']:,}", theme.systems[line[0]]))
     place_labels(axes, list(labels.values()), drawn)
 
 

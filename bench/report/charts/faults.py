@@ -41,7 +41,7 @@ def _timelines(result: Result, theme: Theme) -> Figure:
     chosen = f"of {strikes} strikes each the one with the median gap" if strikes > 1 else "one strike each"
     caption = (
         f"{machine_line(result)}\n{settings['clients']} puts of {settings['value_bytes']} bytes under way, 3 nodes, "
-        f"default settings · {chosen} · a line ends where its measurement ended"
+        f"clients at the servers that stay · {chosen} · a line ends where its measurement ended"
     )
     size = (4.0 * len(kinds) + 0.6, 1.5 * len(systems) + 1.5)
     figure, grid = new_figure(
@@ -59,7 +59,9 @@ def _timelines(result: Result, theme: Theme) -> Figure:
         grid[0][column].xaxis.set_major_locator(MaxNLocator(5))
         grid[0][column].xaxis.set_major_formatter(lambda value, _at: f"{value:g}")
     for row, system in enumerate(systems):
-        grid[row][0].set_ylabel(f"{SYSTEM_TITLES[system]}\nputs/s", color=theme.systems[system], fontweight="bold")
+        grid[row][0].set_ylabel(
+            f"{SYSTEM_TITLES[system].replace(', ', chr(10))}\nputs/s", color=theme.systems[system], fontweight="bold"
+        )
         grid[row][0].set_ylim(bottom=0)
     for row, system in enumerate(systems):
         for column, kind in enumerate(kinds):

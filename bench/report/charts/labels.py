@@ -53,9 +53,14 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[P
     marks = [place for line in drawn for place in line]
     strokes = [place for line in drawn for pair in itertools.pairwise(line) for place in _between(*pair)]
     taken: list[tuple[Place, Place]] = []
+    frame = axes.bbox.x0 * scale, axes.bbox.y0 * scale, axes.bbox.x1 * scale, axes.bbox.y1 * scale
     for label in labels:
         own = on_page(label.at)
-        centre = min(_candidates(own, label.half), key=lambda spot: _cost(spot, label.half, own, taken, marks, strokes))
+        inside = [spot for spot in _candidates(own, label.half) if _is_inside(spot, label.half, frame)]
+        centre = min(
+            inside or _candidates(own, label.half),
+            key=lambda spot: _cost(spot, label.half, own, taken, marks, strokes),
+        )
         taken.append((centre, label.half))
         axes.annotate(
             label.text, label.at, xytext=(centre[0] - own[0], centre[1] - own[1]), textcoords="offset points",
@@ -73,6 +78,11 @@ def _candidates(own: Place, half: Place) -> Iterator[Place]:
     for distance in _DISTANCES:
         for x, y in _DIRECTIONS:
             yield own[0] + x * (distance + half[0] - half[1]), own[1] + y * distance
+
+
+def _is_inside(spot: Place, half: Place, frame: tuple[float, float, float, float]) -> bool:
+    left, bottom, right, top = frame
+    return left <= spot[0] - half[0] and spot[0] + half[0] <= right and bottom <= spot[1] - half[1] and spot[1] <= top
 
 
 def _cost(

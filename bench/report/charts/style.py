@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 _DPI = 160
 _SHORT_AXIS = 100
+_CAPTION_LINES = 3
+"""Lines of a caption that a size allows for."""
+_CAPTION_LINE = 0.17
+_CAPTION_LETTERS = 16.0
+"""Letters an inch, of the caption's font at its usual mixture of letters."""
+_LEGEND_LINE = 0.21
+_LEGEND_LETTER = 0.072
+_LEGEND_HANDLE = 0.58
+"""Of an entry of the legend: inches for its line and the space after it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,19 +51,28 @@ LIGHT = Theme(
     text="#1f2328",
     quiet="#656d76",
     grid="#e4e8ec",
-    systems={"replog": "#0a66c2", "etcd": "#d9600a", "zookeeper": "#0f8a5f", "pysyncobj": "#8a4fbf"},
+    systems={
+        "replog": "#0a66c2", "etcd": "#d9600a", "etcd35": "#a8440a", "zookeeper": "#0f8a5f", "nats-always": "#c2185b",
+        "nats": "#e0699a", "rabbitmq": "#8a6d00", "pysyncobj": "#8a4fbf",
+    },
     shades=("#0a66c2", "#d9600a", "#0f8a5f", "#8a4fbf"),
-)
+)  # fmt: skip
 DARK = Theme(
     name="dark",
     page="#0d1117",
     text="#e6edf3",
     quiet="#9198a1",
     grid="#262c34",
-    systems={"replog": "#58a6ff", "etcd": "#f0883e", "zookeeper": "#3fb98c", "pysyncobj": "#bc8cff"},
+    systems={
+        "replog": "#58a6ff", "etcd": "#f0883e", "etcd35": "#ffb27a", "zookeeper": "#3fb98c", "nats-always": "#ff5c95",
+        "nats": "#ffa3c2", "rabbitmq": "#d8b429", "pysyncobj": "#bc8cff",
+    },
     shades=("#58a6ff", "#f0883e", "#3fb98c", "#bc8cff"),
-)
-SYSTEM_TITLES = {"replog": "replog", "etcd": "etcd", "zookeeper": "ZooKeeper", "pysyncobj": "PySyncObj"}
+)  # fmt: skip
+SYSTEM_TITLES = {
+    "replog": "replog", "etcd": "etcd", "etcd35": "etcd 3.5", "zookeeper": "ZooKeeper",
+    "nats-always": "NATS, sync always", "nats": "NATS, as shipped", "rabbitmq": "RabbitMQ", "pysyncobj": "PySyncObj",
+}  # fmt: skip
 
 Draw = Callable[[Theme], Figure]
 
@@ -132,28 +151,53 @@ def new_figure(
 
     Parameters
     ----------
-    size: width and height in inches.
-    legend: what is explained in one row under the title.
+    size: width and height in inches; the page grows where the caption or the legend need more lines than usual.
+    legend: what is explained under the title.
     grid: more for ``Figure.subplots``.
     """
-    figure = Figure(figsize=size)
     width, height = size
-    left, top, bottom = 0.16 / width, 1 - (0.78 if legend else 0.52) / height, _caption_share(caption, height)
+    caption = wrapped(caption, width)
+    legend_rows, legend_columns = legend_grid([str(handle.get_label()) for handle in legend], width)
+    height += _CAPTION_LINE * max(0, caption.count("\n") + 1 - _CAPTION_LINES) + _LEGEND_LINE * max(0, legend_rows - 1)
+    figure = Figure(figsize=(width, height))
+    above = 0.52 + (0.26 + _LEGEND_LINE * (legend_rows - 1) if legend else 0)
+    left, top, bottom = 0.16 / width, 1 - above / height, _caption_share(caption, height)
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=(left / 2, bottom, 1 - left, top - bottom)))
     axes = figure.subplots(rows, columns, squeeze=False, **grid)
     figure.text(left, 1 - 0.14 / height, title, ha="left", va="top", fontsize=13.5, fontweight="bold")
     figure.text(left, 0.12 / height, caption, ha="left", va="bottom", fontsize=8, color=theme.quiet, linespacing=1.5)
     if legend:
         figure.legend(
-            handles=legend, loc="upper left", bbox_to_anchor=(left, 1 - 0.42 / height), ncols=len(legend),
+            handles=legend, loc="upper left", bbox_to_anchor=(left, 1 - 0.42 / height), ncols=legend_columns,
             frameon=False, fontsize=9, labelcolor=theme.text, handlelength=1.8, columnspacing=1.6, borderpad=0,
             borderaxespad=0,
         )  # fmt: skip
     return figure, axes
 
 
+def wrapped(caption: str, width: float) -> str:
+    """A caption whose lines end before the page does, broken between words.
+
+    Parameters
+    ----------
+    width: of the page, in inches.
+    """
+    letters = int((width - 2 * 0.16) * _CAPTION_LETTERS)
+    return "\n".join(part for line in caption.splitlines() for part in textwrap.wrap(line, letters))
+
+
+def legend_grid(labels: Sequence[str], width: float) -> tuple[int, int]:
+    """Rows and columns of a legend that stays on the page; a column is as wide as the longest name."""
+    if not labels:
+        return 0, 0
+    cell = max(len(label) for label in labels) * _LEGEND_LETTER + _LEGEND_HANDLE
+    columns = max(1, min(len(labels), int((width - 0.16) / cell)))
+    rows = -(-len(labels) // columns)
+    return rows, -(-len(labels) // rows)
+
+
 def _caption_share(caption: str, height: float) -> float:
-    return (0.2 + 0.17 * (caption.count("\n") + 1)) / height
+    return (0.2 + _CAPTION_LINE * (caption.count("\n") + 1)) / height
 
 
 def _plain(value: float) -> str:

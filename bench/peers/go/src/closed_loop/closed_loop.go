@@ -1,23 +1,21 @@
-// Load generator for etcd: puts through etcd's own Go client, in a closed loop.
+// Package closed_loop is what the load generators in Go share: what they are asked for, what they note down while the
+// window is open, and what they report.
 //
-// Speaks the protocol of all load generators here (bench/generator.py): options on the command line, JSON lines on
-// stdout: "began" when the measured window opens, "ended" when it closes, and one "result".
-package main
+// It speaks the protocol of all load generators here (bench/load/window.py): options on the command line, JSON lines
+// on stdout: "began" when the measured window opens, "ended" when it closes, and one "result".
+package closed_loop
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"math/bits"
-	"math/rand"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.etcd.io/etcd/clientv3"
 )
 
 // Latencies are kept like HdrHistogram keeps them: buckets of equal width within a power of two, 1024 or more a power,
@@ -56,8 +54,8 @@ func (h *histogram) pairs() [][2]int64 {
 	return found
 }
 
-// window is what is recorded between "began" and "ended".
-type window struct {
+// Window is what is recorded between "began" and "ended".
+type Window struct {
 	isOpen      int32
 	began       time.Time
 	acks        int64
@@ -72,7 +70,8 @@ type window struct {
 
 const timelineStep = 10 * time.Millisecond
 
-func (w *window) acknowledged(started, ended time.Time) {
+// Acknowledged records an operation that was begun at started and answered at ended.
+func (w *Window) Acknowledged(started, ended time.Time) {
 	if atomic.LoadInt32(&w.isOpen) == 0 {
 		return
 	}
@@ -86,7 +85,7 @@ func (w *window) acknowledged(started, ended time.Time) {
 }
 
 // noteGap remembers the longest time in which nobody was answered.
-func (w *window) noteGap(nowNs int64) {
+func (w *Window) noteGap(nowNs int64) {
 	previous := atomic.SwapInt64(&w.lastAckNs, nowNs)
 	if gap := nowNs - previous; gap > atomic.LoadInt64(&w.longestNs) {
 		w.gapLock.Lock()
@@ -98,25 +97,33 @@ func (w *window) noteGap(nowNs int64) {
 	}
 }
 
-func (w *window) failed() {
+// Failed records an operation that ended without its answer.
+func (w *Window) Failed() {
 	if atomic.LoadInt32(&w.isOpen) == 1 {
 		atomic.AddInt64(&w.errors, 1)
 	}
 }
 
-type plan struct {
-	endpoints   []string
-	connections int
-	outstanding int
-	valueBytes  int
-	keys        int
-	warmup      time.Duration
-	duration    time.Duration
-	deadline    time.Duration
-	isTimeline  bool
+// Plan is what a load generator is asked to do.
+type Plan struct {
+	Endpoints   []string
+	Connections int
+	Outstanding int
+	ValueBytes  int
+	Keys        int
+	Warmup      time.Duration
+	Duration    time.Duration
+	Deadline    time.Duration
+	IsTimeline  bool
+	Replicas    int
+	IsPrepare   bool
 }
 
-func readPlan() plan {
+// FailurePause is how long a caller waits after a failure before it calls again.
+const FailurePause = 2 * time.Millisecond
+
+// ReadPlan reads the command line.
+func ReadPlan() Plan {
 	endpoints := flag.String("endpoints", "", "host:port,...")
 	connections := flag.Int("connections", 16, "clients, each with a connection of its own")
 	outstanding := flag.Int("outstanding", 256, "operations under way")
@@ -126,89 +133,46 @@ func readPlan() plan {
 	seconds := flag.Float64("seconds", 6, "length of the measured window")
 	deadline := flag.Float64("deadline-s", 5, "an operation unanswered for so long is an error")
 	timeline := flag.Bool("timeline", false, "report answers per 10 ms")
+	replicas := flag.Int("replicas", 3, "copies of what is made with -prepare")
+	prepare := flag.Bool("prepare", false, "make what the puts go into, and end")
 	flag.Parse()
-	return plan{
+	return Plan{
 		strings.Split(*endpoints, ","), *connections, *outstanding, *valueBytes, *keys,
-		secondsOf(*warmup), secondsOf(*seconds), secondsOf(*deadline), *timeline,
+		secondsOf(*warmup), secondsOf(*seconds), secondsOf(*deadline), *timeline, *replicas, *prepare,
 	}
 }
 
 func secondsOf(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
-func must(err error) {
+// Value is what every put writes.
+func (p Plan) Value() string { return strings.Repeat("v", p.ValueBytes) }
+
+// Must ends the program if there is an error.
+func Must(err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "etcd_load:", err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
 		os.Exit(3)
 	}
 }
 
 func emit(fields map[string]interface{}) {
 	line, err := json.Marshal(fields)
-	must(err)
+	Must(err)
 	fmt.Println(string(line))
 }
 
-func dial(endpoints []string) *clientv3.Client {
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints:            endpoints,
-		DialTimeout:          5 * time.Second,
-		DialKeepAliveTime:    time.Second,
-		DialKeepAliveTimeout: time.Second,
-	})
-	must(err)
-	return client
-}
-
-// dialAll gives every client all endpoints; the client itself takes turns between them.
-func dialAll(p plan) []*clientv3.Client {
-	clients := make([]*clientv3.Client, p.connections)
-	for i := range clients {
-		clients[i] = dial(p.endpoints)
-	}
-	return clients
-}
-
-// call puts random keys one after the other until the program ends.
-func call(client *clientv3.Client, p plan, w *window, seed int64) {
-	random := rand.New(rand.NewSource(seed))
-	value := strings.Repeat("v", p.valueBytes)
-	for {
-		key := fmt.Sprintf("key-%06d", random.Intn(p.keys))
-		ctx, cancel := context.WithTimeout(context.Background(), p.deadline)
-		started := time.Now()
-		_, err := client.Put(ctx, key, value)
-		cancel()
-		if err == nil {
-			w.acknowledged(started, time.Now())
-			continue
-		}
-		w.failed()
-		time.Sleep(2 * time.Millisecond)
-	}
-}
-
-func measure(p plan, w *window) time.Duration {
-	time.Sleep(p.warmup)
-	w.timeline = make([]int64, int(p.duration/timelineStep)+1)
+// Measure lets the callers, who are running, warm up, opens the window, closes it, and reports.
+func (w *Window) Measure(p Plan) {
+	time.Sleep(p.Warmup)
+	w.timeline = make([]int64, int(p.Duration/timelineStep)+1)
 	w.began = time.Now()
 	atomic.StoreInt32(&w.isOpen, 1)
 	emit(map[string]interface{}{"event": "began"})
-	time.Sleep(p.duration)
+	time.Sleep(p.Duration)
 	atomic.StoreInt32(&w.isOpen, 0)
 	length := time.Since(w.began)
 	emit(map[string]interface{}{"event": "ended"})
 	w.noteGap(int64(length))
-	return length
-}
-
-func main() {
-	p := readPlan()
-	w := &window{}
-	clients := dialAll(p)
-	for i := 0; i < p.outstanding; i++ {
-		go call(clients[i%len(clients)], p, w, int64(i))
-	}
-	length := measure(p, w)
 	result := map[string]interface{}{
 		"event":              "result",
 		"operations":         atomic.LoadInt64(&w.acks),
@@ -218,7 +182,7 @@ func main() {
 		"longest_gap_ms":     float64(w.longestNs) / 1e6,
 		"longest_gap_from_s": float64(w.longestAtNs) / 1e9,
 	}
-	if p.isTimeline {
+	if p.IsTimeline {
 		result["answers_per_10_ms"] = w.timeline
 	}
 	emit(result)

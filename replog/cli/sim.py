@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from replog.sim import SeedResult, SimulationReport
 
 STEPS_PER_SEED = 2_500
+JOBS_MAX = 256
 NOTE_INTERVAL_S = 10.0
 """How often a run without a terminal says that it is alive."""
 
@@ -66,6 +67,8 @@ def sim(
             "give either --seeds A:B to run many seeds, or --replay SEED to tell the story of one, or --replay-record "
             "FILE to tell the story of a real node."
         )
+    if jobs is not None and not 1 <= jobs <= JOBS_MAX:
+        raise ConfigError(f"--jobs {jobs}: choose 1 to {JOBS_MAX}, or leave it out.")
     if replay_record is not None:
         return _replay_record(replay_record, is_json=json)
     find_modules_here()

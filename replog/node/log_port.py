@@ -63,6 +63,7 @@ class LogPort:
         self._is_threaded = is_threaded
         self._token: trio.lowlevel.TrioToken | None = None
         self._is_closed = False
+        self._is_forked_off = False
         self._writer = LogWriter(
             store,
             on_durable=self._durable_in_thread if is_threaded else self._durable_here,
@@ -85,6 +86,10 @@ class LogPort:
     def abandon(self) -> None:
         """The node has failed: begin no other write, and let nothing rest on the one under way."""
         self._writer.abandon()
+
+    def on_forked(self) -> None:
+        """This is a child: the log is the parent's, and nothing is written."""
+        self._is_forked_off = True
 
     def close(self) -> None:
         """Finish what was submitted; what it leads to is not done any more."""
@@ -113,6 +118,8 @@ class LogPort:
 
         Raises ``StorageError`` if a write made at once failed.
         """
+        if self._is_forked_off:
+            return False
         if may_wait and self._writer.write_here(write, is_fast_below_s=self._options.wait_for_commit_s_max):
             return True
         self._writer.submit(ticket, write)

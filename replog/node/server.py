@@ -22,7 +22,7 @@ from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
-from ..forking import own
+from ..forking import end_child, own
 from ..log.contract import LogStore
 from ..paxos.ballot import node_name
 from ..paxos.replica import Replica
@@ -236,6 +236,7 @@ class Node:
         """This is a child, and the node runs in its parent: here it takes no turn and leaves nothing in order."""
         self._failure = RuntimeError("this replica runs in the process from which this one was forked off")
         self.is_forked_off = True
+        self.log_port.on_forked()
         separate_loop()
 
     @trio.lowlevel.enable_ki_protection
@@ -243,7 +244,8 @@ class Node:
         """The one entrance to the driver's turns and queries; returns what ``act`` does.
 
         Refused after a failure; what comes out is one, whatever it is; None in both cases. An interrupt from the
-        keyboard waits until this is over: it must never look like a command that fails.
+        keyboard waits until this is over: it must never look like a command that fails. A child that ``apply`` or
+        ``query`` forked off and let come back ends here, and runs nothing of its parent's program.
         """
         if self._failure is not None:
             return None
@@ -256,6 +258,8 @@ class Node:
             return None
         finally:
             self._is_inside = False
+            if self.is_forked_off:
+                end_child()
 
     # --- turns ---
 

@@ -30,6 +30,8 @@ from .workload import Workload, load_workload
 from .world import Trace, World
 
 EPOCH_MS = 1_764_547_200_000
+REPLICAS_MAX = 15
+"""A larger cluster takes longer than anybody waits for a seed."""
 """When a simulated life begins, so that clocks can be wrong by years either way."""
 PROGRESS_STEPS_MAX = 200_000
 """Events within which the same has to happen: a cluster that only spins makes no progress."""
@@ -249,7 +251,12 @@ def run_seed(
     state_machine: ``module:Class``; None is the simulator's own.
     steps: events before the faults end.
     trace: called with every line of the story.
+
+    Raises
+    ------
+    ConfigError: there is no such cluster, or the state machine can't be loaded.
     """
+    _check_sizes(replicas, steps)
     simulation = Simulation(
         seed,
         replicas=replicas,
@@ -269,6 +276,13 @@ def run_seed(
         sentence = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
         return simulation.result(Violation("assertion", sentence))
     return simulation.result(None)
+
+
+def _check_sizes(replicas: int | None, steps: int) -> None:
+    if replicas is not None and not 1 <= replicas <= REPLICAS_MAX:
+        raise ConfigError(f"--replicas {replicas}: choose 1 to {REPLICAS_MAX}, or leave it to the seeds.")
+    if steps < 1:
+        raise ConfigError(f"--steps {steps}: a seed has at least one.")
 
 
 def replay(seed: int, say: Trace, **options: object) -> SeedResult:
@@ -295,8 +309,11 @@ def run_seeds(
 
     Raises
     ------
-    ConfigError: there are no seeds, or the state machine can't be loaded.
+    ConfigError: there are no seeds, no such cluster, no such number of processes, or the state machine can't be loaded.
     """
+    _check_sizes(replicas, steps)
+    if processes is not None and processes < 1:
+        raise ConfigError(f"{processes} processes run nothing; choose 1 or more, or leave it out.")
     if not seeds:
         raise ConfigError("there is no seed in that range; write --seeds A:B with A below B")
     load_workload(state_machine)

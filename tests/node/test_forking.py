@@ -18,6 +18,7 @@ from replog.errors import Refused
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.ports import free_ports
+from replog.state_machine import Command, State, StateMachine, StateView
 
 from .machines import Ledger
 from .stage import DEADLINE_S
@@ -141,3 +142,47 @@ def test_who_really_holds_the_lock_is_named(tmp_path: Path) -> None:
         assert holder_of(tmp_path) == str(heir)
     finally:
         os.kill(heir, signal.SIGKILL)
+
+
+class Forking(StateMachine):
+    """Forks a child off in the middle of ``apply`` or ``query``, and forgets to end it."""
+
+    def apply(self, state: State, command: Command) -> bytes:
+        return b"%d" % self._fork()
+
+    def query(self, view: StateView, request: bytes) -> bytes:
+        return b"%d" % self._fork()
+
+    def _fork(self) -> int:
+        pid = os.fork()
+        if not pid:
+            raise SystemExit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # as long as the child lives
+
+
+FORKING = """
+import sys
+import trio
+from replog import open_replica
+from tests.node.test_forking import Forking, settings
+
+async def main():
+    async with open_replica(settings(sys.argv[1], int(sys.argv[2])), Forking()) as replica:
+        for _ in range(2):
+            print("apply", (await replica.submit(b"a")).reply.decode(), flush=True)
+            print("query", (await replica.query(b"a")).decode(), flush=True)
+            print("stale", (await replica.query(b"a", consistency="stale")).decode(), flush=True)
+
+trio.run(main)
+print("left", flush=True)
+"""
+
+
+def test_a_child_that_comes_back_out_of_a_command_ends(place: tuple[str, int]) -> None:
+    """It would run the replica's loop for ever otherwise, after its parent too; the parent goes on."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, *map(str, place)], capture_output=True, text=True, timeout=2 * DEADLINE_S
+    )
+    told = [line for line in done.stdout.splitlines() if line.split()[0] in ("apply", "query", "stale", "left")]
+    assert told == ["apply 1", "query 1", "stale 1"] * 2 + ["left"], done.stderr
+    assert done.stderr.count("came back out of apply or query: it ends here") == 6

@@ -90,6 +90,7 @@ async def test_while_it_is_looked_up_a_name_is_what_it_was(resolver: Resolver) -
     resolver.may_answer.clear()
     assert await names.addresses_of(NAME) == [here("127.0.0.1")]
     assert resolver.asked == 2
+    assert NAME in names._under_way, "the resolver has been waited for"
 
 
 async def test_a_failed_lookup_takes_nothing_away(resolver: Resolver) -> None:

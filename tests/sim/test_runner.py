@@ -11,7 +11,7 @@ import pytest
 
 from replog.cli.app import build_app
 from replog.cli_kit import run
-from replog.errors import Lacking
+from replog.errors import ConfigError, Lacking
 from replog.sim import run_seed, run_seeds
 from replog.sim.checkers import ViolationFound
 from replog.sim.runner import Simulation
@@ -164,3 +164,20 @@ def test_what_this_machine_lacks_is_no_violation(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Lacking, match=r"Too many open files\. That is no violation"):
         run_seed(0, steps=50)
     assert run(build_app(), ["sim", "--seeds", "0:1", "--steps", "50", "--jobs", "1"]) == Lacking.exit_code
+
+
+@pytest.mark.parametrize("words", ["--replicas=-1", "--replicas=0", "--replicas=99999", "--steps=0", "--steps=-1"])
+@pytest.mark.parametrize("asked", ["--seeds=0:1", "--replay=0"])
+def test_sizes_that_can_not_be_meant_are_refused(asked: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """None of them is a default in disguise, a defect, or a run that never ends."""
+    assert run(build_app(), ["sim", asked, words]) == ConfigError.exit_code
+    assert f"error: {words.replace('=', ' ')}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", [-1, 0, 99_999])
+def test_no_processes_are_no_processes(jobs: int) -> None:
+    """Nor as many as no machine has."""
+    assert run(build_app(), ["sim", "--seeds=0:1", "--jobs", str(jobs)]) == ConfigError.exit_code
+    if jobs < 1:
+        with pytest.raises(ConfigError, match="run nothing"):
+            run_seeds(range(1), processes=jobs)

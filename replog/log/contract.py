@@ -79,6 +79,19 @@ class LogStore(Protocol):
         Returns where to go on (1 when the end was reached) and the damaged slots. Safe beside a ``write``.
         """
 
+    @property
+    def checkpoint_at_s(self) -> float:
+        """When ``checkpoint`` is due, by ``time.perf_counter``; infinity: nothing waits for it."""
+
+    def checkpoint(self) -> None:
+        """Bring what is durable elsewhere to the place where it stays. Belongs to whoever writes.
+
+        Raises ``StorageError``.
+        """
+
+    def finish(self) -> None:
+        """A clean stop: ``checkpoint``, and nothing is written any more. Raises ``StorageError``."""
+
     def is_nearly_full(self) -> bool:
         """Whether new commands should be refused for want of space; cheap, from any thread."""
 

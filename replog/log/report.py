@@ -44,6 +44,11 @@ class PinnedLog:
         """Raises ``Damaged``."""
         return decode_identity(self._transaction.get(IDENTITY_KEY))
 
+    def identity_record(self) -> bytes | None:
+        """As it is stored."""
+        data = self._transaction.get(IDENTITY_KEY)
+        return None if data is None else bytes(data)
+
     def membership(self) -> Membership:
         """Raises ``Damaged``."""
         return decode_membership(self._transaction.get(MEMBERSHIP_KEY))

@@ -22,7 +22,7 @@ from replog.state.store import LmdbStateStore
 NODE = NodeId(1)
 CLUSTER = b"cluster of tests"
 MEMBERSHIP = Membership(1, (NodeId(1), NodeId(2), NodeId(3)))
-LIMITS = LogLimits(map_step_bytes=MIB, reserve_bytes=0)
+LIMITS = LogLimits(map_step_bytes=MIB, reserve_bytes=0, journal=False)
 CHOSEN_LAG = 3
 TAIL_SLOTS = 24
 KEYS = 40

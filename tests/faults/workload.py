@@ -13,8 +13,8 @@ from pathlib import Path
 import replog.log.environment
 from replog.directory.layout import STATE_FOLDER, DataDirectory, open_directory
 from replog.errors import ReplogError, StorageFull
+from replog.log.journaled import JournaledLogStore
 from replog.log.space import MIB
-from replog.log.store import LmdbLogStore
 from replog.paxos.ballot import Slot
 from replog.paxos.effects import LogWrite
 from replog.state.store import LmdbStateStore
@@ -34,7 +34,7 @@ class Said:
         os.write(self._descriptor, b"%s %d\n" % (word.encode(), number))
 
 
-def write_log(store: LmdbLogStore, said: Said, slot: int) -> None:
+def write_log(store: JournaledLogStore, said: Said, slot: int) -> None:
     """A promise now and then, an acceptance, and room made behind it."""
     if slot % 8 == 0 or slot == 1:
         promise = ballot_of(slot)
@@ -47,7 +47,7 @@ def write_log(store: LmdbLogStore, said: Said, slot: int) -> None:
         store.compact(Slot(slot - TAIL_SLOTS), slots_max=COMPACT_SLOTS)
 
 
-def _patiently(store: LmdbLogStore, write: LogWrite) -> None:
+def _patiently(store: JournaledLogStore, write: LogWrite) -> None:
     """As the log's writer does: a full disk is waited for, once here."""
     try:
         store.write([write])

@@ -67,7 +67,7 @@ def create_journal(path: Path, owner: Identity, size_bytes: int) -> Ring | None:
     return ring
 
 
-def read_journal(path: Path, owner: Identity) -> tuple[Ring, bytes]:
+def read_journal(path: Path, owner: Identity | None) -> tuple[Ring, bytes]:
     """The journal in the file ``path``: its ring, and the whole file. It must have been settled.
 
     Raises

@@ -175,8 +175,8 @@ def encode_header(ring: Ring, owner: Identity) -> bytes:
     return (fields + _CRC.pack(crc32c(fields))).ljust(BLOCK_BYTES, b"\0")
 
 
-def decode_header(block: bytes, owner: Identity) -> Ring:
-    """The ring behind this block.
+def decode_header(block: bytes, owner: Identity | None) -> Ring:
+    """The ring behind this block; ``owner``: whose it must be, None: anybody's.
 
     Raises
     ------
@@ -191,6 +191,10 @@ def decode_header(block: bytes, owner: Identity) -> Ring:
     _magic, version, size_bytes, id_, cluster, node, incarnation = _HEADER.unpack(fields)
     if version != _VERSION:
         raise StorageError(f"it has version {version} and this program reads version {_VERSION} only")
-    if (cluster, node, incarnation) != (owner.cluster.ljust(16, b"\0"), owner.node, owner.incarnation):
+    if owner is not None and (cluster, node, incarnation) != (
+        owner.cluster.ljust(16, b"\0"),
+        owner.node,
+        owner.incarnation,
+    ):
         raise StorageError("it belongs to another directory")
     return Ring(id_, size_bytes)

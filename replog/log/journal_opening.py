@@ -62,8 +62,8 @@ def open_journal(path: Path, owner: Identity, mark: JournalMark) -> Opened:
     return judge_journal(file, owner, mark)
 
 
-def judge_journal(file: Path, owner: Identity, mark: JournalMark) -> Opened:
-    """The same, of a file that is read as it stands."""
+def judge_journal(file: Path, owner: Identity | None, mark: JournalMark) -> Opened:
+    """The same, of a file that is read as it stands; ``owner`` is None where that is damaged in the log."""
     try:
         ring, data = read_journal(file, owner)
         _check_is_the_one(ring, data, mark)

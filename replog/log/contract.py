@@ -40,6 +40,8 @@ class LogStore(Protocol):
     """Everything Paxos must not forget. ``write`` returns only when it is durable (P1)."""
 
     identity: Identity
+    lack: str
+    """What it has to do without, in words for a person; empty: nothing. Known once it has recovered."""
 
     def recover(self) -> Recovered:
         """Read what the store remembers; called once, before anything else."""

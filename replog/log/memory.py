@@ -29,6 +29,7 @@ class MemoryLogStore:
         self.chosen_through = BEFORE_LOG
         self.compacted_through = BEFORE_LOG
         self.membership = identity.membership
+        self.lack = ""
         self.distrust = ""
         """Why whoever starts from this log must abstain, once that was found; stays for ever."""
 

@@ -151,6 +151,8 @@ class Node:
     async def run(self, listeners: Sequence[trio.SocketListener], task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled (then leave in order: hand over, flush), or until something fails (then raise it)."""
         self.log_port.start()
+        if self.log_store.lack:
+            self.log.warning("journal_not_made", reason=self.log_store.lack)
         is_stopping = trio.Event()
         try:
             async with trio.open_nursery() as nursery:

@@ -21,8 +21,8 @@ import lmdb
 from crc32c import crc32c
 
 from replog.directory.layout import format_directory, open_directory
+from replog.log.journaled import JournaledLogStore
 from replog.log.space import LogLimits
-from replog.log.store import LmdbLogStore
 from replog.log.writer import LogWriter
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
@@ -45,7 +45,7 @@ Commit = Callable[[int], Callable[[], None]]
 
 
 @contextmanager
-def opened_log(folder: Path) -> Iterator[LmdbLogStore]:
+def opened_log(folder: Path) -> Iterator[JournaledLogStore]:
     """A freshly formatted log, ready to be written."""
     node = NodeId(1)
     format_directory(folder, node=node, cluster=bytes(16), membership=Membership(version=1, voters=(node,)))
@@ -192,7 +192,7 @@ def measure_hand_over(
 
 
 def _write_one_by_one(
-    log: LmdbLogStore, seconds: float, *, is_threaded: bool, is_busy: bool
+    log: JournaledLogStore, seconds: float, *, is_threaded: bool, is_busy: bool
 ) -> tuple[list[float], int]:
     """Durations from submission to the moment this thread knows that the write is durable, and units of work done."""
     answers: queue.SimpleQueue[int] = queue.SimpleQueue()

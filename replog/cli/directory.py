@@ -124,6 +124,9 @@ def _log_lines(log: LogReport) -> list[tuple[str, str]]:
         ("compacted", f"through slot {log.compacted_through:,}"),
         ("log", f"{log.slot_count:,} slots, {log.accepted_count:,} of them above the chosen ones; {_sizes(log)}"),
     ]
+    if log.journal_bytes:
+        ahead = f"{log.journaled_count:,}" if log.journaled_count else "no"
+        lines.append(("journal", f"{ahead} writes ahead of the log; file of {log.journal_bytes / _MIB:,.1f} MiB"))
     return lines + [("damaged", problem) for problem in log.problems]
 
 

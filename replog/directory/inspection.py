@@ -17,6 +17,8 @@ import attrs
 from ..disk.environment import DATA_FILE
 from ..errors import Damaged, StorageError
 from ..log.contract import Identity
+from ..log.journal_file import JOURNAL_FILE
+from ..log.records import Position
 from ..log.report import PinnedLog, open_pinned_log
 from ..paxos.ballot import BEFORE_LOG, Ballot, Slot, node_name
 from ..paxos.membership import Membership
@@ -46,6 +48,8 @@ class LogReport:
     ----------
     distrust: why the node abstains, as it is stored; empty: it votes.
     slot_count, accepted_count: records in all, and those of them above ``chosen_through``.
+    journal_bytes: size of the journal; 0: there is none that is needed.
+    journaled_count: writes that are durable in the journal alone; what they say is in all the other facts.
     file_bytes: size of the file, part of it allocated ahead of use.
     live_bytes, free_bytes: pages in use, and pages that LMDB will use again.
     """
@@ -58,6 +62,8 @@ class LogReport:
     last_slot: Slot | None
     slot_count: int
     accepted_count: int
+    journal_bytes: int
+    journaled_count: int
     file_bytes: int
     live_bytes: int
     free_bytes: int
@@ -125,7 +131,7 @@ def _has_state(path: Path) -> bool:
 
 def _log_report(log: PinnedLog, slots: range | None) -> LogReport:
     problems: list[str] = []
-    position = log.position()
+    position, chosen_through = log.position(), log.chosen_through
     promise: Ballot | None = None
     distrust = ""
     membership: Membership | None = None
@@ -138,6 +144,7 @@ def _log_report(log: PinnedLog, slots: range | None) -> LogReport:
         membership = log.membership()
     except Damaged as error:
         problems.append(str(error))
+    problems += [problem for problem in (log.journal.damage, log.journal.refusal) if problem]
     last = log.last_slot()
     if slots is None:
         below = (last or 0) + 1
@@ -146,17 +153,25 @@ def _log_report(log: PinnedLog, slots: range | None) -> LogReport:
         promise=promise,
         distrust=distrust,
         membership=membership,
-        chosen_through=position.chosen_through,
+        chosen_through=chosen_through,
         compacted_through=position.compacted_through,
         last_slot=last,
         slot_count=log.pages.entries,
-        accepted_count=position.unchosen_count,
+        accepted_count=_accepted_count(log, position),
+        journal_bytes=log.journal.file_bytes,
+        journaled_count=sum(len(writes) for writes in log.journal.groups),
         file_bytes=log.file_bytes,
         live_bytes=log.pages.live_pages * log.pages.page_size,
         free_bytes=log.pages.free_pages * log.pages.page_size,
         problems=tuple(problems),
-        slots=tuple(_slot_reports(log, slots, position.chosen_through, position.compacted_through)),
+        slots=tuple(_slot_reports(log, slots, chosen_through, position.compacted_through)),
     )
+
+
+def _accepted_count(log: PinnedLog, position: Position) -> int:
+    if not log.journal.groups:
+        return position.unchosen_count
+    return sum(1 for _slot in log.slots(log.chosen_through + 1, (log.last_slot() or 0) + 1))
 
 
 def _slot_reports(log: PinnedLog, slots: range, chosen_through: Slot, compacted_through: Slot) -> Iterator[SlotReport]:
@@ -216,6 +231,10 @@ def _log_findings(log: PinnedLog, identity: Identity | None) -> Iterator[Finding
         log.membership()
     except Damaged as error:
         yield Finding(place=_LOG_PLACE, problem=str(error), consequence=_ABSTAINS)
+    if log.journal.damage:
+        yield Finding(place=_JOURNAL_PLACE, problem=log.journal.damage, consequence=_ABSTAINS)
+    if log.journal.refusal:
+        yield Finding(place=_JOURNAL_PLACE, problem=log.journal.refusal, consequence=_NO_START)
     scan = log.scan()
     for slot in scan.damaged_chosen:
         problem = f"slot {slot}, known chosen, is damaged or missing"
@@ -262,6 +281,7 @@ def _verify_state(path: Path, compacted_through: Slot) -> tuple[StateReport | No
 
 
 _LOG_PLACE: Final = f"{LOG_FOLDER}/{DATA_FILE}"
+_JOURNAL_PLACE: Final = f"{LOG_FOLDER}/{JOURNAL_FILE}"
 _STATE_PLACE: Final = f"{STATE_FOLDER}/{DATA_FILE}"
 _ABSTAINS: Final = "the node runs without a vote: it learns, applies and answers, but promises and accepts nothing"
 _REPAIRED: Final = "the node fetches it from the others when it runs"

@@ -32,9 +32,9 @@ from ..errors import Damaged, Refused, StorageError
 from ..forking import close_descriptor, own
 from ..log.contract import Identity
 from ..log.environment import create_log
-from ..log.records import IDENTITY_KEY, decode_identity, encode_identity
+from ..log.journaled import JournaledLogStore
+from ..log.records import IDENTITY_KEY, decode_identity, encode_identity, is_of_format_before
 from ..log.space import LogLimits
-from ..log.store import LmdbLogStore
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.membership import Membership
 from ..resources import lacking
@@ -134,7 +134,7 @@ class DataDirectory:
         """Folder of the state."""
         return self.path / STATE_FOLDER
 
-    def open_log(self, limits: LogLimits | None = None) -> LmdbLogStore:
+    def open_log(self, limits: LogLimits | None = None) -> JournaledLogStore:
         """Check the log's structure and open it.
 
         Raises
@@ -148,7 +148,13 @@ class DataDirectory:
         except OSError as error:
             lack = lacking(f"{self.path} can't be read", error)
             raise lack or StorageError(f"{self.path} can't be read: {error}; check its owner and the disk.") from error
-        return LmdbLogStore.open(self.log_path, self._identity, limits)
+        store = JournaledLogStore.open(self.log_path, self._identity, limits)
+        try:
+            _raise_format(self.path, store.identity)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def close(self) -> None:
         """Let another process use the directory. Close the stores first."""
@@ -305,6 +311,16 @@ def _refuse_copy(path: Path) -> None:
             )
     except FileNotFoundError:
         write_durably(origin_path, _origin_of(path))
+
+
+def _raise_format(path: Path, identity: Identity) -> None:
+    """The log is of this format, and then the file that says so follows it (J19). Raises ``StorageError``."""
+    try:
+        if is_of_format_before((path / IDENTITY_FILE).read_bytes()):
+            write_durably(path / IDENTITY_FILE, encode_identity(identity))
+    except OSError as error:
+        lack = lacking(f"{path / IDENTITY_FILE} can't be written", error)
+        raise lack or StorageError(f"{path / IDENTITY_FILE} can't be written: {error}; check the disk.") from error
 
 
 def refuse_unformatted(path: Path) -> None:

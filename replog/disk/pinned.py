@@ -38,10 +38,15 @@ class PinnedEnvironment:
     """One moment of a file whose structure is sound; valid inside ``pinned`` only."""
 
     transaction: lmdb.Transaction
+    env: lmdb.Environment
     trees: tuple[Any, ...]
     """As the layout names them."""
     pages: PageReport
     file_bytes: int
+
+    def is_newest(self) -> bool:
+        """Whether nothing was committed since this moment."""
+        return int(self.env.info()["last_txnid"]) == self.transaction.id()
 
 
 @contextlib.contextmanager
@@ -71,7 +76,7 @@ def pinned(path: Path, layout: Layout, *, next_step: str) -> Iterator[PinnedEnvi
             raise lack or StorageError(f"{data_path} can't be read: {error}; {next_step}") from error
         except Damaged as error:
             raise Damaged(f"{data_path} is damaged: {error}; {next_step}") from error
-        yield PinnedEnvironment(transaction, trees, pages, size)
+        yield PinnedEnvironment(transaction, env, trees, pages, size)
 
 
 def _pin(path: Path, stack: contextlib.ExitStack) -> tuple[lmdb.Transaction, lmdb.Environment, Read, int]:

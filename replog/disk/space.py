@@ -1,6 +1,6 @@
 """Takes blocks of a disk ahead of use, so that a full disk is noticed before a commit is tried and not within one.
 
-Never: write into them.
+Never: write anything into them but zeros.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import errno
 import os
 from typing import Final
 
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a quota or a limit of files leaves no room."""
 _ZEROS: Final = bytes(2**20)
 
 
@@ -28,15 +29,16 @@ def take_blocks(descriptor: int, offset: int, count: int, *, is_written: bool) -
     try:
         os.posix_fallocate(descriptor, offset, count)
         if is_written:
-            _write_zeros(descriptor, offset, count)
+            write_zeros(descriptor, offset, count)
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in NO_SPACE:
             raise
         return False
     return True
 
 
-def _write_zeros(descriptor: int, offset: int, count: int) -> None:
+def write_zeros(descriptor: int, offset: int, count: int) -> None:
+    """Write ``count`` zeros from ``offset`` on. Raises ``OSError``."""
     end = offset + count
     while offset < end:
         offset += os.pwrite(descriptor, _ZEROS[: end - offset], offset)

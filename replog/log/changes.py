@@ -72,6 +72,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             before.last_slot,
             before.unchosen_count,
             before.unchosen_sum,
+            before.journal,
         )
         transaction.put(POSITION_KEY, encode_position(position))
         return Reached(position, is_left)

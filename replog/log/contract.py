@@ -40,6 +40,8 @@ class LogStore(Protocol):
     """Everything Paxos must not forget. ``write`` returns only when it is durable (P1)."""
 
     identity: Identity
+    lack: str
+    """What it has to do without, in words for a person; empty: nothing. Known once it has recovered."""
 
     def recover(self) -> Recovered:
         """Read what the store remembers; called once, before anything else."""
@@ -78,6 +80,19 @@ class LogStore(Protocol):
 
         Returns where to go on (1 when the end was reached) and the damaged slots. Safe beside a ``write``.
         """
+
+    @property
+    def checkpoint_at_s(self) -> float:
+        """When ``checkpoint`` is due, by ``time.perf_counter``; infinity: nothing waits for it."""
+
+    def checkpoint(self) -> None:
+        """Bring what is durable elsewhere to the place where it stays. Belongs to whoever writes.
+
+        Raises ``StorageError``.
+        """
+
+    def finish(self) -> None:
+        """A clean stop: ``checkpoint``, and nothing is written any more. Raises ``StorageError``."""
 
     def is_nearly_full(self) -> bool:
         """Whether new commands should be refused for want of space; cheap, from any thread."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 import lmdb
+import msgspec
 
 from ..disk.environment import DATA_FILE, begin_reading, finish_commit, open_environment
 from ..disk.page_cache import settle
@@ -22,6 +23,8 @@ from ..paxos.ballot import node_name
 from ..resources import lacking
 from .contract import Identity
 from .records import (
+    FORMAT_BEFORE,
+    FORMAT_VERSION,
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
     POSITION_KEY,
@@ -36,6 +39,7 @@ from .records import (
     encode_membership,
     encode_position,
     encode_promise,
+    is_of_format_before,
 )
 
 LOG_LAYOUT: Final = Layout(
@@ -60,12 +64,14 @@ class LogEnvironment:
     Parameters
     ----------
     slots: LMDB's handle of the tree of slots.
+    position: where it stands.
     distrust: empty, or why the node must abstain: the log's own record of its identity is damaged (P10).
     """
 
     env: lmdb.Environment
     slots: Any
     identity: Identity
+    position: Position
     distrust: str
 
 
@@ -114,7 +120,10 @@ def open_log_environment(path: Path, expected: Identity | None, *, map_step_byte
         slots = env.open_db(SLOTS_NAME, create=False)
         with begin_reading(env) as transaction:
             stored = transaction.get(IDENTITY_KEY)
+            position = decode_position(transaction.get(POSITION_KEY))
         identity, distrust = _identity_in(data_path, stored, expected)
+        if is_of_format_before(stored):
+            _raise_format(env, data_path, identity, position)
     except lmdb.Error as error:
         env.close()
         lack = lacking(f"{data_path} can't be opened", error)
@@ -122,7 +131,21 @@ def open_log_environment(path: Path, expected: Identity | None, *, map_step_byte
     except BaseException:
         env.close()
         raise
-    return LogEnvironment(env, slots, identity, distrust)
+    return LogEnvironment(env, slots, identity, position, distrust)
+
+
+def _raise_format(env: lmdb.Environment, data_path: Path, identity: Identity, position: Position) -> None:
+    """Identity and position in the form of this format, in one transaction (J19). A program before it refuses both."""
+    try:
+        with env.begin(write=True) as transaction:
+            transaction.put(IDENTITY_KEY, encode_identity(identity))
+            raised = msgspec.structs.replace(position, transaction=transaction.id())
+            transaction.put(POSITION_KEY, encode_position(raised))
+    except lmdb.Error as error:
+        raise lacking(f"{data_path} can't be written", error) or StorageError(
+            f"{data_path}: a write failed ({error}) that raises its format from {FORMAT_BEFORE} to {FORMAT_VERSION}. "
+            "Check the disk (dmesg, free space), then start the node again: it is of either format, and both are read."
+        ) from error
 
 
 def _identity_in(data_path: Path, stored: bytes | None, expected: Identity | None) -> tuple[Identity, str]:

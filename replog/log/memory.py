@@ -6,6 +6,8 @@ again, as a new process would ask. Records are checked whenever they are read, a
 
 from __future__ import annotations
 
+import math
+
 from crc32c import crc32c
 
 from ..errors import Damaged
@@ -27,6 +29,7 @@ class MemoryLogStore:
         self.chosen_through = BEFORE_LOG
         self.compacted_through = BEFORE_LOG
         self.membership = identity.membership
+        self.lack = ""
         self.distrust = ""
         """Why whoever starts from this log must abstain, once that was found; stays for ever."""
 
@@ -126,6 +129,15 @@ class MemoryLogStore:
         self.compacted_through = max(self.compacted_through, last)
         self.chosen_through = max(self.chosen_through, last)  # what may go is chosen
         return self.compacted_through
+
+    checkpoint_at_s = math.inf
+    """See ``contract.LogStore``: what is written is where it stays."""
+
+    def checkpoint(self) -> None:
+        """See ``contract.LogStore``: there is nothing to do."""
+
+    def finish(self) -> None:
+        """See ``contract.LogStore``: there is nothing to do."""
 
     # --- space, and the end ---
 

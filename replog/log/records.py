@@ -25,8 +25,10 @@ from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from .contract import Identity
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 """Of everything in ``log/``; another version is refused, never guessed at."""
+FORMAT_BEFORE: Final = 4
+"""Knew no journal. It is read, and raised when a node starts on it."""
 
 IDENTITY_KEY: Final = b"identity"
 MEMBERSHIP_KEY: Final = b"membership"
@@ -39,6 +41,7 @@ _SLOT = struct.Struct(">Q")
 _PIECE_KEY = struct.Struct(">QH")
 _BALLOT = struct.Struct(">QI")
 _POSITION = struct.Struct(">QQQQIQ")
+_JOURNAL_MARK = struct.Struct(">16sQIQ?")
 _PROMISE = struct.Struct(">QI")
 _CRC = struct.Struct(">I")
 
@@ -129,6 +132,28 @@ REPAIR: Final = "a slot known chosen is repaired from the peers when the node ru
 # --- records of which there is one -----------------------------------------------------------------------
 
 
+NO_JOURNAL: Final = bytes(16)
+
+
+class JournalMark(msgspec.Struct, frozen=True, gc=False):
+    """How far the journal's records are in the log (J7); written with it, so both are of one moment.
+
+    Parameters
+    ----------
+    id: of the journal; ``NO_JOURNAL``: there is none.
+    covered: the highest number of a record that is in the log, or that was passed over.
+    end: the block behind the last record that is.
+    last: the number of that record; 0: there was none.
+    is_open: whether a process may have written further records since.
+    """
+
+    id: bytes = NO_JOURNAL
+    covered: int = 0
+    end: int = 1
+    last: int = 0
+    is_open: bool = False
+
+
 class Position(msgspec.Struct, frozen=True, gc=False):
     """Where the log stands; written in every transaction.
 
@@ -139,6 +164,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
     last_slot: the highest slot that ever had a record.
     unchosen_count, unchosen_sum: how many records stand above ``chosen_through``, and the sum of their checksums.
         A record that vanished, or an older one that came back whole, changes them.
+    journal: how far the journal's records are in it.
     """
 
     transaction: int = 0
@@ -147,6 +173,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
     last_slot: Slot = BEFORE_LOG
     unchosen_count: int = 0
     unchosen_sum: int = 0
+    journal: JournalMark = JournalMark()
 
 
 @attrs.frozen
@@ -188,15 +215,21 @@ def encode_position(position: Position) -> bytes:
         position.unchosen_count,
         position.unchosen_sum,
     )
-    return seal(POSITION_KEY, content)
+    mark = position.journal
+    marked = _JOURNAL_MARK.pack(mark.id, mark.covered, mark.end, mark.last, mark.is_open)
+    return seal(POSITION_KEY, content + marked)
 
 
 def decode_position(data: bytes | memoryview | None) -> Position:
-    """Raises ``Damaged``."""
+    """Of this format or of the one before, which ends before the journal's part. Raises ``Damaged``."""
     content = unseal(POSITION_KEY, data)
-    if len(content) != _POSITION.size:
-        raise Damaged(f"the position record has {len(content)} bytes instead of {_POSITION.size}")
-    return Position(*_POSITION.unpack(content))
+    size = _POSITION.size + _JOURNAL_MARK.size
+    if len(content) == _POSITION.size:
+        return Position(*_POSITION.unpack(content))
+    if len(content) != size:
+        raise Damaged(f"the position record has {len(content)} bytes instead of {size}")
+    mark = JournalMark(*_JOURNAL_MARK.unpack_from(content, _POSITION.size))
+    return msgspec.structs.replace(Position(*_POSITION.unpack_from(content)), journal=mark)
 
 
 def encode_promise(promised: Promised) -> bytes:
@@ -241,14 +274,22 @@ def encode_identity(identity: Identity) -> bytes:
 
 
 def decode_identity(data: bytes | memoryview | None) -> Identity:
-    """Raises ``Damaged``; ``StorageError`` for another format version, whose message names both."""
+    """Raises ``Damaged``; ``StorageError`` for a format version that is not read, whose message names it and those."""
     stored = _decode(IDENTITY_KEY, data, _StoredIdentity)
-    if stored.format_version != FORMAT_VERSION:
+    if stored.format_version not in (FORMAT_BEFORE, FORMAT_VERSION):
         raise StorageError(
-            f"it has format version {stored.format_version} and this program reads version {FORMAT_VERSION} only; "
-            "nothing was changed, so use the release that wrote it"
+            f"it has format version {stored.format_version} and this program reads versions {FORMAT_BEFORE} and "
+            f"{FORMAT_VERSION} only; nothing was changed, so use the release that wrote it"
         )
     return Identity(stored.cluster, stored.node, stored.incarnation, stored.membership)
+
+
+def is_of_format_before(identity: bytes | memoryview | None) -> bool:
+    """Whether a sound identity record is of the format before this one."""
+    try:
+        return _decode(IDENTITY_KEY, identity, _StoredIdentity).format_version == FORMAT_BEFORE
+    except Damaged:
+        return False
 
 
 def _decode(key: bytes, data: bytes | memoryview | None, type_: type[_T]) -> _T:

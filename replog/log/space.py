@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import attrs
 import lmdb
-from attrs.validators import ge, optional
+from attrs.validators import ge, instance_of, optional
 
 from ..disk.environment import begin_reading, whole_pages
 from ..disk.space import take_blocks
@@ -45,9 +45,11 @@ class LogLimits:
     reserve_bytes: int = attrs.field(default=64 * MIB, validator=ge(0))
     """With less space than this the log is nearly full; it has space again at five quarters of it."""
     bytes_max: int | None = attrs.field(default=None, validator=optional(ge(4 * MIB)))
-    """Quota of ``log/``; None: the disk is the limit."""
+    """Quota of the log's file; None: the disk is the limit. The journal comes on top."""
     recover_bytes_max: int = attrs.field(default=256 * MIB, validator=ge(0))
     """How many bytes of chosen records are verified when the log is opened, newest first; a scrub does the rest."""
+    journal: bool = attrs.field(default=True, validator=instance_of(bool))
+    """Whether writes are made durable in a journal of 8 MiB first, by one flush of the disk instead of two."""
 
 
 class LogSpace:
@@ -67,6 +69,7 @@ class LogSpace:
         self._map_bytes: int = info["map_size"]
         self._file_bytes = os.fstat(self._descriptor).st_size
         self._spare_bytes = 0
+        self._reserved_bytes = 0
         self._is_nearly_full = False
 
     @property
@@ -85,19 +88,43 @@ class LogSpace:
         StorageFull: there is no space; nothing was written, so the same write may be tried again later.
         """
         need_bytes += PATH_BYTES
+        if not self._take(need_bytes) and not is_essential:
+            raise self._full(need_bytes)
+
+    def reserve(self, need_bytes: int) -> bool:
+        """Keep space for ``need_bytes`` of a transaction that comes later, until ``release``; False if there is none.
+
+        No transaction may be open in this process. Raises ``OSError`` if the disk failed while blocks were taken.
+        """
+        if not self._reserved_bytes:
+            need_bytes += PATH_BYTES
+        if not self._take(need_bytes):
+            return False
+        self._reserved_bytes += need_bytes
+        return True
+
+    def release(self) -> None:
+        """What was reserved is used."""
+        self._reserved_bytes = 0
+
+    def _take(self, need_bytes: int) -> bool:
+        """Take ``need_bytes`` from what is allocated and unused, allocating more first; False: there is no space."""
         if need_bytes <= self._spare_bytes:
             self._spare_bytes -= need_bytes
-            return
+            return True
         used_bytes = self._refresh()
-        self.grow_map(used_bytes + need_bytes)
-        if need_bytes > self._spare_bytes and not self._allocate(need_bytes - self._spare_bytes):
-            if not is_essential and not self._has_free_pages(need_bytes):
-                raise StorageFull(
-                    f"{self._data_path}: no space for {need_bytes} bytes more ({self._limit_text()}); "
-                    "nothing was written. Make space on that disk; it goes on by itself then."
-                )
-            return
+        self.grow_map(used_bytes + self._reserved_bytes + need_bytes)
+        missing_bytes = need_bytes - self._spare_bytes
+        if missing_bytes > 0 and not self._allocate(missing_bytes):
+            return self._has_free_pages(need_bytes + self._reserved_bytes)
         self._spare_bytes -= need_bytes
+        return True
+
+    def _full(self, need_bytes: int) -> StorageFull:
+        return StorageFull(
+            f"{self._data_path}: no space for {need_bytes} bytes more ({self._limit_text()}); "
+            "nothing was written. Make space on that disk; it goes on by itself then."
+        )
 
     def grow_map(self, wanted_bytes: int) -> None:
         """Make the map at least this large, in steps."""
@@ -159,7 +186,7 @@ class LogSpace:
         """
         used_bytes = self._last_page_bytes()
         self._file_bytes = max(self._file_bytes, os.fstat(self._descriptor).st_size, used_bytes)
-        self._spare_bytes = self._file_bytes - used_bytes
+        self._spare_bytes = self._file_bytes - used_bytes - self._reserved_bytes
         return used_bytes
 
     def _allocate(self, missing_bytes: int) -> bool:
@@ -175,7 +202,8 @@ class LogSpace:
 
     def _has_free_pages(self, need_bytes: int) -> bool:
         """Whether pages that compaction freed will do; twice the need, since those freed last must rest."""
-        return self._last_page_bytes() - self._live_bytes() + self._spare_bytes >= 2 * need_bytes
+        ahead_bytes = self._spare_bytes + self._reserved_bytes
+        return self._last_page_bytes() - self._live_bytes() + ahead_bytes >= 2 * need_bytes
 
     def _limit_text(self) -> str:
         if self._limits.bytes_max is not None:

@@ -24,21 +24,22 @@ import lmdb
 import msgspec
 
 from ..disk.environment import DATA_FILE, begin_reading
-from ..errors import Damaged, ReplogError, StorageError
+from ..errors import Damaged
 from ..paxos.ballot import BALLOT_ZERO, Ballot, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
-from ..resources import lacking
-from .changes import Change, join_writes
+from .changes import Change, Joined, join_writes
 from .contract import Identity
 from .environment import LogEnvironment, open_log_environment
+from .failure import Failure
 from .records import (
     MEMBERSHIP_KEY,
     POSITION_KEY,
     PROMISE_KEY,
     REPAIR,
+    JournalMark,
     Position,
     Promised,
     decode_membership,
@@ -56,6 +57,7 @@ _FREE_BYTES_ENOUGH: Final = 16 * MIB
 """More free pages than this are of use only to retain more slots, so slots beyond their number stay."""
 _RECORD_OVERHEAD_BYTES: Final = 4096 + 64
 """Of a record's last page and of the way to it; what its other pieces leave of their pages is a 64th at most."""
+_APPENDED_OVERHEAD_BYTES: Final = 128
 _READER_CHECK_COMMITS: Final = 4096
 
 
@@ -73,7 +75,7 @@ class LmdbLogStore:
         self._limits = limits
         self._map_lock = threading.Lock()
         self._space = LogSpace(opened.env, opened.slots, path / DATA_FILE, limits, self._map_lock)
-        self._position = Position()
+        self._position = opened.position
         self._promise = BALLOT_ZERO
         self._membership = opened.identity.membership
         self._unchosen = UnchosenSum()
@@ -81,7 +83,7 @@ class LmdbLogStore:
         self._is_distrust_stored = not opened.distrust
         self._has_slots_below_floor = False
         self._is_recovered = False
-        self._failure = ""
+        self.failure = Failure()
         self._commits = 0
 
     @classmethod
@@ -109,10 +111,10 @@ class LmdbLogStore:
             self._membership = self._recover_membership(transaction.get(MEMBERSHIP_KEY))
             scan = LogScan(position, self._limits.recover_bytes_max)
             scan.run(transaction.cursor(self._slots))
-        self._distrust_if(scan.distrust())
+        self.distrust_if(scan.distrust())
         highest = max((record.ballot for record in scan.unchosen), default=BALLOT_ZERO)
         if highest > promise and not self._distrust:
-            self._distrust_if(f"an acceptance at ballot {highest} stands above the promise {promise}")
+            self.distrust_if(f"an acceptance at ballot {highest} stands above the promise {promise}")
         self._promise = max(promise, highest)
         self._position = position
         self._unchosen = UnchosenSum()
@@ -135,23 +137,28 @@ class LmdbLogStore:
         try:
             promised = decode_promise(data)
         except Damaged as error:
-            self._distrust_if(str(error))
+            self.distrust_if(str(error))
             return BALLOT_ZERO
-        self._distrust_if(promised.distrust, is_stored=True)
+        self.distrust_if(promised.distrust, is_stored=True)
         return promised.ballot
 
     def _recover_membership(self, data: memoryview | None) -> Membership:
         try:
             return decode_membership(data)
         except Damaged as error:
-            self._distrust_if(str(error))
+            self.distrust_if(str(error))
             return self.identity.membership
 
-    def _distrust_if(self, reason: str, *, is_stored: bool = False) -> None:
+    def distrust_if(self, reason: str, *, is_stored: bool = False) -> None:
         """Remember the first reason not to vote; it is stored with the next write and stays for ever (P10)."""
         if reason and not self._distrust:
             self._distrust = reason
             self._is_distrust_stored = is_stored
+
+    @property
+    def position(self) -> Position:
+        """Where the log stands, by its last transaction; from any thread."""
+        return self._position
 
     def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
         """See ``contract.LogStore``; a chosen slot that should be here and is not counts as damaged (P10)."""
@@ -190,13 +197,39 @@ class LmdbLogStore:
         """
         joined = join_writes(writes, floor=self._position.compacted_through)
         records = joined.records
-        need_bytes = sum([len(record.value) for record in records]) * 65 // 64 + len(records) * _RECORD_OVERHEAD_BYTES
-        self._prepare(need_bytes, is_essential=not records)
+        self._prepare(_need_bytes(records), is_essential=not records)
+        self._store(joined, self._position.journal)
+
+    def reserve(self, records: list[AcceptedSlot], *, append_above: Slot) -> bool:
+        """Keep space for ``records`` until ``commit``; False if there is none.
+
+        ``append_above``: the highest slot that there is a record or a reservation for. Raises ``StorageError``.
+        """
+        self.failure.refuse()
+        need_bytes = _need_bytes(records)
+        if records and records[0].slot > append_above:
+            need_bytes = min(need_bytes, _appended_bytes(records))
+        try:
+            return self._space.reserve(need_bytes)
+        except (lmdb.Error, OSError) as error:
+            raise self.failure.of(self.path / DATA_FILE, error) from error
+
+    def commit(self, writes: list[LogWrite], mark: JournalMark) -> None:
+        """Make durable in one transaction what space was reserved for, and how far the journal is covered by it.
+
+        Raises ``StorageError``: the outcome is unknown; nothing is written any more.
+        """
+        self.failure.refuse()
+        self._store(join_writes(writes, floor=self._position.compacted_through), mark)
+        self._space.release()
+
+    def _store(self, joined: Joined, mark: JournalMark) -> None:
+        records = joined.records
         slots = [record.slot for record in records]
         checksums, pairs = seal_slots(records)
         chosen_through = max(self._position.chosen_through, joined.chosen_through)
         change = Change(
-            position=self._advance(slots, checksums, chosen_through),
+            position=msgspec.structs.replace(self._advance(slots, checksums, chosen_through), journal=mark),
             slots=slots,
             pairs=pairs,
             append_above=self._position.last_slot,
@@ -266,13 +299,10 @@ class LmdbLogStore:
         self._unchosen.store(slots, checksums)
         self._unchosen.release(chosen_through)
         before = self._position
+        last_slot = max(before.last_slot, slots[-1] if slots else chosen_through)
+        unchosen = (self._unchosen.count, self._unchosen.sum)
         return Position(
-            before.transaction,
-            chosen_through,
-            before.compacted_through,
-            max(before.last_slot, slots[-1] if slots else chosen_through),
-            self._unchosen.count,
-            self._unchosen.sum,
+            before.transaction, chosen_through, before.compacted_through, last_slot, *unchosen, before.journal
         )
 
     def _promised(self, promise: Ballot | None) -> Promised | None:
@@ -285,13 +315,12 @@ class LmdbLogStore:
         return membership if membership is not None and membership.version > self._membership.version else None
 
     def _prepare(self, need_bytes: int, *, is_essential: bool) -> None:
-        if self._failure:
-            raise StorageError(self._failure)
+        self.failure.refuse()
         assert self._is_recovered, "recover() comes before anything else"
         try:
             self._space.prepare(need_bytes, is_essential=is_essential)
         except (lmdb.Error, OSError) as error:
-            raise self._fail(error) from error
+            raise self.failure.of(self.path / DATA_FILE, error) from error
 
     def _transact(self, change: Change) -> None:
         """Make one change durable, or fail for ever. A full map is no failure: nothing was written, and it grows."""
@@ -303,7 +332,7 @@ class LmdbLogStore:
             except lmdb.MapFullError:
                 self._space.grow_map_again()
             except BaseException as error:
-                raise self._fail(error) from error
+                raise self.failure.of(self.path / DATA_FILE, error) from error
         self._position = reached.position
         if reached.is_left_below_floor is not None:
             self._has_slots_below_floor = reached.is_left_below_floor
@@ -315,18 +344,6 @@ class LmdbLogStore:
         self._commits += 1
         if self._commits % _READER_CHECK_COMMITS == 0:
             self._env.reader_check()
-
-    def _fail(self, error: BaseException) -> ReplogError:
-        """The first failure is the last thing this store does."""
-        lack = lacking(f"{self.path / DATA_FILE}: a write failed, and whether it is durable is unknown", error)
-        if lack is not None:
-            self._failure = self._failure or str(lack)
-            return lack
-        self._failure = self._failure or (
-            f"{self.path / DATA_FILE}: a write failed ({error}); whether it is durable is unknown, so this process "
-            "must end. Check the disk (dmesg, free space), then start the node again: it goes on from what is durable."
-        )
-        return StorageError(self._failure)
 
     # --- space, and the end ---
 
@@ -343,3 +360,13 @@ class LmdbLogStore:
         """See ``contract.LogStore``. No other thread may be inside a call."""
         self._space.close()
         self._env.close()
+
+
+def _need_bytes(records: list[AcceptedSlot]) -> int:
+    """Pages that a transaction takes for ``records`` at most, wherever they stand."""
+    return sum([len(record.value) for record in records]) * 65 // 64 + len(records) * _RECORD_OVERHEAD_BYTES
+
+
+def _appended_bytes(records: list[AcceptedSlot]) -> int:
+    """For records behind all others: their pieces fill pages one after the other, more than half of each."""
+    return sum([len(record.value) for record in records]) * 33 // 16 + len(records) * _APPENDED_OVERHEAD_BYTES

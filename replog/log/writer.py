@@ -1,9 +1,9 @@
-"""The log's one writer: what waits becomes one transaction, then one callback says how far it is durable.
+"""The log's one writer: what waits becomes one group, then one callback says how far it is durable.
 
 A write takes as long as the disk takes, so it happens on a thread of its own that lives as long as the store. While one
-transaction is under way everything submitted gathers and becomes the next: the slower the disk, the larger the groups
-(group commit), without any delay made on purpose. Between writes the thread drops compacted slots, a bounded number at
-a time.
+group is under way everything submitted gathers and becomes the next: the slower the disk, the larger the groups (group
+commit), without any delay made on purpose. What comes next is decided in ``writer_turns``; here is the thread that does
+it, and the waiting. Checkpoints are that thread's too: a log that hangs behind its journal shows as a stall.
 
 It knows nothing of the protocol and decides nothing: order in is order out (P1 holds because the caller sends only what
 ``on_durable`` allows). After a failure it says so once and writes nothing more; an fsync is never tried twice. A full
@@ -17,71 +17,20 @@ Never: begin a transaction after a failure.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
-
-import msgspec
 
 from ..errors import StorageFull
-from ..histogram import Histogram, Quantiles
-from ..paxos.ballot import BEFORE_LOG, Slot
+from ..paxos.ballot import Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from .contract import LogStore
+from .writer_turns import Floor, Group, Job, Last, Look, Submitted, WriterStatistics, WriterTurns
 
-GROUP_BYTES_MAX: Final = 64 * 2**20
-"""A group is closed at this size, so that one transaction stays bounded."""
-_STEP_BYTES: Final = 4 * 2**20
-"""After so many bytes, too, a step of compaction is due: large slots must not outrun it."""
-
-
-class WriterStatistics(msgspec.Struct, frozen=True):
-    """Plain counts since the writer was made.
-
-    Parameters
-    ----------
-    commits: synchronous transactions of writes.
-    writes: turns of the replica in them; above ``commits`` by what group commit saved.
-    records, record_bytes: acceptances stored, and the bytes of their values.
-    compactions: transactions that only dropped slots.
-    waits_for_space: how often a group found the disk full and waited.
-    latencies_us: of the commits.
-    """
-
-    commits: int
-    writes: int
-    records: int
-    record_bytes: int
-    compactions: int
-    waits_for_space: int
-    latencies_us: Quantiles
-
-    def latency_us(self, quantile: float) -> int:
-        """Microseconds of the commit latency at ``quantile`` (0.99: p99), to 3.2 %; 0 before the first commit."""
-        return self.latencies_us.at(quantile)
-
-
-class _Submitted(msgspec.Struct, gc=False):
-    ticket: int
-    write: LogWrite
-
-
-class _Floor(msgspec.Struct, gc=False):
-    through: Slot
-    membership: Membership
-    on_installed: Callable[[], None]
-
-
-class _Wake(msgspec.Struct, gc=False):
-    """Something is wanted of an idle writer that is not in the queue."""
-
-    is_last: bool
-
-
-_Job = _Submitted | _Floor | _Wake
+__all__ = ["LogWriter", "WriterStatistics"]
 
 
 class LogWriter:
@@ -112,28 +61,25 @@ class LogWriter:
         space_retry_s: float = 0.25,
     ) -> None:
         self._store = store
-        self._on_durable = on_durable
+        self._turns = WriterTurns(
+            store,
+            on_durable=on_durable,
+            on_compacted=on_compacted,
+            compaction_slots_max=compaction_slots_max,
+            retained_slots=retained_slots,
+            retained_bytes=retained_bytes,
+            clock=time.perf_counter,
+        )
         self._on_failure = on_failure
-        self._on_compacted = on_compacted
-        self._compaction_slots_max = compaction_slots_max
-        self._retained_slots = retained_slots
-        self._retained_bytes = retained_bytes
         self._space_retry_s = space_retry_s
-        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._held: _Job | None = None
         self._thread = threading.Thread(target=self._run, name="replog-log", daemon=True) if is_threaded else None
+        self._in_turn = threading.Lock()
+        """Held by whoever is inside a call of the store that writes: one at a time, whichever thread it is on."""
         self._closing = threading.Event()
         self._has_failed = False
         self._submitted = self._finished = 0
-        self._recent_s = 0.0
-        self._may_go_through = BEFORE_LOG
-        self._compact_through = BEFORE_LOG
-        self._compacted_through = BEFORE_LOG
-        self._records_since_compaction = self._bytes_since_compaction = 0
         self._is_waiting_for_space = False
-        self._commits = self._writes = self._records = self._record_bytes = 0
-        self._compactions = self._waits_for_space = 0
-        self._latencies_us = Histogram()
+        self._waits_for_space = 0
 
     # --- from the event loop ---
 
@@ -144,7 +90,7 @@ class LogWriter:
 
     def submit(self, ticket: int, write: LogWrite) -> None:
         """Make ``write`` durable after all submitted before it; tickets ascend. Never blocks, if there is a thread."""
-        self._submit(_Submitted(ticket, write))
+        self._submit(Submitted(ticket, write))
 
     def write_here(self, write: LogWrite, *, is_fast_below_s: float) -> bool:
         """Make ``write`` durable on the caller's thread, if the writer is idle and the disk has been fast lately.
@@ -153,29 +99,40 @@ class LogWriter:
 
         Raises ``StorageError`` if the commit failed; the process must end.
         """
-        if self._thread is None or self._submitted != self._finished or self._recent_s > is_fast_below_s:
+        turns = self._turns
+        if self._thread is None or self._submitted != self._finished or turns.recent_s > is_fast_below_s:
             return False
-        started_s = time.perf_counter()
+        if not self._in_turn.acquire(blocking=False):
+            return False  # a checkpoint is under way
         try:
-            self._store.write([write])
+            before_s = self._store.checkpoint_at_s
+            turns.write([write])
+            is_thread_wanted = self._is_thread_wanted(before_s)
         except StorageFull:
             return False
-        self._count([write], time.perf_counter() - started_s)
-        if self._is_compaction_wanted and self._has_written_a_step:
-            self._submit(_Wake(is_last=False))
+        finally:
+            self._in_turn.release()
+        if is_thread_wanted:
+            self._submit(Look())
         return True
+
+    def _is_thread_wanted(self, checkpoint_before_s: float) -> bool:
+        """Whether the idle thread must learn that a checkpoint comes to be due, or that a step of compaction is."""
+        if self._store.checkpoint_at_s < checkpoint_before_s:
+            return True
+        return self._turns.is_compaction_wanted and self._turns.has_written_a_step
 
     def request_compaction(self, through: Slot) -> None:
         """Slots up to ``through`` may go; those not retained go step by step, when writes leave time for it."""
-        self._may_go_through = max(self._may_go_through, through)
-        self._submit(_Wake(is_last=False))
+        self._turns.may_go(through)
+        self._submit(Look(is_compaction_asked=True))
 
     def request_floor(self, through: Slot, membership: Membership, on_installed: Callable[[], None]) -> None:
         """``LogStore.install_floor`` in its turn between writes; then ``on_installed`` on the writer's thread.
 
         No compaction that goes as far is reported before it.
         """
-        self._submit(_Floor(through, membership, on_installed))
+        self._submit(Floor(through, membership, on_installed))
 
     def abandon(self) -> None:
         """Finish only the transaction that is under way; what waits is dropped, and what comes later."""
@@ -183,10 +140,15 @@ class LogWriter:
         self._closing.set()
 
     def close(self) -> None:
-        """Finish what was submitted and stop. A group that waits for space is given up: it was never written."""
+        """Finish what was submitted, bring all of it to the log, and stop.
+
+        A group that waits for space is given up: it was never written.
+        """
         self._closing.set()
-        if self._thread is not None and self._thread.is_alive():
-            self._jobs.put(_Wake(is_last=True))
+        if self._thread is None:
+            self._guarded(self._store.finish)
+        elif self._thread.is_alive():
+            self._turns.jobs.put(Last())
             self._thread.join()
 
     @property
@@ -196,23 +158,15 @@ class LogWriter:
 
     def statistics(self) -> WriterStatistics:
         """Counts so far; from any thread."""
-        return WriterStatistics(
-            self._commits,
-            self._writes,
-            self._records,
-            self._record_bytes,
-            self._compactions,
-            self._waits_for_space,
-            self._latencies_us.quantiles(),
-        )
+        return self._turns.statistics(self._waits_for_space)
 
     # --- on the writer's thread ---
 
-    def _submit(self, job: _Job) -> None:
+    def _submit(self, job: Job) -> None:
         self._submitted += 1
-        self._jobs.put(job)
+        self._turns.jobs.put(job)
         if self._thread is None:
-            self._guarded(lambda: self._step(self._jobs.get()))
+            self._guarded(lambda: self._step(self._turns.jobs.get()))
 
     def _run(self) -> None:
         self._guarded(self._loop)
@@ -230,62 +184,52 @@ class LogWriter:
     def _loop(self) -> None:
         is_last = False
         while not is_last:
-            job = self._held or self._jobs.get()
-            self._held = None
-            is_last = self._has_failed or self._step(job)
-            self._finished += 1
+            job = self._next_job()
+            with self._in_turn:
+                is_last = self._has_failed or self._step(job or Look())
+            if job is not None:
+                self._finished += 1
+        if not self._has_failed:
+            self._store.finish()
 
-    def _step(self, job: _Job) -> bool:
-        """Do ``job`` and everything that may go with it; True if it was the last one."""
-        match job:
-            case _Submitted():
-                if not self._write(self._gather(job)):
-                    return True
-            case _Floor():
-                self._store.install_floor(job.through, job.membership)
-                job.on_installed()
-            case _Wake():
-                if job.is_last:
-                    return True
-                self._look_at_retained()
-        while self._is_compaction_due():
-            self._compact()
-        return False
+    def _next_job(self) -> Job | None:
+        """The next one in order; None: none came before a checkpoint is due."""
+        turns = self._turns
+        job, turns.held = turns.held, None
+        if job is not None:
+            return job
+        wait_s = turns.checkpoint_in_s
+        try:
+            return turns.jobs.get(timeout=None if wait_s == math.inf else max(wait_s, 0.0))
+        except queue.Empty:
+            return None
 
-    def _gather(self, first: _Submitted) -> list[_Submitted]:
-        """Everything that waits, in order, up to a job of another kind."""
-        group = [first]
-        size = 0
-        while size < GROUP_BYTES_MAX:
-            size += sum(len(record.value) for record in group[-1].write.slots)
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if not isinstance(job, _Submitted):
-                self._held = job
-                break
-            group.append(job)
-        self._finished += len(group) - 1
-        return group
+    def _step(self, job: Job) -> bool:
+        """Do ``job`` and everything that may go with it, then what is due; True if it was the last one."""
+        turns = self._turns
+        work = turns.begin(job)
+        if isinstance(work, Group):
+            self._finished += len(work.submitted) - 1
+            if not self._write(work):
+                return True
+        else:
+            turns.perform(work)
+        while not self._has_failed and (due := turns.after()) is not None:
+            turns.perform(due)
+        return isinstance(work, Last)
 
-    def _write(self, group: list[_Submitted]) -> bool:
+    def _write(self, group: Group) -> bool:
         """False: the writer was closed while the group waited for space; nothing after it may be written either."""
-        writes = [submitted.write for submitted in group]
-        started_s = time.perf_counter()
         while True:
             try:
-                self._store.write(writes)
+                self._turns.perform(group)
                 break
             except StorageFull:
                 if self._thread is None:
                     raise
                 if not self._wait_for_space():
                     return False
-                started_s = time.perf_counter()
         self._is_waiting_for_space = False
-        self._count(writes, time.perf_counter() - started_s)
-        self._on_durable(group[-1].ticket)
         return True
 
     def _wait_for_space(self) -> bool:
@@ -295,49 +239,4 @@ class LogWriter:
         if not self._is_waiting_for_space:
             self._is_waiting_for_space = True
             self._waits_for_space += 1
-        self._look_at_retained()
-        if self._is_compaction_wanted:
-            self._compact()
-            return True
-        return not self._closing.wait(self._space_retry_s)
-
-    def _is_compaction_due(self) -> bool:
-        """When nothing waits, and under load once for as much as a step drops."""
-        if not self._is_compaction_wanted or self._has_failed:
-            return False
-        is_idle = self._held is None and self._jobs.empty()
-        return is_idle or self._has_written_a_step
-
-    @property
-    def _is_compaction_wanted(self) -> bool:
-        return self._compact_through > self._compacted_through
-
-    @property
-    def _has_written_a_step(self) -> bool:
-        return (
-            self._records_since_compaction >= self._compaction_slots_max or self._bytes_since_compaction >= _STEP_BYTES
-        )
-
-    def _look_at_retained(self) -> None:
-        self._compact_through = self._store.compaction_target(
-            self._may_go_through, retained_slots=self._retained_slots, retained_bytes=self._retained_bytes
-        )
-
-    def _compact(self) -> None:
-        self._compacted_through = self._store.compact(self._compact_through, slots_max=self._compaction_slots_max)
-        self._look_at_retained()
-        self._records_since_compaction = self._bytes_since_compaction = 0
-        self._compactions += 1
-        self._on_compacted(self._compacted_through)
-
-    def _count(self, writes: list[LogWrite], seconds: float) -> None:
-        records = [record for write in writes for record in write.slots]
-        self._commits += 1
-        self._writes += len(writes)
-        self._records += len(records)
-        self._records_since_compaction += len(records)
-        record_bytes = sum([len(record.value) for record in records])
-        self._record_bytes += record_bytes
-        self._bytes_since_compaction += record_bytes
-        self._recent_s += (seconds - self._recent_s) / 8
-        self._latencies_us.add(int(seconds * 1e6))
+        return self._turns.make_space() or not self._closing.wait(self._space_retry_s)

@@ -64,6 +64,7 @@ class LogPort:
         self._token: trio.lowlevel.TrioToken | None = None
         self._is_closed = False
         self._is_forked_off = False
+        self._failure_at_end: BaseException | None = None
         self._writer = LogWriter(
             store,
             on_durable=self._durable_in_thread if is_threaded else self._durable_here,
@@ -92,9 +93,11 @@ class LogPort:
         self._is_forked_off = True
 
     def close(self) -> None:
-        """Finish what was submitted; what it leads to is not done any more."""
+        """Finish what was submitted, and bring it to the log; what it leads to is not done any more."""
         self._is_closed = True
         self._writer.close()
+        if self._failure_at_end is not None:
+            self._node.fail(self._failure_at_end)
 
     async def run(self) -> None:
         """Read, scrub and watch until cancelled."""
@@ -140,7 +143,9 @@ class LogPort:
         if not self._is_threaded:
             raise error  # out of the turn that wrote
         assert self._token is not None
-        self._token.run_sync_soon(self._node.fail, error)
+        self._failure_at_end = error
+        if not self._is_closed:
+            self._token.run_sync_soon(self._node.fail, error)
 
     def statistics(self) -> WriterStatistics:
         return self._writer.statistics()

@@ -78,7 +78,7 @@ def report(node: Node) -> NodeStatus:
         learners=[node_name(member) for member in membership.learners],
         links=_links(node),
         sessions_open=applier.sessions_open,
-        lacks=[*node.transport.places.count.lacks(), *small_limits()],
+        lacks=[*node.transport.places.count.lacks(), *small_limits(), *filter(None, [node.log_store.lack])],
         counters=_counters(node),
     )
 
@@ -126,6 +126,7 @@ def _counters(node: Node) -> dict[str, int]:
         "records": commits.records,
         "record_bytes": commits.record_bytes,
         "compactions": commits.compactions,
+        "checkpoints": commits.checkpoints,
         "waits_for_room": commits.waits_for_space,
         "flushes": driver.jobs.flushes,
         "chunks_sent": driver.jobs.chunks_sent,

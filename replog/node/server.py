@@ -151,6 +151,8 @@ class Node:
     async def run(self, listeners: Sequence[trio.SocketListener], task_status: trio.TaskStatus[None]) -> None:
         """Until cancelled (then leave in order: hand over, flush), or until something fails (then raise it)."""
         self.log_port.start()
+        if self.log_store.lack:
+            self.log.warning("journal_not_made", reason=self.log_store.lack)
         is_stopping = trio.Event()
         try:
             async with trio.open_nursery() as nursery:
@@ -302,7 +304,7 @@ class Node:
 
     async def _take_turns(self) -> None:
         """Everybody who is ready puts an event in before this task runs again."""
-        while True:
+        while self._failure is None:
             if self.driver.is_due:
                 await trio.lowlevel.checkpoint()
             else:

@@ -16,8 +16,10 @@ from .membership import Membership
 from .messages import AcceptedSlot, Outbound
 
 
-class LogWrite(msgspec.Struct, frozen=True, gc=False):
+class LogWrite(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One transaction of the log store: everything in it becomes durable together, or nothing does.
+
+    The journal stores it as it is: a new field goes to the end and has a default.
 
     Parameters
     ----------

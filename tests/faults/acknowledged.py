@@ -22,7 +22,10 @@ from replog.state.store import LmdbStateStore
 NODE = NodeId(1)
 CLUSTER = b"cluster of tests"
 MEMBERSHIP = Membership(1, (NodeId(1), NodeId(2), NodeId(3)))
-LIMITS = LogLimits(map_step_bytes=MIB, reserve_bytes=0)
+LIMITS = LogLimits(map_step_bytes=MIB, reserve_bytes=0, journal=False)
+JOURNALED = LogLimits(map_step_bytes=MIB, reserve_bytes=0, journal=True)
+RING_BYTES = 64 * 1024
+"""Of a journal that is gone round every ten records or so; larger records are an eighth of it and go to LMDB."""
 CHOSEN_LAG = 3
 TAIL_SLOTS = 24
 KEYS = 40
@@ -69,11 +72,14 @@ class Acknowledged:
         return cls(**found)
 
 
-def check_log(directory: Path, said: Acknowledged) -> Recovered:
-    """Open the log as a starting node does, and hold it to what was said."""
+def check_log(directory: Path, said: Acknowledged, limits: LogLimits = LIMITS) -> Recovered:
+    """Open the log as a starting node does, and hold it to what was said.
+
+    What a killed process left in its journal is taken over, whether or not ``limits`` asks for one.
+    """
     held = open_directory(directory)
     try:
-        store = held.open_log(LIMITS)
+        store = held.open_log(limits)
         try:
             recovered = store.recover()
             assert recovered.damaged_reason == ""

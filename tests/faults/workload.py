@@ -1,5 +1,7 @@
 """A small process that uses a directory as a node's threads do: ``python -m tests.faults.workload DIR SAID SLOTS ...``.
 
+``--journal``: the log is written through a small journal; ``--killed``: it ends without a clean stop.
+
 It goes on where the directory stands, writes ``SLOTS`` more slots and appends a line to the file ``SAID`` (``-``:
 stdout) for everything that has become durable. It ends as a node does: with the exit code of what went wrong.
 """
@@ -11,17 +13,29 @@ import sys
 from pathlib import Path
 
 import replog.log.environment
+import replog.log.journal_layout
 from replog.directory.layout import STATE_FOLDER, DataDirectory, open_directory
 from replog.errors import ReplogError, StorageFull
-from replog.log.space import MIB
-from replog.log.store import LmdbLogStore
+from replog.log.journaled import JournaledLogStore
+from replog.log.space import MIB, LogLimits
 from replog.paxos.ballot import Slot
 from replog.paxos.effects import LogWrite
 from replog.state.store import LmdbStateStore
 
-from .acknowledged import CHOSEN_LAG, FLUSH_SLOTS, LIMITS, TAIL_SLOTS, ballot_of, record_of, row_of
+from .acknowledged import (
+    CHOSEN_LAG,
+    FLUSH_SLOTS,
+    JOURNALED,
+    LIMITS,
+    RING_BYTES,
+    TAIL_SLOTS,
+    ballot_of,
+    record_of,
+    row_of,
+)
 
 COMPACT_SLOTS = 6
+CHECKPOINT_SLOTS = 5
 
 
 class Said:
@@ -34,7 +48,7 @@ class Said:
         os.write(self._descriptor, b"%s %d\n" % (word.encode(), number))
 
 
-def write_log(store: LmdbLogStore, said: Said, slot: int) -> None:
+def write_log(store: JournaledLogStore, said: Said, slot: int) -> None:
     """A promise now and then, an acceptance, and room made behind it."""
     if slot % 8 == 0 or slot == 1:
         promise = ballot_of(slot)
@@ -43,11 +57,13 @@ def write_log(store: LmdbLogStore, said: Said, slot: int) -> None:
     chosen_through = Slot(slot - CHOSEN_LAG) if slot > CHOSEN_LAG else None
     _patiently(store, LogWrite(None, (record_of(slot),), chosen_through))
     said.say("slot", slot)
+    if slot % CHECKPOINT_SLOTS == 0:
+        store.checkpoint()
     if slot % COMPACT_SLOTS == 0 and slot > TAIL_SLOTS:
         store.compact(Slot(slot - TAIL_SLOTS), slots_max=COMPACT_SLOTS)
 
 
-def _patiently(store: LmdbLogStore, write: LogWrite) -> None:
+def _patiently(store: JournaledLogStore, write: LogWrite) -> None:
     """As the log's writer does: a full disk is waited for, once here."""
     try:
         store.write([write])
@@ -69,9 +85,11 @@ def write_state(state: LmdbStateStore, said: Said, slot: int) -> None:
         said.say("state", slot)
 
 
-def run(directory: DataDirectory, said: Said, slots: int) -> None:
+def run(
+    directory: DataDirectory, said: Said, slots: int, limits: LogLimits = LIMITS, *, is_stopped: bool = True
+) -> None:
     """Everything; the state is brought up to the log first, as a starting node does."""
-    store = directory.open_log(LIMITS)
+    store = directory.open_log(limits)
     recovered = store.recover()
     state = LmdbStateStore.open(directory.path / STATE_FOLDER, map_step_bytes=MIB)
     last = max([recovered.chosen_through, *(record.slot for record in recovered.accepted)])
@@ -82,6 +100,8 @@ def run(directory: DataDirectory, said: Said, slots: int) -> None:
         write_log(store, said, slot)
         write_state(state, said, slot)
     state.close()
+    if is_stopped:
+        store.finish()
     store.close()
 
 
@@ -93,15 +113,23 @@ def leave_out_syncs() -> None:
         return lmdb.open(str(path), map_size=map_bytes, max_dbs=2, create=False, sync=False, lib_version=0)
 
     replog.log.environment.open_environment = careless
+    opened = os.open
+
+    def without_syncs(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        return opened(path, flags & ~os.O_DSYNC, mode)
+
+    os.open = without_syncs  # type: ignore[assignment]
 
 
 def main(words: list[str]) -> int:
     path, said, slots, *more = words
     if "--careless" in more:
         leave_out_syncs()
+    replog.log.journal_layout.JOURNAL_BYTES = RING_BYTES  # type: ignore[misc]
+    limits = JOURNALED if "--journal" in more else LIMITS
     try:
         directory = open_directory(Path(path))
-        run(directory, Said(said), int(slots))
+        run(directory, Said(said), int(slots), limits, is_stopped="--killed" not in more)
     except ReplogError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

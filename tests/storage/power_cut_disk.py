@@ -11,6 +11,7 @@ import errno
 import os
 import random
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 BLOCK_BYTES = 512
@@ -44,17 +45,25 @@ class File:
         content = bytearray(self.durable)
         for offset, data in self.unsynced if chance else []:
             assert chance is not None
-            for start in range(0, max(len(data), 1), BLOCK_BYTES):
+            for start, piece in _sectors(offset, data):
                 if chance.random() < 0.5:
-                    piece = data[start : start + BLOCK_BYTES]
-                    self._resize(content, max(len(content), offset + start))
-                    content[offset + start : offset + start + len(piece)] = piece
+                    self._resize(content, max(len(content), start))
+                    content[start : start + len(piece)] = piece
         return bytes(content)
 
     @staticmethod
     def _resize(content: bytearray, length: int) -> None:
         del content[length:]
         content.extend(bytes(length - len(content)))
+
+
+def _sectors(offset: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The parts of a write that lie in one sector each, and where; an empty one is a change of the file's length."""
+    start = offset
+    while start < offset + len(data) or start == offset:
+        end = (start // BLOCK_BYTES + 1) * BLOCK_BYTES
+        yield start, data[start - offset : end - offset]
+        start = end
 
 
 class Folder:

@@ -165,13 +165,13 @@ class Mounted(mfusepy.Operations):  # type: ignore[misc]
         return bytes(self._do(lambda: self._opened(fh)[0].content[offset : offset + size], is_change=False))
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
-        def write() -> None:
+        def write() -> bool:
             file, is_synchronous = self._opened(fh)
             file.write(offset, data)
-            if is_synchronous:
-                self._sync(file)
+            return is_synchronous
 
-        self._do(write)
+        if self._do(write):  # the power may fail while it is under way
+            self._do(lambda: self._sync(self._opened(fh)[0]))
         return len(data)
 
     def truncate(self, path: str, length: int, fh: int | None = None) -> int:

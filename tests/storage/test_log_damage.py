@@ -19,6 +19,7 @@ from crc32c import crc32c
 from replog.directory.layout import LOG_FOLDER, open_directory
 from replog.disk.environment import open_environment
 from replog.errors import Damaged
+from replog.log.journaled import JournaledLogStore
 from replog.log.records import (
     IDENTITY_KEY,
     MEMBERSHIP_KEY,
@@ -32,7 +33,6 @@ from replog.log.records import (
     seal_slots,
     slot_key,
 )
-from replog.log.store import LmdbLogStore
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.messages import AcceptedSlot
@@ -45,7 +45,7 @@ Tamper = Callable[[Any, Any], None]
 
 
 @contextmanager
-def opened(directory: Path) -> Iterator[LmdbLogStore]:
+def opened(directory: Path) -> Iterator[JournaledLogStore]:
     held = open_directory(directory)
     store = held.open_log(LIMITS)
     try:

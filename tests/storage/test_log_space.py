@@ -24,9 +24,9 @@ from replog.disk.environment import DATA_FILE
 from replog.disk.pages import PageReport, check_pages
 from replog.errors import StorageFull
 from replog.log.environment import LOG_LAYOUT
+from replog.log.journaled import JournaledLogStore
 from replog.log.records import PIECE_BYTES, SLOT_HEADER_BYTES, SLOT_KEY_BYTES
 from replog.log.space import MIB, PATH_BYTES, LogLimits
-from replog.log.store import LmdbLogStore
 from replog.log.writer import LogWriter
 from replog.paxos.ballot import Ballot, Slot
 from replog.paxos.effects import LogWrite
@@ -45,7 +45,7 @@ def record(slot: int, size: int) -> AcceptedSlot:
 
 
 @contextmanager
-def opened(path: Path, limits: LogLimits) -> Iterator[LmdbLogStore]:
+def opened(path: Path, limits: LogLimits) -> Iterator[JournaledLogStore]:
     """The log of a new node in ``path``, or of the one that is there."""
     if not path.exists():
         format_directory(path, node=NODE, cluster=CLUSTER, membership=MEMBERSHIP)
@@ -59,7 +59,7 @@ def opened(path: Path, limits: LogLimits) -> Iterator[LmdbLogStore]:
         held.close()
 
 
-def pages(store: LmdbLogStore) -> PageReport:
+def pages(store: JournaledLogStore) -> PageReport:
     data = (store.path / DATA_FILE).read_bytes()
     return check_pages(lambda offset, length: data[offset : offset + length], len(data), LOG_LAYOUT)
 
@@ -92,7 +92,7 @@ def file_bound(pages: int, value_bytes: int, group_slots: int, drop_slots: int) 
     return used_bytes + need_bytes + MIB // 4
 
 
-def run_through(store: LmdbLogStore, slots: int, *, retained: int, size: int, group: int, drop: int) -> int:
+def run_through(store: JournaledLogStore, slots: int, *, retained: int, size: int, group: int, drop: int) -> int:
     """Write ``slots`` in groups, keep ``retained`` of them; returns the largest size the file had."""
     largest = 0
     compacted = 0
@@ -120,7 +120,7 @@ def test_a_log_that_retains_slots_stays_within_its_bound(
     """However many slots go through, file and pages stay within what retained slots and transactions need."""
     retained = 1_000
     bound = pages_bound(retained, size, group, drop)
-    with opened(quick_path / "node", LogLimits()) as store:
+    with opened(quick_path / "node", LogLimits(journal=False)) as store:
         largest = run_through(store, slots, retained=retained, size=size, group=group, drop=drop)
         report = pages(store)
     assert report.entries <= (retained + group + drop) * pieces_of(size)
@@ -141,7 +141,7 @@ def test_a_reader_that_never_ends_breaks_the_bound_until_it_is_gone(quick_path: 
     """The bound is not vacuous: a log held open keeps every freed page, and a killed one does not after a restart."""
     bound = pages_bound(1_000, 200, 100, 256)
     path = quick_path / "node"
-    with opened(path, LogLimits()) as store:
+    with opened(path, LogLimits(journal=False)) as store:
         run_through(store, 2_000, retained=1_000, size=200, group=100, drop=256)
         command = [sys.executable, "-c", HOLD_A_VIEW, str(path / LOG_FOLDER)]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
@@ -151,12 +151,12 @@ def test_a_reader_that_never_ends_breaks_the_bound_until_it_is_gone(quick_path: 
             held = pages(store).last_page
             child.kill()
         assert held > bound
-    with opened(path, LogLimits()) as store:
+    with opened(path, LogLimits(journal=False)) as store:
         _go_on(store, 12_001, 40_000)
         assert pages(store).last_page <= held + bound
 
 
-def _go_on(store: LmdbLogStore, first: int, last: int) -> None:
+def _go_on(store: JournaledLogStore, first: int, last: int) -> None:
     for start in range(first, last + 1, 100):
         records = tuple(record(slot, 200) for slot in range(start, start + 100))
         store.write([LogWrite(None, records, Slot(start - 1))])
@@ -168,7 +168,7 @@ def _go_on(store: LmdbLogStore, first: int, last: int) -> None:
 
 def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path: Path) -> None:
     """New commands are refused before the log is full; promises and compaction go on; space made is space used."""
-    limits = LogLimits(map_step_bytes=MIB, bytes_max=4 * MIB)
+    limits = LogLimits(map_step_bytes=MIB, bytes_max=4 * MIB, journal=False)
     with opened(quick_path / "node", limits) as store:
         last, early = _fill(store)
         assert 0 < early < last
@@ -190,7 +190,7 @@ def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path
         assert len(recovered.accepted) == again - last
 
 
-def _fill(store: LmdbLogStore, first: int = 1) -> tuple[int, int]:
+def _fill(store: JournaledLogStore, first: int = 1) -> tuple[int, int]:
     """Write until there is no space: the last slot that went in, and the one at which it was nearly full."""
     early = 0
     for slot in range(first, first + 100_000):
@@ -220,7 +220,10 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
 
 def test_a_full_disk_is_waited_for_and_left_behind_unaided(quick_path: Path) -> None:
     """The writer holds a group that finds no space, and writes it when somebody made some; nothing is lost."""
-    with small_disk(quick_path / "disk", "8m") as disk, opened(disk / "node", LogLimits(map_step_bytes=MIB)) as store:
+    with (
+        small_disk(quick_path / "disk", "8m") as disk,
+        opened(disk / "node", LogLimits(map_step_bytes=MIB, journal=False)) as store,
+    ):
         ballast = disk / "ballast"
         durable: list[int] = []
         failures: list[BaseException] = []
@@ -266,7 +269,7 @@ def _wait(changed: threading.Condition, is_so: Callable[[], bool]) -> None:
 # --- how much of the log is kept ---
 
 
-def keep_retained(store: LmdbLogStore, through: int, *, retained_bytes: int, retained_slots: int = 10**9) -> int:
+def keep_retained(store: JournaledLogStore, through: int, *, retained_bytes: int, retained_slots: int = 10**9) -> int:
     """Drop what should go now, as the writer does; returns the new ``compacted_through``."""
     while True:
         before = store.recover().compacted_through
@@ -278,7 +281,7 @@ def keep_retained(store: LmdbLogStore, through: int, *, retained_bytes: int, ret
 
 def test_beyond_those_retained_slots_go_only_while_free_pages_are_few(quick_path: Path) -> None:
     """A file never shrinks, so with free pages enough more slots are kept."""
-    with opened(quick_path / "node", LogLimits()) as store:
+    with opened(quick_path / "node", LogLimits(journal=False)) as store:
         for slot in range(1, 41):
             store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
         assert store.compaction_target(Slot(39), retained_slots=50, retained_bytes=2**63) == 0
@@ -291,11 +294,11 @@ def test_beyond_those_retained_slots_go_only_while_free_pages_are_few(quick_path
 
 def test_slots_beyond_those_retained_go_when_there_is_no_other_space(quick_path: Path) -> None:
     """Free pages enough for LMDB may be less than the reserve: keeping slots would refuse commands for ever."""
-    with opened(quick_path / "node", LogLimits()) as store:
+    with opened(quick_path / "node", LogLimits(journal=False)) as store:
         for slot in range(1, 41):
             store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
         compacted = keep_retained(store, 39, retained_slots=10, retained_bytes=2**63)
-    with opened(quick_path / "node", LogLimits(bytes_max=40 * MIB, reserve_bytes=10 * MIB)) as store:
+    with opened(quick_path / "node", LogLimits(bytes_max=40 * MIB, reserve_bytes=10 * MIB, journal=False)) as store:
         assert compacted < 29
         assert store.is_nearly_full()
         assert keep_retained(store, 39, retained_slots=10, retained_bytes=2**63) > compacted
@@ -303,7 +306,7 @@ def test_slots_beyond_those_retained_go_when_there_is_no_other_space(quick_path:
 
 
 def test_a_step_drops_few_slots_if_they_are_large(quick_path: Path) -> None:
-    with opened(quick_path / "node", LogLimits()) as store:
+    with opened(quick_path / "node", LogLimits(journal=False)) as store:
         for slot in range(1, 41):
             store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])
         assert store.compact(Slot(39), slots_max=256) == 4
@@ -316,7 +319,7 @@ def test_a_log_of_slots_of_changing_size_keeps_to_its_bytes(quick_path: Path) ->
     retained_bytes = 24 * MIB
     sizes = [250] * 2_000 + [13_000] * 1_000 + [50_000] * 300 + [MIB] * 40 + [5_000] * 1_000
     file_bytes: list[int] = []
-    with opened(quick_path / "node", LogLimits()) as store:
+    with opened(quick_path / "node", LogLimits(journal=False)) as store:
         for lap in range(6):
             for slot, size in enumerate(sizes, lap * len(sizes) + 1):
                 store.write([LogWrite(None, (record(slot, size),), Slot(slot - 1))])
@@ -332,11 +335,11 @@ def test_what_was_written_beyond_the_estimate_is_not_overwritten(
     quick_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However wrong an estimate is, blocks are taken ahead from the true end of the file on."""
-    with opened(quick_path / "node", LogLimits()) as store:
+    with opened(quick_path / "node", LogLimits(journal=False)) as store:
         with monkeypatch.context() as patch:
-            prepare = store._space.prepare
+            prepare = store.lmdb._space.prepare
             patch.setattr(
-                store._space, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
+                store.lmdb._space, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
             )
             for slot in range(1, 9):
                 store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])

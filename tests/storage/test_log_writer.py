@@ -6,6 +6,7 @@ as slow as the test wants.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,14 +17,16 @@ from crc32c import crc32c
 
 from replog.directory.layout import open_directory
 from replog.errors import StorageError, StorageFull
+from replog.log import journal_layout
 from replog.log.contract import LogStore
+from replog.log.space import LogLimits
 from replog.log.writer import LogWriter
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.sim.disk import SimLogStore
-from tests.faults.acknowledged import LIMITS
+from tests.faults.acknowledged import JOURNALED, LIMITS, RING_BYTES
 from tests.faults.directories import formatted
 
 BALLOT = Ballot(2, NodeId(1))
@@ -41,6 +44,11 @@ class GatedLog(SimLogStore):
         self.arrived = threading.Event()
         self.is_full = False
         self.calls: list[tuple[str, int]] = []
+        self.due_in_s = math.inf
+        """How long after a write a checkpoint is due."""
+        self.checkpoint_at_s = math.inf
+        self.before_checkpoint: Callable[[], None] = lambda: None
+        self.is_finished = False
 
     def write(self, writes: list[LogWrite]) -> None:
         self._pass()
@@ -48,6 +56,7 @@ class GatedLog(SimLogStore):
             raise StorageFull("the gated disk is full")
         super().write(writes)
         self.calls.append(("write", len(writes)))
+        self.checkpoint_at_s = min(self.checkpoint_at_s, time.perf_counter() + self.due_in_s)
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         self._pass()
@@ -59,6 +68,16 @@ class GatedLog(SimLogStore):
         self._pass()
         super().install_floor(through, membership)
         self.calls.append(("floor", through))
+
+    def checkpoint(self) -> None:
+        self.before_checkpoint()
+        self._pass()
+        self.checkpoint_at_s = math.inf
+        self.calls.append(("checkpoint", 0))
+
+    def finish(self) -> None:
+        assert not self.is_finished
+        self.is_finished = True
 
     def _pass(self) -> None:
         self.arrived.set()
@@ -244,6 +263,58 @@ def test_closing_finishes_what_was_submitted(log: GatedLog, owner: Owner) -> Non
     owner.writer.close()
     assert owner.durable[-1] == 100
     assert len(log.slots) == 100
+    assert log.is_finished
+
+
+# --- checkpoints ---
+
+
+def test_a_checkpoint_comes_by_itself_when_it_is_due(log: GatedLog, owner: Owner) -> None:
+    """Nothing else has to happen, and nothing is said of it: what it holds was durable before."""
+    log.due_in_s = 0.01
+    owner.writer.submit(1, accept(1))
+    owner.wait_until(lambda: ("checkpoint", 0) in log.calls)
+    assert log.calls == [("write", 1), ("checkpoint", 0)]
+    assert owner.durable == [1]
+    owner.wait_until(lambda: owner.writer.statistics().checkpoints == 1)
+
+
+def test_an_idle_writer_makes_no_checkpoint_before_it_is_due(log: GatedLog, owner: Owner) -> None:
+    """Or every lone write would cost both flushes again (J12)."""
+    log.due_in_s = 1e6
+    for ticket in range(1, 20):
+        owner.writer.submit(ticket, accept(ticket))
+        owner.wait_until(lambda ticket=ticket: owner.durable[-1:] == [ticket])  # type: ignore[misc]
+    owner.writer.close()
+    assert {call for call, _number in log.calls} == {"write"}
+
+
+def test_a_write_on_the_callers_thread_starts_the_time_to_the_checkpoint(log: GatedLog, owner: Owner) -> None:
+    """The thread sleeps meanwhile, and has to be told."""
+    log.due_in_s = 0.01
+    owner.wait_until(lambda: owner.writer.write_here(accept(1), is_fast_below_s=10.0))
+    owner.wait_until(lambda: ("checkpoint", 0) in log.calls)
+
+
+def test_nothing_is_written_on_the_callers_thread_while_a_checkpoint_is_under_way(log: GatedLog, owner: Owner) -> None:
+    """One call of the store at a time, whichever thread it is on (J5); the caller does not wait for it."""
+    log.due_in_s = 0.0
+    log.before_checkpoint = log.gate.clear
+    owner.writer.submit(1, accept(1))
+    owner.wait_until(lambda: not log.gate.is_set())
+    assert not owner.writer.write_here(accept(2), is_fast_below_s=10.0)
+    log.gate.set()
+    owner.wait_until(lambda: ("checkpoint", 0) in log.calls)
+    assert [call for call, _number in log.calls] == ["write", "checkpoint"]
+
+
+def test_a_store_that_failed_is_not_finished(log: GatedLog, owner: Owner) -> None:
+    """A clean stop is one after which nothing is unknown."""
+    log.fail_next_write()
+    owner.writer.submit(1, accept(1))
+    owner.wait_until(lambda: bool(owner.failures))
+    owner.writer.close()
+    assert not log.is_finished
 
 
 def test_without_a_thread_a_write_is_durable_when_submit_returns(log: GatedLog) -> None:
@@ -258,10 +329,12 @@ def test_without_a_thread_a_write_is_durable_when_submit_returns(log: GatedLog) 
     owner.writer.close()
 
 
-def test_reads_go_on_beside_the_writer(quick_path: Path) -> None:
-    """Old slots are read from the real log while it is written and compacted, and are whole or gone."""
+@pytest.mark.parametrize("limits", [LIMITS, JOURNALED], ids=["lmdb", "journal"])
+def test_reads_go_on_beside_the_writer(quick_path: Path, monkeypatch: pytest.MonkeyPatch, limits: LogLimits) -> None:
+    """Slots are read from the real log while it is written, checkpointed and compacted, and are whole or gone."""
+    monkeypatch.setattr(journal_layout, "JOURNAL_BYTES", RING_BYTES)
     held = open_directory(formatted(quick_path / "node"))
-    store = held.open_log(LIMITS)
+    store = held.open_log(limits)
     store.recover()
     owner = Owner(store)
     owner.writer.start()
@@ -273,7 +346,7 @@ def test_reads_go_on_beside_the_writer(quick_path: Path) -> None:
             if owner.durable and slot % 7 == 0:
                 last = owner.durable[-1]
                 found = store.read(Slot(last), Slot(last), slots_max=1, bytes_max=100)
-                assert found in ([], [accept(last).slots[0]])
+                assert found == [accept(last).slots[0]] or (not found and last <= slot - slot % 100 - 99)
         owner.wait_until(lambda: 3000 in owner.durable)
     finally:
         owner.writer.close()

@@ -186,3 +186,19 @@ def test_a_child_that_comes_back_out_of_a_command_ends(place: tuple[str, int]) -
     told = [line for line in done.stdout.splitlines() if line.split()[0] in ("apply", "query", "stale", "left")]
     assert told == ["apply 1", "query 1", "stale 1"] * 2 + ["left"], done.stderr
     assert done.stderr.count("came back out of apply or query: it ends here") == 6
+
+
+def test_a_child_that_stays_in_the_loop_does_not_spin(place: tuple[str, int]) -> None:
+    """The node's tasks rest there, though the alarm they were given in the parent still rings."""
+    in_child = """class Steps(trio.abc.Instrument):
+                count = 0
+                def before_task_step(self, task):
+                    self.count += 1
+            steps = Steps()
+            trio.lowlevel.add_instrument(steps)
+            await trio.sleep(0.5)
+            print("steps", steps.count, flush=True)"""
+    done, errors = program(place, in_child=in_child).communicate(timeout=2 * DEADLINE_S)
+    steps = next((int(line.split()[1]) for line in done.splitlines() if line.startswith("steps")), None)
+    assert steps is not None, (done, errors)
+    assert steps < 500

@@ -155,3 +155,13 @@ def test_no_command_has_markup_or_prints_by_itself() -> None:
     )
     found = {str(path.relative_to(root)): told.findall(path.read_text()) for path in sources}
     assert {name: times for name, times in found.items() if times} == {}
+
+
+def test_what_turns_a_terminal_around_is_a_number_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reader gets the same text; whoever looks at it is not fooled."""
+    name = "\u202egpj.exe \x9b31m \u2066 \ufeff \x7f tea \U0001f375 \u00e9"
+    print_json({"name": name})
+    told = capsys.readouterr().out
+    assert json.loads(told)["name"] == name
+    assert not set("\u202e\x9b\u2066\ufeff\x7f") & set(told)
+    assert "\\u202egpj.exe" in told

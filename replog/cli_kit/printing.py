@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .log_sink import open_standard_streams
-from .shown import shown
+from .shown import shown, shown_in_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -193,7 +193,7 @@ def print_json(fields: Mapping[str, Any] | Any, *, schema: int = 1, is_line: boo
     plain = {"schema": schema, **_plain(fields)}
     is_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     with to_stdout():
-        print(json.dumps(plain, indent=None if is_line else 2, ensure_ascii=is_ascii))
+        print(shown_in_json(json.dumps(plain, indent=None if is_line else 2, ensure_ascii=is_ascii)))
 
 
 def _plain(value: Any) -> Any:

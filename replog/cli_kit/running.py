@@ -31,6 +31,8 @@ _UNCHECKED = (
     "run it without them.",
 )
 
+_NO_TEXT = "its bytes are no UTF-8. Type it anew."
+
 _TROUBLE_STEPS = {
     errno.EMFILE: "allow this process more open files (ulimit -n).",
     errno.ENFILE: "allow this machine more open files (sysctl fs.file-max).",
@@ -132,7 +134,13 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _is_expected(error: BaseException) -> bool:
     expected = (ReplogError, cyclopts.CycloptsError, KeyboardInterrupt, BrokenPipeError, SystemExit)
-    return isinstance(error, expected) or is_trouble(error)
+    return isinstance(error, expected) or is_trouble(error) or _is_no_text(error)
+
+
+def _is_no_text(error: BaseException) -> TypeGuard[UnicodeEncodeError]:
+    """Whether bytes of the command line, or of a variable, were no text where text was meant: Python keeps them as
+    surrogates, which come from nowhere else. Names of files may be such."""
+    return isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed"
 
 
 def is_trouble(error: BaseException) -> TypeGuard[OSError | MemoryError]:
@@ -154,6 +162,10 @@ def _report(error: BaseException, *, is_json: bool) -> int:
             return _report_error(type(error).__name__, str(error), next_step(error), error.exit_code, is_json=is_json)
         case cyclopts.CycloptsError():
             return _report_error("Usage", *_usage(error), ExitCode.USAGE, is_json=is_json)
+        case UnicodeEncodeError() if _is_no_text(error):
+            return _report_error(
+                "Usage", f"{error.object[:100]!a} is no text: {_NO_TEXT}", "", ExitCode.USAGE, is_json=is_json
+            )
         case _ if is_trouble(error):
             return _report_error("SystemTrouble", *trouble_of(error), ExitCode.USAGE, is_json=is_json)
     return _report_defect(error)

@@ -15,5 +15,10 @@ def shown(text: str, *, is_line: bool = True) -> str:
     return (_hidden_in_line if is_line else _hidden).sub(_written, text)
 
 
+def shown_in_json(text: str) -> str:
+    r"""JSON that means the same, with ``\u202e`` for the character of that number: it hides in strings alone."""
+    return _hidden.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
 def _written(found: re.Match[str]) -> str:
     return found.group().encode("unicode_escape").decode()

@@ -47,10 +47,16 @@ def format_directory(path: str | Path, *, node: NodeId | str, members: Iterable[
 
 
 def cluster_bytes(name: str) -> bytes:
-    """The cluster's id: 32 hex digits as they are, any other name by its hash."""
+    """The cluster's id: 32 hex digits as they are, any other name by its hash.
+
+    Raises ``ConfigError`` if the name is no text that could be typed anywhere else.
+    """
     if len(name) == 2 * CLUSTER_BYTES and all(digit in "0123456789abcdef" for digit in name.lower()):
         return bytes.fromhex(name)
-    return hashlib.blake2b(name.encode(), digest_size=CLUSTER_BYTES).digest()
+    try:
+        return hashlib.blake2b(name.encode(), digest_size=CLUSTER_BYTES).digest()
+    except UnicodeEncodeError:
+        raise ConfigError(f"cluster: {name!a} is no valid Unicode; choose a name that can be typed anywhere.") from None
 
 
 def _node(name: NodeId | str) -> NodeId:

@@ -106,6 +106,9 @@ def test_what_is_acknowledged_or_closed_is_kept_no_more() -> None:
         sessions.close(gone.number)
     assert sessions.find(other.number, b"other") is other
     assert len(sessions) == 2
+    session.forget_below(session.last_sequence + 1)
+    sessions.touch(session, Slot(10_000), 0)
+    assert sessions._kept_bytes == REPLIES_KEPT_BYTES_MAX
     sessions.close(session.number)
     sessions.close(other.number)
     assert sessions._kept_bytes == 0

@@ -131,7 +131,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     def ask(host: str, port: object, **_options: object) -> list[object]:
         if host == "slow.test":
-            told.wait(60.0)
+            told.wait(20.0)
         if host not in HOSTS:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (HOSTS[host], 0))]

@@ -80,3 +80,9 @@ def test_every_number_of_a_command_line_is_read_by_a_reader_of_ours(command: Cal
         said = _flat(hint)
         if name != "return" and {int, float} & {part for part in said if isinstance(part, type)}:
             assert any(isinstance(part, Parameter) and (part.converter or part.validator) for part in said), name
+
+
+def test_a_name_of_a_cluster_that_is_no_text_is_refused() -> None:
+    """It would have another id wherever it is typed in another encoding."""
+    with pytest.raises(ConfigError, match="no valid Unicode"):
+        cluster_bytes("a\udcff")

@@ -155,3 +155,27 @@ def test_no_command_has_markup_or_prints_by_itself() -> None:
     )
     found = {str(path.relative_to(root)): told.findall(path.read_text()) for path in sources}
     assert {name: times for name, times in found.items() if times} == {}
+
+
+def test_what_turns_a_terminal_around_is_a_number_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reader gets the same text; whoever looks at it is not fooled."""
+    name = "\u202egpj.exe \x9b31m \u2066 \ufeff \x7f tea \U0001f375 \u00e9"
+    print_json({"name": name})
+    told = capsys.readouterr().out
+    assert json.loads(told)["name"] == name
+    assert not set("\u202e\x9b\u2066\ufeff\x7f") & set(told)
+    assert "\\u202egpj.exe" in told
+
+
+@pytest.mark.parametrize("lack", [OSError(24, "Too many open files"), MemoryError()])
+def test_a_note_is_told_plainly_where_rich_can_not_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lack: Exception
+) -> None:
+    """A lack of descriptors or memory costs the colours, and never the command."""
+
+    def refuse() -> None:
+        raise lack
+
+    monkeypatch.setattr("replog.cli_kit.printing.stderr_console", refuse)
+    note(("error:", "bold red"), " it is so")
+    assert capsys.readouterr().err == "error: it is so\n"

@@ -194,6 +194,26 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
         assert child.wait(timeout=20) == 141
 
 
+@pytest.mark.parametrize("is_grouped", [False, True])
+def test_bytes_that_are_no_text_are_a_mistake_of_the_caller(
+    capsys: pytest.CaptureFixture[str], is_grouped: bool
+) -> None:
+    """Wherever they are found out: the command says which, and is no defect."""
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "a\udcff".encode()
+    raised = ExceptionGroup("tasks", [caught.value]) if is_grouped else caught.value
+    assert run(raising(raised), []) == ExitCode.USAGE
+    assert "error: 'a\\udcff' is no text: its bytes are no UTF-8. Type it anew." in capsys.readouterr().err
+
+
+def test_text_that_an_encoding_lacks_is_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    """That is not what was typed."""
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "\u20ac".encode("ascii")
+    assert run(raising(caught.value), []) == ExitCode.BUG
+    assert "defect of the program" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("program", "module"),
     [

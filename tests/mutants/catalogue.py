@@ -1219,8 +1219,8 @@ MUTANTS = (
         0,
         (
             Change(
-                "client/connection.py",
-                "return Verdict.LEAVE if now_s - self._pinged_at_s >= self._answer_s else Verdict.WAIT",
+                "client/silence.py",
+                "return Verdict.LEAVE if is_hung else Verdict.WAIT",
                 "return Verdict.WAIT",
             ),
         ),

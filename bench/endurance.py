@@ -19,6 +19,7 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import trio
 
 import replog
+from replog.cli_kit import note
 from replog.client import ask_status
 
 from .child_process import Child, python_command, started
@@ -90,6 +91,7 @@ class Endurance:
     intervals: what the load generator said of each, in order.
     result: what it said at the end.
     states_agree: whether all replicas ended with the same digest; None if they did not come to the same slot.
+    failures: a sentence for each kill after which nobody led, or the server did not come back in time.
     """
 
     plan: LoadPlan
@@ -100,6 +102,7 @@ class Endurance:
     intervals: list[dict[str, Any]] = attrs.field(factory=list)
     result: dict[str, Any] = attrs.field(factory=dict)
     states_agree: bool | None = None
+    failures: list[str] = attrs.field(factory=list)
     _ballots: set[str] = attrs.field(factory=set)
     _began_s: float = 0.0
 
@@ -117,8 +120,10 @@ class Endurance:
             command = python_command("bench.load.counting", *words)
             with started(command, log_path=folder / "load.log", has_pipes=True) as child:
                 await self._follow(child, cluster, step)
-            for server in set(cluster.nodes) - set(cluster.pids):
-                await cluster.start(server, timeout_s=_STARTING_S_MAX)  # it was killed when the run ended
+            try:
+                await _start_all(cluster)  # one may have been killed when the run ended
+            except replog.ReplogError as error:
+                self.failures.append(f"after the run: {error}")
             self.states_agree = await _agree(cluster)
 
     async def _follow(self, child: Child, cluster: replog.LocalCluster, step: Step) -> None:
@@ -148,9 +153,18 @@ class Endurance:
             return
         for number in range(1, math.ceil(self.plan.seconds / self.kill_every_s)):
             await trio.sleep_until(self._began_s + number * self.kill_every_s)
-            leader = await cluster.leader(timeout_s=_STARTING_S_MAX)
-            followers = [name for name in cluster.pids if name != leader]
-            await self._kill(cluster, leader if number % 2 else followers[number // 2 % len(followers)], leader)
+            try:
+                await self._kill_one(cluster, number)
+            except replog.ReplogError as error:  # the hour before it is not thrown away
+                self.failures.append(f"kill {number}: {error}")
+                note(f"failed: {self.failures[-1]}")
+
+    async def _kill_one(self, cluster: replog.LocalCluster, number: int) -> None:
+        await _start_all(cluster)  # one may not have come back the last time
+        leader = await cluster.leader(timeout_s=_STARTING_S_MAX)
+        followers = [name for name in cluster.pids if name != leader]
+        is_leaders_turn = number % 2 or not followers
+        await self._kill(cluster, leader if is_leaders_turn else followers[number // 2 % len(followers)], leader)
 
     async def _kill(self, cluster: replog.LocalCluster, server: str, leader: str) -> None:
         kill = Kill(at_s=trio.current_time() - self._began_s, server=server, was_leading=server == leader)
@@ -206,6 +220,7 @@ class Endurance:
             "failed": sum(interval["failed"] for interval in self.intervals),
             "states_agree": self.states_agree,
             "kills": len(self.kills),
+            "kills_failed": len(self.failures),
             "leaders_killed": leaders_killed,
             "elections": elections,
             "elections_unprovoked": max(0, elections - leaders_killed),
@@ -228,14 +243,19 @@ class Endurance:
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing was lost or doubled, everything could be read at the end, and all states are the same."""
+        """Whether nothing was lost or doubled, all could be read, all servers came back and have the same state."""
         wrong = self.result["lost"] or self.result["doubled"] or self.result["unread"]
-        return not wrong and self.states_agree is True
+        return not wrong and not self.failures and self.states_agree is True
 
 
 async def _events(child: Child) -> AsyncIterator[dict[str, Any]]:
     async for line in child.lines():
         yield json.loads(line)
+
+
+async def _start_all(cluster: replog.LocalCluster) -> None:
+    for server in sorted(set(cluster.nodes) - set(cluster.pids)):
+        await cluster.start(server, timeout_s=_STARTING_S_MAX)
 
 
 async def _ask(cluster: replog.LocalCluster, name: str, found: dict[str, replog.NodeStatus]) -> None:

@@ -72,6 +72,7 @@ def steady(
                 replicas=replicas,
             ),
             facts=[_facts(run)],
+            failures=run.failures,
             systems={Replog.name: Replog().about()},
         )
     if options.as_json:
@@ -124,6 +125,8 @@ def _complaints(found: dict[str, Any]) -> list[str]:
         complaints.append(f"{found['doubled']} commands were done more than once.")
     if found["unread"]:
         complaints.append(f"{found['unread']} counters could not be read at the end, so they are not checked.")
+    if found["kills_failed"]:
+        complaints.append(f"after {found['kills_failed']} kills nobody led or the server did not come back in time.")
     if found["states_agree"] is False:
         complaints.append("the replicas' states differ at the same slot.")
     if found["states_agree"] is None:

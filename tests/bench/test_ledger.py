@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench.commands.steady import _complaints
@@ -62,20 +64,23 @@ def test_the_last_reading_shows_what_no_answer_did() -> None:
     assert (found(lost), found(doubled)) == ((1, 0), (0, 1))
 
 
+WRONGS: list[dict[str, Any]] = [
+    {"lost": 1}, {"doubled": 1}, {"unread": 1}, {"agree": False}, {"agree": None}, {"failures": ("kill 1: nobody",)},
+]  # fmt: skip
 RIGHT = {"answered_sum": 10, "unknown": 0, "lost": 0, "doubled": 0, "unread": 0}
 
 
-@pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"unread": 1}, {"agree": False}, {"agree": None}])
-def test_whatever_is_wrong_is_told_and_is_the_exit_code(wrong: dict[str, int | None]) -> None:
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_whatever_is_wrong_is_told_and_is_the_exit_code(wrong: dict[str, Any]) -> None:
     """A run is right only if every counter was read, none was wrong, and all states are the same."""
 
-    def run(agree: bool | None, **more: int) -> Endurance:
-        made = Endurance(plan=LoadPlan(seconds=1.0), replicas=3, kill_every_s=0)
+    def run(agree: bool | None, failures: tuple[str, ...] = (), **more: int) -> Endurance:
+        made = Endurance(plan=LoadPlan(seconds=1.0), replicas=3, kill_every_s=0, failures=list(failures))
         made.result, made.states_agree = {**RIGHT, **more}, agree
         return made
 
     assert run(True).is_right
     assert not _complaints(run(True).summary())
-    bad = run(**{"agree": True, **wrong})  # type: ignore[arg-type]
+    bad = run(**{"agree": True, **wrong})
     assert not bad.is_right
     assert len(_complaints(bad.summary())) == 1

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 _HOUR_S = 3600.0
 _MINUTE_S = 60.0
-_PANELS = 5
+_PANELS = 6
+_SIZES = {
+    "own_mib": "memory of each replica, without the pages of its files, MiB",
+    "rss_mib": "resident memory of each replica (RSS), MiB",
+    "disk_mib": "files of each replica, log and state, MiB",
+}
+_MANY_KILLS = 20
 _WIDE = 1.13
 """How much longer the axis of time is than the run: names stand at the lines' ends."""
 
@@ -33,7 +39,7 @@ def _steady(result: Result, theme: Theme) -> Figure:
     facts = result["facts"][0]
     title = f"{span(facts['summary']['seconds'])} of one load, {_kills_in_words(facts)}"
     figure, grid = new_figure(
-        theme, title, f"{machine_line(result)}\n{_caption(result, facts)}", rows=_PANELS, size=(9.2, 9.6), sharex=True
+        theme, title, f"{machine_line(result)}\n{_caption(result, facts)}", rows=_PANELS, size=(9.2, 11.2), sharex=True
     )
     panels = [row[0] for row in grid]
     unit_s, unit = (_MINUTE_S, "minutes") if facts["summary"]["seconds"] >= 10 * _MINUTE_S else (1.0, "seconds")
@@ -41,23 +47,16 @@ def _steady(result: Result, theme: Theme) -> Figure:
     panels[-1].set_xlim(0, facts["summary"]["seconds"] / unit_s * _WIDE)
     _throughput(panels[0], facts, unit_s, theme)
     _gaps(panels[1], facts, unit_s, theme)
-    _per_server(
-        panels[2],
-        facts,
-        "own_mib",
-        "memory of each replica, MiB: its own; pale: with the pages of its files",
-        unit_s,
-        theme,
-    )
-    _per_server(panels[3], facts, "disk_mib", "files of each replica, log and state, MiB", unit_s, theme)
-    _elections(panels[4], facts, unit_s, theme)
+    for axes, (key, title) in zip(panels[2:5], _SIZES.items(), strict=True):
+        _per_server(axes, facts, key, title, unit_s, theme)
+    _elections(panels[5], facts, unit_s, theme)
     for axes in panels:
         _mark_kills(axes, facts["kills"], unit_s, theme)
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=axes is panels[4]))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=axes is panels[5]))
         axes.yaxis.set_major_formatter(lambda value, _at: f"{value:,.0f}")
         axes.set_ylim(bottom=0)
     figure.draw_without_rendering()
-    for axes, key in ((panels[2], "own_mib"), (panels[3], "disk_mib")):
+    for axes, key in zip(panels[2:5], _SIZES, strict=True):
         label_ends(axes, _ends(facts, key, unit_s, theme), gap=0.14)
     return figure
 
@@ -106,9 +105,6 @@ def _per_server(axes: Axes, facts: dict[str, Any], key: str, title: str, unit_s:
         xs, ys = zip(*_line(facts, server, key, unit_s), strict=True)
         colour = theme.shades[number % len(theme.shades)]
         axes.plot(xs, ys, color=colour, linewidth=1.6)
-        if key == "own_mib":
-            xs, ys = zip(*_line(facts, server, "rss_mib", unit_s), strict=True)
-            axes.plot(xs, ys, color=colour, linewidth=1.0, alpha=0.35)
 
 
 def _ends(facts: dict[str, Any], key: str, unit_s: float, theme: Theme) -> list[tuple[float, float, str, str]]:
@@ -146,7 +142,7 @@ def _elections(axes: Axes, facts: dict[str, Any], unit_s: float, theme: Theme) -
 
 def _mark_kills(axes: Axes, kills: Sequence[dict[str, Any]], unit_s: float, theme: Theme) -> None:
     for kill in kills:
-        alpha = 1.0 if kill["was_leading"] else 0.35
+        alpha = (1.0 if kill["was_leading"] else 0.35) * (0.6 if len(kills) > _MANY_KILLS else 1.0)
         axes.axvline(kill["at_s"] / unit_s, color=theme.quiet, linewidth=0.9, linestyle=(0, (1, 2)), alpha=alpha)
 
 

@@ -46,10 +46,11 @@ coverage: env  ## branches and statements of the core, the Applier, the driver a
 edges: env  ## hostile names, arguments, environments, descriptors, disks and streams against the real commands
 	$(BIN)/python -m tests.edges
 
-mutants: env  ## known bugs of the protocol, the client and the edges, each of which the checks must catch
+mutants: env  ## known bugs of the protocol, the client, the edges and the journal, each of which the checks must catch
 	$(BIN)/python -m tests.mutants
 	$(BIN)/python -m tests.client.mutants
 	$(BIN)/python -m tests.edges.mutants
+	$(BIN)/python -m tests.storage.journal_mutants
 
 bench: env  ## measure this machine: throughput, latency, reads, failover, recovery
 	$(BIN)/python -m bench all

@@ -48,7 +48,7 @@ class LogLimits:
     """Quota of the log's file; None: the disk is the limit. The journal comes on top."""
     recover_bytes_max: int = attrs.field(default=256 * MIB, validator=ge(0))
     """How many bytes of chosen records are verified when the log is opened, newest first; a scrub does the rest."""
-    journal: bool = attrs.field(default=True, validator=instance_of(bool))
+    journal: bool = attrs.field(default=False, validator=instance_of(bool))
     """Whether writes are made durable in a journal of 8 MiB first, by one flush of the disk instead of two."""
 
 

@@ -126,7 +126,7 @@ def _counters(node: Node) -> dict[str, int]:
         "records": commits.records,
         "record_bytes": commits.record_bytes,
         "compactions": commits.compactions,
-        "checkpoints": commits.checkpoints,
+        "journal_checkpoints": commits.checkpoints,
         "waits_for_room": commits.waits_for_space,
         "flushes": driver.jobs.flushes,
         "chunks_sent": driver.jobs.chunks_sent,

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: help env demo test lint unit sim sim-shop fuzz coverage edges mutants bench map clean
+.PHONY: help env demo test lint unit sim sim-shop fuzz coverage model edges mutants bench map clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s: -l 2
@@ -42,6 +42,9 @@ COVERING := tests/paxos tests/apply tests/client tests/scenarios tests/node/test
 coverage: env  ## branches and statements of the core, the Applier, the driver and the client's session: 95 % of each
 	$(BIN)/python -m coverage run --source replog/paxos,replog/apply,replog/client,replog/node -m pytest -q $(COVERING)
 	$(BIN)/python -m tests.covered
+
+model: env  ## the TLA+ model of docs/tla: every instance, and each rule left out in turn; skipped without Java
+	$(BIN)/python -m tests.model
 
 edges: env  ## hostile names, arguments, environments, descriptors, disks and streams against the real commands
 	$(BIN)/python -m tests.edges

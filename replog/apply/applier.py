@@ -24,7 +24,8 @@ import structlog
 
 from ..errors import StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
-from ..paxos.values import Batch, MalformedValue, NoOp, SlotValue, decode_value
+from ..paxos.membership import Membership
+from ..paxos.values import Batch, MalformedValue, NoOp, SlotValue, decode_membership, decode_value, encode_value
 from ..state.contract import StateStore
 from ..state_machine import StateMachine
 from .command_loop import CommandLoop, Outcome, SlotRun
@@ -40,6 +41,7 @@ STEP_COMMANDS = 32
 """At most so many are run between two looks at the clock: fewer behind commands that took long."""
 _META = b"meta"
 _SESSION = b"session/"
+_MEMBERSHIP = b"membership"
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +95,10 @@ class Applier:
         self.log_time_ms = meta.log_time_ms
         self._digest = RunningDigest(meta.digest)
         self._checkpoint = (meta.checkpoint_slot, meta.checkpoint_digest)
+        members = store.get_record(_MEMBERSHIP)
+        self.membership: Membership | None = decode_membership(members) if members else None
+        """The one in force where the state stands, if there has been a change: whoever receives this state has not read
+        the slot that it stands in (M12)."""
         self._sessions = Sessions(
             self._options,
             ((int.from_bytes(key[len(_SESSION) :], "big"), data) for key, data in store.scan_records(_SESSION)),
@@ -225,11 +231,19 @@ class Applier:
             self._state.end()
             if self._state.failure is not None:
                 raise self._state.failure  # whatever the state machine made of it: its answers rest on a failed read
+        elif isinstance(decoded, Membership):
+            self._follow(decoded)
         self.applied_through = slot
         digest = self._digest.close(slot)
         if slot % self._options.digest_interval_slots == 0:
             self._checkpoint = (slot, digest)
         self._outcomes = run.outcomes
+
+    def _follow(self, membership: Membership) -> None:
+        """A barrier, or a change that came second, has no effect."""
+        if membership.version == (self.membership.version if self.membership else 1) + 1:
+            self.membership = membership
+            self._store.put_record(_MEMBERSHIP, encode_value(membership))
 
     def _decode(self, slot: Slot, value: bytes) -> SlotValue:
         """Bytes that are no value fill their slot and do nothing, on every replica alike: they are chosen, and no

@@ -23,6 +23,7 @@ from ..errors import Damaged, StorageError
 from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
+from ..paxos.values import encode_value
 from .contract import Identity
 
 FORMAT_VERSION: Final = 5
@@ -249,7 +250,7 @@ def decode_promise(data: bytes | memoryview | None) -> Promised:
 
 def encode_membership(membership: Membership) -> bytes:
     """The record as it is stored."""
-    return seal(MEMBERSHIP_KEY, msgspec.msgpack.encode(membership))
+    return seal(MEMBERSHIP_KEY, encode_value(membership))
 
 
 def decode_membership(data: bytes | memoryview | None) -> Membership:
@@ -269,7 +270,8 @@ class _StoredIdentity(msgspec.Struct, array_like=True, frozen=True):
 
 def encode_identity(identity: Identity) -> bytes:
     """The record, and the identity file, as they are stored."""
-    stored = _StoredIdentity(FORMAT_VERSION, identity.cluster, identity.node, identity.incarnation, identity.membership)
+    membership = msgspec.Raw(encode_value(identity.membership))
+    stored = (FORMAT_VERSION, identity.cluster, identity.node, identity.incarnation, membership)
     return seal(IDENTITY_KEY, msgspec.msgpack.encode(stored))
 
 

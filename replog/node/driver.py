@@ -26,6 +26,7 @@ from ..apply.applier import Applier
 from ..errors import Damaged
 from ..paxos.ballot import NodeId, Slot
 from ..paxos.effects import Effects, NoticeKind, Refusal
+from ..paxos.membership import newest
 from ..paxos.messages import AcceptedSlot, SnapshotChunk
 from ..paxos.replica import Replica
 from ..state.contract import StateStore
@@ -33,6 +34,7 @@ from .applying import Applying
 from .clients import Clients
 from .event_log import EventLog
 from .events import (
+    ChangeMembers,
     ClientClosed,
     ClientMessages,
     ClientOpened,
@@ -122,7 +124,7 @@ class Driver:
         self._handlers = self._doors()
         self.applying.tell()
 
-    def _doors(self) -> dict[type, Callable[[Any], None]]:
+    def _doors(self) -> dict[type, Callable[[Any], object]]:
         """What is done with each kind of event; ``Written`` has a queue of its own."""
         replica = self.replica
         return {
@@ -140,7 +142,8 @@ class Driver:
             SlotDamaged: lambda event: replica.on_slot_damaged(event.slot),
             LogFull: self._on_log_full,
             StateJobDone: self._on_state_job_done,
-            HandOver: self._on_hand_over,
+            HandOver: lambda _event: replica.transfer_leadership(None),
+            ChangeMembers: lambda event: replica.change_members(event.voters, event.learners, event.if_version),
             StopApplying: self._on_stop_applying,
         }
 
@@ -314,13 +317,13 @@ class Driver:
         """Begin anew over a state that came from a peer, and drop the log below it; then the core hears of it (P6)."""
         self.applying.begin_anew()
         self.clients.ask_to_repeat()
-        self._log_port.install_floor(applied_through, self.replica.membership)
+        self._log_port.install_floor(applied_through, newest(self.replica.membership, self.applier.membership))
 
     def _on_floor_installed(self, event: FloorInstalled) -> None:
         self._log.info("state_installed", applied_through=event.through)
         self.jobs.on_floor_installed()
         self.applying.tell()
-        self.replica.on_state_installed(event.through)
+        self.replica.on_state_installed(event.through, self.applier.membership)
 
     # --- clients ---
 
@@ -339,9 +342,6 @@ class Driver:
         return answer_query(self.applier, request)
 
     # --- leaving ---
-
-    def _on_hand_over(self, _event: HandOver) -> None:
-        self.replica.transfer_leadership(None)
 
     def _on_stop_applying(self, _event: StopApplying) -> None:
         self.applying.is_stopped = True

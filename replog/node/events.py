@@ -114,6 +114,14 @@ class HandOver(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True)
     """The node is to stop: somebody else should lead."""
 
 
+class ChangeMembers(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
+    """Somebody asks for other members; see ``Replica.change_members``."""
+
+    voters: tuple[NodeId, ...]
+    learners: tuple[NodeId, ...]
+    if_version: int | None = None
+
+
 class StopApplying(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):
     """The node is about to stop: nothing more is applied, and what is applied becomes durable."""
 
@@ -135,5 +143,6 @@ Event = (
     | LogFull
     | StateJobDone
     | HandOver
+    | ChangeMembers
     | StopApplying
 )

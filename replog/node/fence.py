@@ -248,13 +248,16 @@ class _Applier:
 
         def begin() -> AppliedSoFar:
             made.append(make())
-            return AppliedSoFar(made[0].applied_through, made[0].log_time_ms, *made[0].checkpoint())
+            return AppliedSoFar(
+                made[0].applied_through, made[0].log_time_ms, *made[0].checkpoint(), membership=made[0].membership
+            )
 
         begun = tape.call("opens the state", AppliedSoFar, begin)
         self._inner: Any = made[0] if made else None
         self.applied_through = begun.applied_through
         self.log_time_ms = begun.log_time_ms
         self._checkpoint = begun.checkpoint_slot, begun.checkpoint_digest
+        self.membership = begun.membership
         self.is_inside_slot = False
         self._unflushed = Sight("unflushed keys")
         self._durable = Sight("the state is durable through")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId
+from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, ERA_ROUNDS, Ballot, NodeId
 from ..paxos.messages import (
     Accept,
     Accepted,
@@ -34,7 +34,8 @@ from ..wire.codec import FrameError
 
 ROUNDS_AHEAD_MAX: Final = 2**32
 """No cluster begins so many ballots while one of its nodes looks away. A ballot further on is a mistake, and following
-it would use the rounds up: there must always be one above."""
+it would use the rounds up: there must always be one above. In a later era, whose ballots are not followed before its
+membership is learned, as many from its beginning on; and half of an era's rounds are never used."""
 SLOTS_AHEAD_MAX: Final = 2**20
 """Of what is accepted beyond what is chosen; far above ``accept_ahead_slots_max``, which differs between nodes."""
 ID_MAX: Final = 2**64 - 1
@@ -48,10 +49,32 @@ def check_query(query: Query) -> None:
 
 def check_peer_messages(sender: NodeId, messages: Iterable[Message], promise: Ballot) -> None:
     """Raises ``FrameError`` at a message that ``sender`` can't have meant, while this node stands at ``promise``."""
-    round_max = promise.round + ROUNDS_AHEAD_MAX
+    round_max = min(promise.round + ROUNDS_AHEAD_MAX, promise.era * ERA_ROUNDS + ERA_ROUNDS // 2)
     for message in messages:
-        if not _is_possible(message, sender, round_max):
+        if not _is_possible(message, sender, round_max) and not _is_of_later_era(message, sender, promise):
             raise FrameError(f"a {type(message).__name__} that can't be meant")
+
+
+def _is_of_later_era(message: Message, sender: NodeId, promise: Ballot) -> bool:
+    told = _ballot_of(message)
+    return (
+        told.era > promise.era
+        and told.round % ERA_ROUNDS <= ROUNDS_AHEAD_MAX
+        and _is_possible(message, sender, told.round)
+    )
+
+
+def _ballot_of(message: Message) -> Ballot:
+    """The highest ballot that it speaks of in its own name."""
+    match message:
+        case HeartbeatReply() | Nack():
+            return message.promise
+        case (
+            Accept() | Accepted() | Heartbeat() | Confirm() | Confirmed() | Prepare() | Promise() | TransferLeadership()
+        ):
+            return message.ballot
+        case _:
+            return BALLOT_ZERO
 
 
 def _is_possible(message: Message, sender: NodeId, round_max: int) -> bool:

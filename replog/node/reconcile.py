@@ -14,16 +14,21 @@ from ..errors import Damaged
 from ..log.contract import LogStore
 from ..paxos.ballot import Slot
 from ..paxos.effects import LogWrite
-from ..paxos.membership import Membership
+from ..paxos.membership import Membership, newest
 from ..paxos.recovered import Recovered
 from ..paxos.values import decode_membership, stamp_of
 
 _STAMPS_SLOTS = 256
 
 
-def reconcile(log: LogStore, applied_through: Slot, installed_through: Slot) -> Recovered:
-    """What the log remembers, once its position is at least the state's, and the newest stamp unknown to the state."""
-    recovered = _at_one_position(log, applied_through, installed_through)
+def reconcile(
+    log: LogStore, applied_through: Slot, installed_through: Slot, membership: Membership | None = None
+) -> Recovered:
+    """What the log remembers, once its position is at least the state's, and the newest stamp unknown to the state.
+
+    ``membership``: the state's, if there has been a change (M12).
+    """
+    recovered = _at_one_position(log, applied_through, installed_through, membership)
     return msgspec.structs.replace(recovered, log_time_ms=_newest_stamp(log, applied_through, recovered))
 
 
@@ -45,7 +50,9 @@ def _stamp_at(log: LogStore, slot: Slot) -> int:
     return stamp_of(found[0].value) if found else 0
 
 
-def _at_one_position(log: LogStore, applied_through: Slot, installed_through: Slot) -> Recovered:
+def _at_one_position(
+    log: LogStore, applied_through: Slot, installed_through: Slot, state_membership: Membership | None
+) -> Recovered:
     """What the log remembers, once its position is at least the state's.
 
     Up to ``installed_through`` the state came from a peer. It says that those slots are chosen, and nothing about what
@@ -56,14 +63,14 @@ def _at_one_position(log: LogStore, applied_through: Slot, installed_through: Sl
     """
     recovered = log.recover()
     if installed_through > recovered.compacted_through:
-        log.install_floor(installed_through, recovered.membership)
+        log.install_floor(installed_through, newest(recovered.membership, state_membership))
         recovered = log.recover()
     if applied_through < recovered.compacted_through:
         damaged = (recovered.compacted_through, *recovered.damaged_chosen)
         return msgspec.structs.replace(recovered, damaged_chosen=damaged)
     if applied_through <= recovered.chosen_through:
         return recovered
-    membership = _newest_membership(recovered, applied_through)
+    membership = newest(_newest_membership(recovered, applied_through), state_membership)
     held = {record.slot for record in recovered.accepted}
     if all(slot in held for slot in range(recovered.chosen_through + 1, applied_through + 1)):
         log.write([LogWrite(None, (), applied_through, membership)])

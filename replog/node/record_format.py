@@ -24,8 +24,10 @@ import msgspec
 from ..apply.command_loop import Outcome
 from ..errors import ConfigError
 from ..paxos.ballot import NodeId, Slot
+from ..paxos.membership import Membership
 from ..paxos.recovered import Recovered
 from .events import (
+    ChangeMembers,
     ClientClosed,
     ClientMessages,
     ClientOpened,
@@ -74,6 +76,7 @@ RecordedEvent = (
     | LogFull
     | JobDone
     | HandOver
+    | ChangeMembers
     | StopApplying
 )
 
@@ -161,6 +164,7 @@ class AppliedSoFar(msgspec.Struct, array_like=True, frozen=True):
     log_time_ms: int
     checkpoint_slot: Slot
     checkpoint_digest: bytes
+    membership: Membership | None = None
 
 
 class LinkFacts(msgspec.Struct, array_like=True, frozen=True):

@@ -139,7 +139,12 @@ class Node:
             members=config.members,
             paxos=config.paxos,
             options=config.node,
-            recovered=reconcile(log_store, make_applier().applied_through, state_store.installed_through),
+            recovered=reconcile(
+                log_store,
+                (applier := make_applier()).applied_through,
+                state_store.installed_through,
+                applier.membership,
+            ),
             seed=random.SystemRandom().getrandbits(64),
             now_s=self._began_s,
             time_ms=_wall_ms(),

@@ -2,14 +2,15 @@
 
 It owns the promise and the acceptances above what is known chosen. It does not know who leads, what is chosen or why
 it is asked. The rules it protects: it never accepts below its promise (P2), it says nothing that is not durable (P1),
-and what it reports in phase 1 is everything (P3).
+what it reports in phase 1 is everything (P3), and it has no part in a ballot of another era than its own: the promise
+stands above those before, and those after are not for it to judge before it has learned who votes in them (M3, M6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
+from .ballot import BEFORE_LOG, Ballot, NodeId, Slot, floor_of_era
 from .messages import Accept, Accepted, AcceptedSlot, Confirm, Confirmed, Nack, Prepare, Promise
 from .options import PaxosOptions
 from .outbox import Outbox, Size
@@ -32,7 +33,7 @@ class Acceptor:
         self._outbox = outbox
         self._standing = standing
         self._checksum = checksum
-        self.promise = recovered.promise
+        self.promise = max(recovered.promise, floor_of_era(standing.membership.era))
         self.accepted: dict[Slot, AcceptedSlot] = {record.slot: record for record in recovered.accepted}
         self.accepted_through = max(self.accepted, default=recovered.chosen_through)
         self.damaged_received_count = 0
@@ -48,7 +49,7 @@ class Acceptor:
 
     def on_prepare(self, sender: NodeId, message: Prepare) -> None:
         """Phase 1b (Paxos Made Simple, section 2.2, phase 1 b)."""
-        if not self._standing.is_voting:
+        if not self._may_answer(sender, message.ballot):
             return
         if message.ballot < self.promise:
             self._outbox.send(sender, Nack(message.ballot, self.promise))
@@ -63,7 +64,7 @@ class Acceptor:
         Its value can't differ if this ballot chooses anything there (P5). If it does differ, this ballot is an old
         one that can't reach a quorum any more, and writing it would overwrite what is chosen.
         """
-        if not self._standing.is_voting:
+        if not self._may_answer(sender, message.ballot):
             return
         if message.ballot < self.promise:  # P2
             self._outbox.send(sender, Nack(message.ballot, self.promise))
@@ -85,12 +86,28 @@ class Acceptor:
 
     def on_confirm(self, sender: NodeId, message: Confirm) -> None:
         """Nothing above ``ballot`` is promised here; needs no write, since it promises nothing for later."""
-        if not self._standing.is_voting:
+        if not self._may_answer(sender, message.ballot):
             return
         if message.ballot < self.promise:
             self._outbox.send(sender, Nack(message.ballot, self.promise))
         else:
             self._outbox.send(sender, Confirmed(message.ballot, message.round))
+
+    def _may_answer(self, sender: NodeId, ballot: Ballot) -> bool:
+        """Whether this node votes in the ballot's era.
+
+        That an era is over, a node says as well that has no vote in the one in force (M6).
+        """
+        standing = self._standing
+        if standing.is_voting:
+            return ballot.round < standing.rounds_end
+        if ballot.round < standing.rounds_begin:
+            self._outbox.send(sender, Nack(ballot, self.promise))
+        return False
+
+    def on_membership(self) -> None:
+        """Every ballot below the era that has begun is refused from here on; a restart derives the same (M3)."""
+        self.promise = max(self.promise, floor_of_era(self._standing.membership.era))
 
     def forget_chosen(self, before: Slot) -> None:
         """Slots above ``before`` have become known chosen: they are reported by position from here on."""

@@ -2,6 +2,7 @@
 
 A ballot is (round, node): rounds order ballots, the node makes two proposers' ballots differ
 (Lamport, "Paxos Made Simple", section 2.2: "different proposers choose their numbers from disjoint sets").
+The upper bits of a round are its *era*, which membership the ballot is of (M3); in the first era they are zero.
 
 Each type says which numbers the log's records can hold; whoever decodes bytes from outside refuses the others.
 """
@@ -26,6 +27,10 @@ Slot = NewType("Slot", Count)
 BEFORE_LOG = Slot(0)
 
 
+ERA_ROUNDS = 2**40
+"""Rounds in one era."""
+
+
 class Ballot(NamedTuple):
     """A proposer's number; compares by round, then by node."""
 
@@ -33,15 +38,28 @@ class Ballot(NamedTuple):
     node: NodeId
 
     def __str__(self) -> str:
-        return f"{self.round}.n{self.node}"
+        return f"v{self.era + 1}/{self.round % ERA_ROUNDS}.n{self.node}" if self.era else f"{self.round}.n{self.node}"
+
+    @property
+    def era(self) -> int:
+        """Which membership it belongs to: the version less one (M3)."""
+        return self.round // ERA_ROUNDS
 
     def next_for(self, node: NodeId) -> Ballot:
-        """A ballot of ``node`` above this one, and above every other of this round."""
-        return Ballot(self.round + 1, node)
+        """A ballot of ``node`` above this one, and above every other of this round, in the same era."""
+        following = Ballot(self.round + 1, node)
+        assert following.era == self.era, following  # M3: no cluster begins 2**40 ballots under one membership
+        return following
 
 
 BALLOT_ZERO = Ballot(0, NodeId(0))
 """Below every proposer's ballot: promised by nobody, led by nobody."""
+
+
+def floor_of_era(era: int) -> Ballot:
+    """Below every ballot of the era, above every one of those before it: whoever has released its Membership has
+    promised this (M3)."""
+    return Ballot(era * ERA_ROUNDS, NodeId(0))
 
 
 def node_name(node: NodeId) -> str:

@@ -84,7 +84,7 @@ class CatchUp:
         return Slot(self._standing.taught_through + 1)
 
     def sizes(self) -> list[Size]:
-        lacked = max((len(peer.lacks) for peer in self._peers.values()), default=0)
+        lacked = max((len(peer.lacks) for peer in self._peers.all_heard), default=0)
         return [Size("slots that a peer lacks", lacked, len(self._standing.damaged) + 1)]
 
     # --- what peers have ---
@@ -115,7 +115,7 @@ class CatchUp:
             return
         self._question = None
         if any(record.slot == question.slot for record in message.slots):
-            for other in self._peers.values():
+            for other in self._peers.all_heard:
                 other.is_silent = False
                 other.lacks.discard(question.slot)
         elif message.slots:
@@ -127,7 +127,7 @@ class CatchUp:
     def forget_lacking(self) -> None:
         """Who lacks a slot matters only while this node wants it."""
         standing = self._standing
-        for peer in self._peers.values():
+        for peer in self._peers.all_heard:
             if peer.lacks:
                 peer.lacks = {slot for slot in peer.lacks if slot > standing.taught_through or slot in standing.damaged}
 
@@ -186,7 +186,7 @@ class CatchUp:
         return False
 
     def _ahead(self, slot: Slot) -> list[Peer]:
-        return [peer for peer in self._peers.values() if peer.chosen_through >= slot and not peer.is_link_closed]
+        return [peer for peer in self._peers.all_heard if peer.chosen_through >= slot and not peer.is_link_closed]
 
     def _able(self, slot: Slot, ahead: list[Peer]) -> list[Peer]:
         if slot <= self._standing.compacted_through:
@@ -205,7 +205,7 @@ class CatchUp:
             if now_s < self._retry_at_s:
                 return False  # everybody able has failed to answer: pause before asking again
             if all(peer.is_silent for peer in ahead):
-                for peer in self._peers.values():
+                for peer in self._peers.all_heard:
                     peer.is_silent = False
                 fresh = able
         if not fresh:
@@ -291,7 +291,7 @@ class CatchUp:
         self._forget_all_lacking()
 
     def _forget_all_lacking(self) -> None:
-        for peer in self._peers.values():
+        for peer in self._peers.all_heard:
             peer.lacks.clear()
 
     def check_invariants(self) -> None:

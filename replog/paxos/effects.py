@@ -88,6 +88,13 @@ class NoHandOver(msgspec.Struct, frozen=True, gc=False):
     may_pass: bool = False
 
 
+class NoChange(msgspec.Struct, frozen=True):
+    """Why the members are not changed; ``may_pass``: the next heartbeats or the end of another change may alter it."""
+
+    reason: str
+    may_pass: bool = False
+
+
 class NoticeKind(enum.Enum):
     """Things a person or the driver wants to know; none of them is needed for safety."""
 

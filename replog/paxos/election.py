@@ -98,8 +98,12 @@ class Election:
         return True
 
     def note_ballot(self, ballot: Ballot) -> None:
-        """A ballot of this node's own has to be above every one it has seen."""
-        self.highest_seen = max(self.highest_seen, ballot)
+        """A ballot of this node's own has to be above every one it has seen in its era.
+
+        One of a later era is a reason to learn, never to rise: its membership decides who may stand there (M3).
+        """
+        if ballot > self.highest_seen and ballot.round < self._standing.rounds_end:
+            self.highest_seen = ballot
 
     def on_reply(self, peer: Peer, message: HeartbeatReply) -> bool:
         """Whether the answer counts: its question is not too old, no later one is answered, and the link is open."""
@@ -158,7 +162,7 @@ class Election:
             self.is_happy = self._is_quorum(followers)
             self._stray_rounds = self._stray_rounds + 1 if self._is_voter_astray(promise, replies) else 0
         else:
-            leaders = [n for n, reply in replies.items() if reply.is_leading and reply.is_happy]
+            leaders = [n for n, reply in replies.items() if reply.is_leading and self._is_happy(reply)]
             self.is_happy = bool(leaders)
             best = max(leaders, key=lambda n: replies[n].promise, default=None)
             if best is not None:
@@ -172,6 +176,10 @@ class Election:
             self._unhappy_rounds += 1
             if self._unhappy_rounds > _QUICK * self._options.election_rounds:
                 self._is_suspicious = False  # only this node's own link is gone: back to the ordinary pace
+
+    def _is_happy(self, reply: HeartbeatReply) -> bool:
+        """Whoever is happy with a leader of a membership that is over has not heard of it yet."""
+        return reply.is_happy and reply.promise.round >= self._standing.rounds_begin
 
     def _is_quorum(self, others: list[NodeId]) -> bool:
         return self._standing.membership.is_quorum([*others, self._standing.node])
@@ -246,7 +254,8 @@ class Election:
         return self._stray_rounds >= 2
 
     def _is_voter_astray(self, ballot: Ballot, replies: dict[NodeId, HeartbeatReply]) -> bool:
-        above = [reply for reply in replies.values() if reply.promise > ballot]
+        rounds_end = self._standing.rounds_end  # beyond it no ballot of this era stands in anybody's way
+        above = [reply for reply in replies.values() if reply.promise > ballot and reply.promise.round < rounds_end]
         is_led = any(reply.is_leading or reply.is_led for reply in above)
         return any(reply.is_voting for reply in above) and not is_led
 
@@ -256,7 +265,7 @@ class Election:
         A node far behind a peer it reaches learns first: until then it could not lead anyway (P4).
         """
         replies = self._fresh_replies()
-        if self.is_happy or any(reply.is_happy for reply in replies.values()):
+        if self.is_happy or any(self._is_happy(reply) for reply in replies.values()):
             return False
         if any(
             reply.chosen_through > chosen_through + self._options.accept_ahead_slots_max for reply in replies.values()

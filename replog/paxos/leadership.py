@@ -106,14 +106,14 @@ class Leadership:
         self._judge(now_s)
         if self._proposer.is_leading:
             if self._election.should_step_down(self._options.leader_patience_rounds):
-                self._step_down("it has reached no quorum for too long")
+                self.step_down("it has reached no quorum for too long")
             elif self._election.should_rise():
-                self._step_down("a voter is stuck above its ballot")
+                self.step_down("a voter is stuck above its ballot")
                 self._take_over(now_s)
         elif self._proposer.role is not Role.FOLLOWING and self._election.should_step_down(
             self._options.election_rounds
         ):
-            self._step_down("phase 1 came to nothing for one election timeout")
+            self.step_down("phase 1 came to nothing for one election timeout")
             self._election.on_abandoned()
         self.give_way()
         self._watch_clock(now_s)
@@ -134,8 +134,12 @@ class Leadership:
     def on_heartbeat(self, peer: Peer, message: Heartbeat, time_ms: int) -> None:
         """Say how this node is."""
         self._election.on_asked(peer)
+        self.answer_heartbeat(peer.node, message, time_ms)
+
+    def answer_heartbeat(self, asker: NodeId, message: Heartbeat, time_ms: int) -> None:
+        """What this node says of itself."""
         self._outbox.send(
-            peer.node,
+            asker,
             HeartbeatReply(
                 message.round,
                 self._acceptor.promise,
@@ -175,6 +179,7 @@ class Leadership:
         if not self._standing.is_voting or self._proposer.role is not Role.FOLLOWING:
             return
         above = max(self._acceptor.promise, self._election.highest_seen, self._proposer.ballot)
+        assert above.era == self._standing.membership.era, (above, self._standing.membership)  # M3
         self.ballots_begun += 1
         self._proposer.begin(above.next_for(self._standing.node), Slot(self._standing.chosen_through + 1), now_s)
 
@@ -197,7 +202,7 @@ class Leadership:
         if promise == before:
             return
         if promise != self._proposer.ballot:
-            self._step_down(f"it promised {promise}")
+            self.step_down(f"it promised {promise}")
         self._election.on_promised(promise, now_s)
         assert promise >= self._proposer.ballot, (promise, self._proposer.ballot)  # P2
 
@@ -217,9 +222,36 @@ class Leadership:
         self._election.on_leading()
         assert self.leader == self._standing.node, self.leader
 
+    # --- a change of members ---
+
+    def on_stopped(self) -> None:
+        """Votes have made a change of members chosen: no read is answered on this ballot's word any more (M5, M13).
+
+        Whoever hears that it is chosen goes on without this leader, so this comes before that word leaves the node.
+        """
+        self._reads.refuse_all()
+
+    def end_era(self) -> None:
+        """The membership of this node's ballot is over; what waits for a slot stays (M5)."""
+        self._reads.refuse_all()
+        self._proposer.end_era()
+        self._election.leader = None
+
+    def begin_era(self, now_s: float) -> bool:
+        """Stand for election under the new membership at once; False if this node can't."""
+        if not self._can_lead:
+            return False
+        self._take_over(now_s)
+        return True
+
+    def drop_waiting(self, was: Role, reason: str) -> None:
+        """What waited for this node's next ballot: there is none."""
+        self._proposer.drop_waiting(was, reason)
+        self._election.on_abandoned()
+
     # --- giving way ---
 
-    def _step_down(self, reason: str) -> None:
+    def step_down(self, reason: str) -> None:
         self._reads.refuse_all()
         self._proposer.step_down(reason)
         assert self.leader != self._standing.node, self.leader
@@ -242,7 +274,7 @@ class Leadership:
         self._fitness.watch_disk(oldest_write_age_s)
         if self._fitness.is_disk_stalled and self._proposer.is_leading:
             self.give_way()
-            self._step_down("its disk has not finished a write in time")
+            self.step_down("its disk has not finished a write in time")
 
     def _watch_clock(self, now_s: float) -> None:
         """A leader whose clock is astray hands over to a voter whose clock is not.

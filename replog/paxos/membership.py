@@ -18,14 +18,16 @@ class Membership(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
     Parameters
     ----------
-    version: counts changes, from 1; a node follows the highest version it has learned.
+    version: counts changes, from 1: one is effective only in the place of the version before it (``follows``).
     voters: node ids that promise and accept, ascending.
     learners: node ids that learn and apply without a vote, ascending.
+    next_node: the lowest id that was never used; 0 before the first change, when it is the one above all members.
     """
 
     version: int
     voters: tuple[NodeId, ...]
     learners: tuple[NodeId, ...] = ()
+    next_node: NodeId = NodeId(0)
 
     def __post_init__(self) -> None:
         if self.version < 1:
@@ -36,11 +38,31 @@ class Membership(msgspec.Struct, array_like=True, frozen=True, tag=2):
             raise ValueError(f"members must be ascending and distinct: {self.voters} / {self.learners}")
         if set(self.voters) & set(self.learners):
             raise ValueError("a node is either a voter or a learner")
+        if self.next_node and self.next_node <= max(self.members):
+            raise ValueError(f"n{self.next_node} was never used, and n{max(self.members)} is a member")
 
     @property
     def quorum_count(self) -> int:
         """How many voters make a quorum."""
         return len(self.voters) // 2 + 1
+
+    @property
+    def era(self) -> int:
+        """The era of the ballots that this membership counts (M3)."""
+        return self.version - 1
+
+    @property
+    def unused_from(self) -> NodeId:
+        """Ids from here on were never used: whoever loses its disk comes back under one of them (M8, P9)."""
+        return self.next_node or NodeId(max(self.members) + 1)
+
+    def follows(self, other: Membership) -> bool:
+        """Compare-and-set, decided by the order of the log: whether this one, released under ``other``, is effective.
+
+        One of the same version is a barrier, or came second; any other was meant for another time. Neither has an
+        effect.
+        """
+        return self.version == other.version + 1
 
     @property
     def members(self) -> tuple[NodeId, ...]:
@@ -55,3 +77,8 @@ class Membership(msgspec.Struct, array_like=True, frozen=True, tag=2):
         if len(nodes) < self.quorum_count:
             return False
         return len([voter for voter in self.voters if voter in nodes]) >= self.quorum_count
+
+
+def newest(known: Membership, other: Membership | None) -> Membership:
+    """Which of two that are known chosen is in force."""
+    return known if other is None or other.version <= known.version else other

@@ -2,6 +2,9 @@
 
 It knows nothing of the protocol. What it protects is that a member that goes leaves nothing behind, and that what
 rests on a link ends with the link: each of the two is one function.
+
+A *guest* is a node that is no member here while a membership is being learned, by it or by this node: it may teach and
+be taught, and has no voice in anything (M6).
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ import attrs
 from .ballot import BEFORE_LOG, NodeId, Slot
 from .membership import Membership
 from .messages import HeartbeatReply
+
+GUESTS_MAX = 16
+"""Nodes that are no members and are heard at once; the one that was heard first is forgotten first."""
 
 
 @attrs.define(eq=False)
@@ -78,6 +84,7 @@ class Peers(dict[NodeId, Peer]):
         super().__init__()
         self._node = node
         self.voters: tuple[Peer, ...] = ()
+        self.guests: dict[NodeId, Peer] = {}
         self._checked_for: Membership | None = None
         self._others_wanted: tuple[list[NodeId], list[NodeId]] = ([], [])
         self.follow(membership)
@@ -86,7 +93,11 @@ class Peers(dict[NodeId, Peer]):
         """These are the members: new ones begin with nothing known, those that are gone are forgotten."""
         for gone in self.keys() - membership.members:
             self.forget(gone)
-        known = [self.get(node) or Peer(node) for node in membership.members if node != self._node]
+        known = [
+            self.get(node) or self.guests.pop(node, None) or Peer(node)
+            for node in membership.members
+            if node != self._node
+        ]
         self.clear()
         self.update((peer.node, peer) for peer in known)
         for peer in known:
@@ -95,6 +106,22 @@ class Peers(dict[NodeId, Peer]):
                 peer.end_flight()
         self.voters = tuple(peer for peer in known if peer.is_voter)
 
+    @property
+    def all_heard(self) -> list[Peer]:
+        """The other members, and the guests behind them."""
+        return [*self.values(), *self.guests.values()]
+
+    def welcome(self, node: NodeId) -> tuple[Peer, Peer | None]:
+        """The record of a guest, and that of one that had to go for it."""
+        assert node not in self, node
+        assert node != self._node, node
+        gone = None
+        if node not in self.guests:
+            if len(self.guests) >= GUESTS_MAX:
+                gone = self.guests.pop(next(iter(self.guests)))
+            self.guests[node] = Peer(node)
+        return self.guests[node], gone
+
     def check_invariants(self, membership: Membership) -> None:
         """What holds between two inputs: exactly the other members are known, and who of them votes."""
         if self._checked_for is not membership:
@@ -102,6 +129,7 @@ class Peers(dict[NodeId, Peer]):
             self._checked_for = membership
             self._others_wanted = others, [node for node in others if membership.is_voter(node)]
         others = list(self)
+        assert self.guests.keys().isdisjoint(membership.members), (self.guests, membership)
         assert (others, [peer.node for peer in self.voters]) == self._others_wanted, (others, self.voters, membership)
 
     def forget(self, node: NodeId) -> None:

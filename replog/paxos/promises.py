@@ -1,15 +1,20 @@
 """Phase 1b: what the acceptors of one ballot have promised, piece by piece.
 
 Rules protected: an acceptor counts only when all pieces of one answer have come (P3), and of what a quorum reports the
-acceptance with the highest ballot is taken for each slot (P4).
+acceptance with the highest ballot is taken for each slot (P4), up to the first change of members that may have been
+chosen (M4).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import attrs
 
 from .ballot import NodeId, Slot
+from .membership import Membership
 from .messages import AcceptedSlot, Promise
+from .values import decode_membership
 
 
 @attrs.define(eq=False)
@@ -24,6 +29,21 @@ class _Reported:
     @property
     def is_complete(self) -> bool:
         return len(self.pieces) == self.piece_count
+
+
+class Plan(NamedTuple):
+    """What a new leader proposes first, slot after slot (P4, M4).
+
+    Parameters
+    ----------
+    values: what was reported, or None for a no-op.
+    has_stop: whether the last one is a change of members: nothing is proposed above it.
+    found_count: slots for which anything was reported.
+    """
+
+    values: list[AcceptedSlot | None]
+    has_stop: bool
+    found_count: int
 
 
 class Promises:
@@ -71,3 +91,23 @@ class Promises:
                 if record.slot > above and (held is None or record.ballot > held.ballot):
                     found[record.slot] = record
         return found
+
+    def plan(self, membership: Membership, *, above: Slot) -> Plan:
+        """What follows from the answers for whoever leads under ``membership``.
+
+        A change of members stands only if nothing above it is reported at a higher ballot. Else it is void: had it been
+        chosen, that ballot's leader would have found it and proposed nothing above it. A no-op takes its place, and
+        what may be chosen above it stays (Lamport, Malkhi, Zhou, "Stoppable Paxos", MSR-TR-2008-192). Above one that
+        stands nothing that is reported can be chosen.
+        """
+        found = self.highest(above=above)
+        values: list[AcceptedSlot | None] = []
+        for number in range(above + 1, max(found, default=above) + 1):
+            record = found.get(Slot(number))
+            change = None if record is None else decode_membership(record.value)
+            if record is not None and change is not None and change.follows(membership):
+                if all(later.ballot <= record.ballot for slot, later in found.items() if slot > number):
+                    return Plan([*values, record], True, len(found))
+                record = None
+            values.append(record)
+        return Plan(values, False, len(found))

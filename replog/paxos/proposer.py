@@ -2,7 +2,8 @@
 
 It owns the ballot it leads or tries to lead at, the proposals in flight and their votes. It does not know what its own
 acceptor has promised, how a peer is reached, or who ought to lead. Rules it protects: it proposes at its ballot what
-phase 1 found before anything new (P4); a slot is chosen only by a quorum at this ballot, each vote counted once (P5).
+phase 1 found before anything new (P4); a slot is chosen only by a quorum at this ballot, each vote counted once (P5);
+it proposes nothing above a change of members, and its ballot ends with the membership that counts it (M1, M2).
 
 State table
     FOLLOWING    --begin-------------------------> PREPARING
@@ -17,15 +18,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-import attrs
-
-from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
+from .ballot import BEFORE_LOG, Ballot, NodeId, Slot
 from .effects import NoticeKind
-from .messages import Accept, Accepted, Nack, Prepare, Promise
+from .membership import Membership
+from .messages import Accepted, Nack, Prepare, Promise
 from .options import PaxosOptions
-from .outbox import Outbox, Size
+from .outbox import Outbox
 from .peers import Peer, Peers
 from .promises import Promises
+from .proposals import Proposals
 from .standing import Standing
 from .values import NO_OP, Batch, encode_value
 from .waiting_submissions import WaitingSubmissions
@@ -40,16 +41,7 @@ class Role(enum.Enum):
     LEADING = "leading"
 
 
-@attrs.define(eq=False)
-class _Proposal:
-    """A value in flight and who voted for it at the proposer's ballot."""
-
-    accept: Accept
-    votes: set[NodeId]
-    sent_at_s: float
-
-
-class Proposer:
+class Proposer(Proposals):
     """Proposes at one ballot at a time; told by the election when to begin and by the replica when to stop."""
 
     def __init__(
@@ -61,17 +53,10 @@ class Proposer:
         waiting: WaitingSubmissions,
         checksum: Callable[[bytes], int],
     ) -> None:
-        self._node = standing.node
-        self._options = options
-        self._outbox = outbox
-        self._standing = standing
-        self._peers = peers
+        super().__init__(options, outbox, standing, peers)
         self._waiting = waiting
         self._checksum = checksum
         self._become(Role.FOLLOWING)
-        self.ballot = BALLOT_ZERO
-        self.chosen_through = BEFORE_LOG
-        """While leading: every slot up to here is chosen, though maybe not durable here yet (P5)."""
         self.barrier_slot = BEFORE_LOG
         """The first slot of this ballot's own; a read waits until it is applied."""
         self.catch_up_through = BEFORE_LOG
@@ -84,12 +69,9 @@ class Proposer:
         self._nacked_by: set[NodeId] = set()
         self._prepare = Prepare(self.ballot, Slot(1))
         self._prepare_sent_at_s = 0.0
-        self._proposals: dict[Slot, _Proposal] = {}
-        self._proposals_bytes = 0
-        self._undurable: set[Slot] = set()
-        self._next_slot = Slot(1)
-        for peer in self._peers.values():
-            peer.end_flight()
+        self.stop_slot = BEFORE_LOG
+        """Where this ballot's change of members stands, if it has proposed one: nothing is proposed above it (M1)."""
+        self._drop_proposals()
 
     def _become(self, role: Role) -> None:
         self.role = role
@@ -103,16 +85,9 @@ class Proposer:
         return self.role is Role.PREPARING or bool(self._proposals)
 
     @property
-    def values_in_flight(self) -> list[bytes]:
-        return [proposal.accept.value for proposal in self._proposals.values()]
-
-    def sizes(self) -> list[Size]:
-        options = self._options
-        in_flight = max((len(peer.in_flight) for peer in self._peers.values()), default=0)
-        return [
-            Size("proposals", len(self._proposals), options.open_slots_max),
-            Size("proposals in flight to a peer", in_flight, options.accept_ahead_slots_max),
-        ]
+    def is_stopped(self) -> bool:
+        """Whether its votes have made a change of members chosen: the ballot is over but for that word (M5)."""
+        return BEFORE_LOG < self.stop_slot <= self.chosen_through
 
     # --- phase 1 ---
 
@@ -154,24 +129,44 @@ class Proposer:
         self._become(Role.LEADING)
         self.chosen_through = learned_through
         self._next_slot = Slot(learned_through + 1)
-        found = self._promises.highest(above=learned_through)
+        plan = self._promises.plan(self._standing.membership, above=learned_through)
         no_op_crc = self._checksum(NO_OP)
-        for number in range(learned_through + 1, max(found, default=learned_through) + 1):
-            record = found.get(Slot(number))
+        for record in plan.values:
             if record is None:
                 self._propose(NO_OP, no_op_crc, now_s)
             else:
                 self._propose(record.value, record.crc, now_s)
         self._promises = Promises()
-        self.barrier_slot = self._next_slot
-        assert self.barrier_slot > max(found, default=learned_through), (self.barrier_slot, learned_through)  # P4
-        barrier = encode_value(self._standing.membership)
-        self._propose(barrier, self._checksum(barrier), now_s)
+        if plan.has_stop:
+            self.barrier_slot = self.stop_slot = Slot(self._next_slot - 1)
+        else:
+            self.barrier_slot = self._next_slot
+            self._propose_members(self._standing.membership, now_s)
         self._outbox.notice(
-            NoticeKind.BECAME_LEADER, ballot=str(self.ballot), chosen_through=learned_through, adopted_count=len(found)
+            NoticeKind.BECAME_LEADER,
+            ballot=str(self.ballot),
+            chosen_through=learned_through,
+            adopted_count=plan.found_count,
         )
 
+    def _propose_members(self, membership: Membership, now_s: float) -> None:
+        value = encode_value(membership)
+        self._propose(value, self._checksum(value), now_s)
+
     # --- phase 2 ---
+
+    @property
+    def can_change_members(self) -> bool:
+        """Whether its barrier is chosen, and no change of members is open (M1)."""
+        is_free = self._next_slot > self._standing.installing_through
+        return self.is_leading and not self.stop_slot and self.chosen_through >= self.barrier_slot and is_free
+
+    def change_members(self, membership: Membership, now_s: float) -> None:
+        """The last proposal of this ballot; the slots below it may be in flight (M1)."""
+        assert self.can_change_members, (self.role, self.stop_slot, self.chosen_through, self.barrier_slot)  # M1
+        assert membership.follows(self._standing.membership), (membership, self._standing.membership)
+        self.stop_slot = self._next_slot
+        self._propose_members(membership, now_s)
 
     def fill_window(self, now_s: float, time_ms: int) -> None:
         """Join waiting submissions into batches while the window has room.
@@ -189,23 +184,12 @@ class Proposer:
         return (
             self.is_leading
             and len(self._waiting.queue) > 0
+            and not self.stop_slot
             and len(self._undurable) < self._options.undurable_slots_max
             and len(self._proposals) < self._options.window_slots
             and self._proposals_bytes + self._options.batch_bytes_max <= self._options.window_bytes
             and self._next_slot > self._standing.installing_through  # else others have chosen what comes next
         )
-
-    def _propose(self, value: bytes, crc: int, now_s: float) -> None:
-        slot = self._next_slot
-        assert slot > self.chosen_through, (slot, self.chosen_through)  # P5
-        self._next_slot = Slot(slot + 1)
-        accept = Accept(self.ballot, slot, crc, value, self.chosen_through)
-        self._proposals[slot] = _Proposal(accept, set(), now_s)
-        self._proposals_bytes += len(value)
-        self._undurable.add(slot)
-        self._outbox.send(self._node, accept)
-        for peer in self._peers.voters:
-            self._send_accept(peer, accept)
 
     def on_accepted(self, sender: NodeId, message: Accepted) -> None:
         """Phase 2b: count each voter once a slot, at this ballot only (P5)."""
@@ -225,15 +209,6 @@ class Proposer:
         if peer is not None and peer.is_withheld_from:
             self._send_withheld(peer)
         self._advance()
-
-    def _send_withheld(self, peer: Peer) -> None:
-        """A peer has answered something: the next ones that it was not sent, as far as its bound allows."""
-        peer.is_withheld_from = False
-        for slot, proposal in self._proposals.items():
-            if slot not in peer.in_flight and peer.node not in proposal.votes:
-                self._send_accept(peer, self._with_chosen_through(proposal.accept))
-                if peer.is_withheld_from:
-                    return
 
     def _advance(self) -> None:
         """Move over the chosen slots, in order, without gaps."""
@@ -255,16 +230,7 @@ class Proposer:
             self._prepare_sent_at_s = now_s
             for peer in self._peers.voters:
                 self._ask_to_promise(peer)
-        stale = [proposal for proposal in self._proposals.values() if proposal.sent_at_s <= before_s]
-        if not stale:
-            return
-        for peer in self._peers.voters:
-            peer.end_flight()
-        for proposal in stale:
-            proposal.sent_at_s = now_s
-            for peer in self._peers.voters:
-                if peer.node not in proposal.votes:
-                    self._send_accept(peer, self._with_chosen_through(proposal.accept))
+        self._send_again(before_s, now_s)
 
     def _ask_to_promise(self, peer: Peer) -> None:
         if not self._promises.is_complete_from(peer.node):
@@ -280,28 +246,6 @@ class Proposer:
         for proposal in self._proposals.values():
             if peer.node not in proposal.votes:
                 self._send_accept(peer, self._with_chosen_through(proposal.accept))
-
-    def _with_chosen_through(self, accept: Accept) -> Accept:
-        return Accept(accept.ballot, accept.slot, accept.crc, accept.value, self.chosen_through)
-
-    def _send_accept(self, peer: Peer, accept: Accept) -> None:
-        """Send unless the peer has too much unanswered: then with its next answer, or from the log when it asks.
-
-        Over a closed link nothing leaves; all of it is sent when one is open.
-        """
-        if peer.is_link_closed:
-            return
-        in_flight = peer.in_flight
-        size = peer.in_flight_bytes + len(accept.value)
-        if in_flight and (
-            size > self._options.peer_in_flight_bytes_max or len(in_flight) >= self._options.accept_ahead_slots_max
-        ):
-            peer.is_withheld_from = True
-            return
-        if accept.slot not in in_flight:
-            in_flight[accept.slot] = len(accept.value)
-            peer.in_flight_bytes = size
-        self._outbox.send(peer.node, accept)
 
     # --- the end of a ballot ---
 
@@ -329,12 +273,29 @@ class Proposer:
         self._become(Role.FOLLOWING)
         self._reset()
 
+    def end_era(self) -> None:
+        """The membership that counted this ballot is over (M2); what waits for a slot is kept for the next ballot."""
+        if self.is_stopped:
+            assert self._next_slot == self.stop_slot + 1, (self._next_slot, self.stop_slot)  # M2
+        self._become(Role.FOLLOWING)
+        self._reset()
+
+    def drop_waiting(self, was: Role, reason: str) -> None:
+        """No ballot follows the one that ``end_era`` ended: what waited for it was definitely not done."""
+        assert self.role is Role.FOLLOWING, self.role
+        dropped = self._waiting.close()
+        self._outbox.notice(
+            NoticeKind.STEPPED_DOWN, ballot=str(self.ballot), was=was.value, reason=reason, dropped=dropped
+        )
+
     def check_invariants(self) -> None:
         """What holds between two inputs."""
         proposals = self._proposals
         assert self._waiting.is_open == (self.role is not Role.FOLLOWING), self.role
         assert self.ballot.node == self._node or self.role is Role.FOLLOWING, self.ballot
         first, after = self.chosen_through + 1, self._next_slot
+        assert self.role is Role.FOLLOWING or self.ballot.era == self._standing.membership.era, self.ballot  # M2
+        assert not self.stop_slot or after == self.stop_slot + 1, (self.stop_slot, after)  # M1
         if self.is_leading:
             assert list(proposals) == list(range(first, after)), (first, after, list(proposals))  # P4: without gaps
             assert max(self._undurable, default=BEFORE_LOG) < after, (after, sorted(self._undurable))

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from .ballot import BALLOT_ZERO, BEFORE_LOG, Ballot, NodeId, Slot
-from .effects import Effects, NoHandOver, NoticeKind, SendChunk
+from .effects import Effects, NoticeKind, SendChunk
 from .effects import Refusal as Refusal
+from .membership import Membership
 from .messages import (
     Accept,
     Accepted,
@@ -73,10 +74,11 @@ class Replica(Roles):
     # --- messages ---
 
     def on_message(self, sender: NodeId, message: Message) -> None:
-        """A message from ``sender``, in any order, any number of times; strangers are ignored."""
-        if sender not in self._peers:
-            return
-        self._handle(sender, message)
+        """A message from ``sender``, in any order, any number of times; strangers have no voice."""
+        if sender in self._peers:
+            self._handle(sender, message)
+        elif guest := self._members.hear_stranger(sender, message, self._now_s, self._time_ms):
+            self._hear(guest, message)  # type: ignore[arg-type]  # it is none that belongs to a ballot
         if self._outbox.local:
             self._handle_local()
         if self._is_checked:
@@ -97,6 +99,8 @@ class Replica(Roles):
                 promise_before = self._acceptor.promise
                 self._acceptor.on_prepare(sender, message)
                 self._leadership.on_promised(promise_before, self._now_s)
+                if message.ballot.round >= self._standing.rounds_end:
+                    self._catch_up.on_position(self._peers[sender], Slot(message.from_slot - 1))  # M6: it knows more
             case Promise():
                 self._on_promise(sender, message)
             case Nack():
@@ -155,6 +159,8 @@ class Replica(Roles):
     def _on_accepted(self, sender: NodeId, message: Accepted) -> None:
         before = self._proposer.chosen_through
         self._proposer.on_accepted(sender, message)
+        if self._proposer.is_stopped:
+            self._leadership.on_stopped()
         if self._proposer.chosen_through > before:
             self._learner.on_hint(self._proposer.ballot, self._proposer.chosen_through)
             self._catch_up.on_chosen_elsewhere(self._proposer.chosen_through)
@@ -177,22 +183,6 @@ class Replica(Roles):
             self._catch_up.on_chosen_elsewhere(self._proposer.catch_up_through)
             self._leadership.lead_if_ready(self._now_s)
 
-    # --- clients ---
-
-    def submit(self, submission: bytes) -> Refusal | None:
-        """Order one opaque submission; None: taken. Not taken: definitely not done."""
-        return self._waiting.submit(submission)
-
-    def read(self, read_id: int) -> Refusal | None:
-        """Ask for a linearizable read; it comes back in ``Effects.reads`` or ``Effects.reads_refused``."""
-        if not self._proposer.is_leading:
-            return Refusal.NOT_LEADER
-        return self._reads.read(read_id)
-
-    def transfer_leadership(self, target: NodeId | None) -> NoHandOver | None:
-        """Hand over to ``target`` (None: the most up to date); returns None, or why it is refused."""
-        return self._leadership.hand_over(target)
-
     # --- links and disk ---
 
     def on_link_opened(self, peer: NodeId) -> None:
@@ -208,6 +198,8 @@ class Replica(Roles):
             self._close(self._peers[peer])
             self._leadership.end_round_if_due(self._now_s)
             self._handle_local()
+        elif peer in self._peers.guests:
+            self._members.forget_guest(self._peers.guests[peer], self._now_s)
 
     def _close(self, peer: Peer) -> None:
         peer.close_link()
@@ -236,8 +228,9 @@ class Replica(Roles):
 
     def on_slots_read(self, target: NodeId, slots: list[AcceptedSlot]) -> None:
         """Answer to ``Effects.slot_reads`` (empty: nothing could be read)."""
-        if target in self._peers:
-            self._teacher.on_slots_read(self._peers[target], slots)
+        peer = self._peers.get(target) or self._peers.guests.get(target)
+        if peer is not None:
+            self._teacher.on_slots_read(peer, slots)
 
     def on_slot_damaged(self, slot: Slot) -> None:
         """A record of the log failed its checksum when it was read (P10)."""
@@ -263,8 +256,11 @@ class Replica(Roles):
         self._standing.on_installing(BEFORE_LOG)
         self._catch_up.on_chunk_stored(snapshot, position, self._now_s)
 
-    def on_state_installed(self, applied_through: Slot) -> None:
-        """A received state is in place, and the log below it is gone; both are durable."""
+    def on_state_installed(self, applied_through: Slot, membership: Membership | None = None) -> None:
+        """A received state is in place, and the log below it is gone; both are durable.
+
+        ``membership``: the one in force there, if there has been a change (M12).
+        """
         before, applied_before = self._standing.chosen_through, self._standing.applied_through
         self._standing.on_installed(applied_through)
         self._fitness.on_applied(has_progressed=self._standing.applied_through != applied_before)
@@ -272,6 +268,9 @@ class Replica(Roles):
             self._learner.on_installed()
             self._acceptor.forget_chosen(before)
         self._catch_up.end_transfer()
+        if membership is not None and membership.version > self._standing.membership.version:
+            self._adopt(membership, applied_through)
+            self._members.go_on(self._now_s)
         self._advance()
         self._lead_if_ready()
         self._handle_local()
@@ -334,20 +333,17 @@ class Replica(Roles):
             return
         self._standing.on_chosen(through)
         for record in self._outbox.release[-(through - before) :]:
-            self._adopt_membership(record)
+            membership = decode_membership(record.value)
+            if membership is not None and membership.follows(self._standing.membership):
+                self._adopt(membership, record.slot)
             self._log_time.on_stamp(stamp_of(record.value))
         self._acceptor.forget_chosen(before)
+        self._members.go_on(self._now_s)
         self._lead_if_ready()
         if self._outbox.local:
             self._handle_local()
 
-    def _adopt_membership(self, record: AcceptedSlot) -> None:
-        membership = decode_membership(record.value)
-        if membership is None or membership.version <= self._standing.membership.version:
-            return
-        for gone in self._peers.keys() - membership.members:
-            self._close(self._peers[gone])
+    def _adopt(self, membership: Membership, slot: Slot) -> None:
+        self._members.leave(membership, slot, self._close)
         self._standing.on_membership(membership)
-        self._outbox.store_membership(membership)
-        self._peers.follow(membership)
-        self._outbox.notice(NoticeKind.MEMBERSHIP_CHANGED, version=membership.version, slot=record.slot)
+        self._members.enter(slot)

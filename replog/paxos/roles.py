@@ -6,7 +6,7 @@ The roles never see each other. Here is what may be asked of them from outside; 
 from __future__ import annotations
 
 import random as random_module
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -14,13 +14,14 @@ from .acceptor import Acceptor
 from .ballot import Ballot, NodeId, Slot
 from .catch_up import CatchUp
 from .divergence import Contradiction, Divergence
-from .effects import NoticeKind
+from .effects import NoChange, NoHandOver, NoticeKind, Refusal
 from .election import Election
 from .fitness import Fitness
 from .leadership import Leadership
 from .learner import Learner
 from .log_time import LogTime
 from .membership import Membership
+from .membership_change import MembershipChange
 from .options import PaxosOptions
 from .outbox import Outbox, Size
 from .peers import Peers
@@ -89,6 +90,17 @@ class Roles:
             divergence=self._divergence,
             log_time=self._log_time,
         )
+        self._members = MembershipChange(
+            options,
+            outbox,
+            standing,
+            peers,
+            acceptor=self._acceptor,
+            proposer=self._proposer,
+            election=self._election,
+            catch_up=self._catch_up,
+            leadership=self._leadership,
+        )
         self._slots_released = 0
         self._now_s = now_s
         self._time_ms = time_ms
@@ -96,6 +108,36 @@ class Roles:
         self._log_time.on_stamp(recovered.log_time_ms)
         if recovered.damaged_reason:
             outbox.notice(NoticeKind.ABSTAINED, reason=recovered.damaged_reason)
+
+    # --- what clients and operators ask ---
+
+    def submit(self, submission: bytes) -> Refusal | None:
+        """Order one opaque submission; None: taken. Not taken: definitely not done."""
+        return self._waiting.submit(submission)
+
+    def read(self, read_id: int) -> Refusal | None:
+        """Ask for a linearizable read; it comes back in ``Effects.reads`` or ``Effects.reads_refused``."""
+        if not self._proposer.is_leading or self._proposer.is_stopped:  # M5
+            return Refusal.NOT_LEADER
+        return self._reads.read(read_id)
+
+    def transfer_leadership(self, target: NodeId | None) -> NoHandOver | None:
+        """Hand over to ``target`` (None: the most up to date); returns None, or why it is refused."""
+        return self._leadership.hand_over(target)
+
+    def change_members(
+        self, voters: Collection[NodeId], learners: Collection[NodeId] = (), if_version: int | None = None
+    ) -> NoChange | None:
+        """Propose other members; None: proposed, and done once its Membership is released with the next version.
+
+        Parameters
+        ----------
+        voters, learners: all of them, from the change on.
+        if_version: the version that the caller has seen; another one in force is a refusal.
+        """
+        return self._members.propose(voters, learners, if_version, self._now_s)
+
+    # --- what is known ---
 
     @property
     def standing(self) -> Standing:

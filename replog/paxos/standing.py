@@ -2,12 +2,13 @@
 
 Each of these facts is kept once, here. The replica alone writes it, through the ``on_...`` doors; the roles hold the
 same record and only read it, so none of them can be behind another. Rules protected: positions only rise, and what is
-chosen is never beyond what is taught (P7, P8); a node that can't trust its memory does not vote (P9, P10).
+chosen is never beyond what is taught (P7, P8); a node that can't trust its memory does not vote (P9, P10); the rounds
+that it may vote in are those of its membership's era (M3, M6).
 """
 
 from __future__ import annotations
 
-from .ballot import BEFORE_LOG, NodeId, Slot
+from .ballot import BEFORE_LOG, ERA_ROUNDS, NodeId, Slot
 from .membership import Membership
 from .position import Rising
 from .recovered import Recovered
@@ -20,7 +21,7 @@ class Standing(Rising):
 
     def __init__(self, node: NodeId, recovered: Recovered) -> None:
         self.node = node
-        self.membership = recovered.membership
+        self._follow(recovered.membership)
         self.abstain_reason = recovered.damaged_reason
         """Empty, or why this node does not vote (P9, P10)."""
         self.is_voting = self._may_vote
@@ -36,6 +37,13 @@ class Standing(Rising):
         self.applied_through = BEFORE_LOG
         """How far the state machine has come: what it has applied, it does not need from the log."""
 
+    def _follow(self, membership: Membership) -> None:
+        self.membership = membership
+        self.rounds_begin = membership.era * ERA_ROUNDS
+        """Ballots of rounds below this belong to memberships before the one in force."""
+        self.rounds_end = self.rounds_begin + ERA_ROUNDS
+        """Ballots of this round and above belong to a membership that is not released here yet."""
+
     @property
     def _may_vote(self) -> bool:
         return self.membership.is_voter(self.node) and not self.abstain_reason
@@ -50,7 +58,7 @@ class Standing(Rising):
 
     def on_membership(self, membership: Membership) -> None:
         assert membership.version > self.membership.version, (membership, self.membership)
-        self.membership = membership
+        self._follow(membership)
         self.is_voting = self._may_vote
 
     def on_chosen(self, through: Slot) -> None:

@@ -10,7 +10,16 @@ from typing import Annotated
 
 import msgspec
 
+from .ballot import NodeId
 from .membership import Membership
+
+
+class _Founders(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """A Membership before the first change, as it was always encoded."""
+
+    version: int
+    voters: tuple[NodeId, ...]
+    learners: tuple[NodeId, ...]
 
 
 class NoOp(msgspec.Struct, array_like=True, frozen=True, tag=0):
@@ -40,12 +49,14 @@ class MalformedValue(Exception):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[SlotValue] = msgspec.msgpack.Decoder(SlotValue)
-_MEMBERSHIP_START = b"\x94\x02"
-_STARTS = frozenset({b"\x91\x00", b"\x93\x01", _MEMBERSHIP_START})
+_MEMBERSHIP_STARTS = frozenset({b"\x94\x02", b"\x95\x02"})
+_STARTS = frozenset({b"\x91\x00", b"\x93\x01"}) | _MEMBERSHIP_STARTS
 """An array of exactly the fields that its tag has, and the tag."""
 
 
 def encode_value(value: SlotValue) -> bytes:
+    if isinstance(value, Membership) and not value.next_node:
+        return _encoder.encode(_Founders(value.version, value.voters, value.learners))
     return _encoder.encode(value)
 
 
@@ -76,7 +87,7 @@ def stamp_of(data: bytes) -> int:
 
 def decode_membership(data: bytes) -> Membership | None:
     """The Membership in a chosen value, or None: told by the tag, without decoding a batch."""
-    if data[:2] != _MEMBERSHIP_START:
+    if data[:2] not in _MEMBERSHIP_STARTS:
         return None
     try:
         value = decode_value(data)

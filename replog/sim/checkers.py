@@ -18,33 +18,22 @@ from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import Accept, Accepted, AcceptedSlot, Confirmed, Learn, Message, Prepare, Promise
 from ..paxos.outbox import Size
-from ..paxos.values import stamp_of
+from ..paxos.values import NO_OP, decode_membership, stamp_of
 from .disk import SimLogStore
+from .member_checks import MembershipChecker
+from .violations import Violation as Violation
+from .violations import ViolationFound as ViolationFound
+from .violations import violation
 
 MESSAGES_PER_S, MESSAGES_BURST = 2_000, 1_500
 """What a node of five may send, at the load of the simulated clients; the burst is what a hanging disk held back."""
-
-
-class Violation(NamedTuple):
-    """One broken promise."""
-
-    checker: str
-    sentence: str
-
-
-class ViolationFound(Exception):
-    """Ends a seed at the moment of its first violation."""
-
-    def __init__(self, violation: Violation) -> None:
-        super().__init__(f"{violation.checker}: {violation.sentence}")
-        self.violation = violation
 
 
 class ProtocolChecker:
     """What nodes say, write and release, judged against each other."""
 
     def __init__(self, membership: Membership) -> None:
-        self._membership = membership
+        self.members = MembershipChecker(membership)
         self._begun: dict[Ballot, tuple[NodeId, int]] = {}
         self._told: set[tuple[NodeId, Slot, Ballot]] = set()
         self._taught: set[tuple[NodeId, Slot, Ballot]] = set()
@@ -63,7 +52,7 @@ class ProtocolChecker:
         self.log_time_ahead_max_ms: float | None = None
         """How far log time may be ahead of the true time; None where a quorum's clocks may be wrong (P11)."""
         self._positions: dict[tuple[NodeId, int], tuple[Slot, ...]] = {}
-        self._phase_one = PhaseOneChecker(membership)
+        self._phase_one = PhaseOneChecker(self.members)
         self.taken: Counter[bytes] = Counter()
         """How often each submission was taken by some node."""
         self.chosen_through = Slot(0)
@@ -90,6 +79,7 @@ class ProtocolChecker:
         """A message leaves a node; ``life`` counts the node's restarts."""
         kind = type(message)
         if kind is Accept:
+            self.members.on_accept_sent(message)  # type: ignore[arg-type]
             self._phase_one.on_accept_sent(message)  # type: ignore[arg-type]
             return
         if kind is Accepted:
@@ -104,7 +94,7 @@ class ProtocolChecker:
         elif kind is not Confirmed:
             return
         if disk.distrust:
-            raise _violation(
+            raise violation(
                 "abstaining is silent",
                 f"{node_name(sender)} says {kind.__name__}, and must not vote: {disk.distrust} (P9)",
             )
@@ -115,14 +105,14 @@ class ProtocolChecker:
             if record is None or record.ballot < message.ballot:
                 if number <= max(disk.chosen_through, self._released_by(sender)):
                     continue
-                raise _violation(
+                raise violation(
                     "durable acceptance",
                     f"{node_name(sender)} says Accepted {message.ballot} for slot {number}, not on its disk (P1)",
                 )
 
     def _check_promise(self, sender: NodeId, disk: SimLogStore, message: Promise) -> None:
         if disk.promise < message.ballot:
-            raise _violation(
+            raise violation(
                 "durable promise",
                 f"{node_name(sender)} promises {message.ballot}; its disk remembers only {disk.promise} (P1)",
             )
@@ -130,13 +120,15 @@ class ProtocolChecker:
 
     def _check_prepare(self, sender: NodeId, life: int, disk: SimLogStore, message: Prepare) -> None:
         if disk.promise < message.ballot:
-            raise _violation(
+            raise violation(
                 "durable ballot",
                 f"{node_name(sender)} begins {message.ballot}; its disk remembers only {disk.promise} (P1)",
             )
+        if not self.members.of(message.ballot).is_voter(sender):
+            raise violation("voters stand", f"{node_name(sender)} begins {message.ballot}, and has no vote there (M3)")
         first = self._begun.setdefault(message.ballot, (sender, life))
         if first != (sender, life):
-            raise _violation(
+            raise violation(
                 "one ballot once", f"{message.ballot} is begun again, by life {life} of {node_name(sender)}"
             )
         self._phase_one.on_promised(sender, disk, message.ballot, Slot(message.from_slot - 1))
@@ -148,9 +140,9 @@ class ProtocolChecker:
     def _check_chosen(self, record: AcceptedSlot, checker: str, what: str, rule: str) -> None:
         """Somebody has released this slot, with this value."""
         if record.slot not in self._chosen:
-            raise _violation(checker, f"{what}, which nobody has taken for chosen ({rule})")
+            raise violation(checker, f"{what}, which nobody has taken for chosen ({rule})")
         if self._chosen[record.slot] != record.value:
-            raise _violation(checker, f"{what} with {record.ballot}'s value, which is not the chosen one ({rule})")
+            raise violation(checker, f"{what} with {record.ballot}'s value, which is not the chosen one ({rule})")
 
     # --- what is told and written ---
 
@@ -175,7 +167,7 @@ class ProtocolChecker:
                 )
         for record in write.slots:
             if record.slot <= self._released_by(node) and record.value != self._chosen.get(record.slot, record.value):
-                raise _violation(
+                raise violation(
                     "released stays",
                     f"{node_name(node)} writes {record.ballot}'s value over slot {record.slot}, which it released (P7)",
                 )
@@ -185,12 +177,14 @@ class ProtocolChecker:
             if key in self._taught or (record.ballot.node != node and key not in self._told):
                 continue
             if record.ballot < promise_before:
-                raise _violation(
+                raise violation(
                     "promise kept",
                     f"{node_name(node)} stores slot {record.slot} at {record.ballot}, "
                     f"having promised {promise_before} (P2)",
                 )
-            self._held.setdefault(record.slot, {}).setdefault(record.ballot, set()).add(node)
+            holders = self._held.setdefault(record.slot, {}).setdefault(record.ballot, set())
+            holders.add(node)
+            self.members.on_voted(record, holders)
 
     def on_recovered(self, node: NodeId, chosen_before: Slot, disk: SimLogStore) -> None:
         """A node starts: what its log has come to call chosen since it was closed, it will teach."""
@@ -203,7 +197,7 @@ class ProtocolChecker:
         """Where a node stands after a turn; the same positions each time."""
         before = self._positions.get((node, life), positions)
         if positions != before and any(now < then for now, then in zip(positions, before, strict=True)):
-            raise _violation("positions rise", f"{node_name(node)} goes back from {before} to {positions} (P7)")
+            raise violation("positions rise", f"{node_name(node)} goes back from {before} to {positions} (P7)")
         self._positions[node, life] = positions
 
     # --- what it costs ---
@@ -212,11 +206,11 @@ class ProtocolChecker:
         """What a node keeps in memory, and what it has sent in some time, however it was hurt."""
         for size in sizes:
             if size.count > size.count_max:
-                raise _violation(
+                raise violation(
                     "bounded memory", f"{node_name(node)} keeps {size.count} {size.what}, at most {size.count_max}"
                 )
         if messages > MESSAGES_BURST + MESSAGES_PER_S * seconds:
-            raise _violation("bounded messages", f"{node_name(node)} sends {messages} messages in {seconds:.3f} s")
+            raise violation("bounded messages", f"{node_name(node)} sends {messages} messages in {seconds:.3f} s")
 
     # --- what is released and applied ---
 
@@ -224,21 +218,21 @@ class ProtocolChecker:
         """A node treats a slot as chosen."""
         known = self._chosen.get(record.slot)
         if known is None:
-            holders = self._held.get(record.slot, {})
-            if not any(self._membership.is_quorum(nodes) for nodes in holders.values()):
-                raise _violation(
+            if not self.members.is_chosen(record.slot):
+                raise violation(
                     "chosen by a quorum",
                     f"{node_name(node)} takes slot {record.slot} for chosen; no quorum holds it at one ballot (P5)",
                 )
             if crc32c(record.value) != record.crc:
-                raise _violation(
+                raise violation(
                     "damage is not chosen",
                     f"{node_name(node)} takes a damaged value of slot {record.slot} for chosen (P10)",
                 )
             self._chosen[record.slot] = record.value
+            self.members.on_released(record)
             self.chosen_through = max(self.chosen_through, record.slot)
         elif known is not record.value and known != record.value:
-            raise _violation(
+            raise violation(
                 "one value a slot",
                 f"{node_name(node)} takes another value for slot {record.slot} than was taken before (P5)",
             )
@@ -246,7 +240,7 @@ class ProtocolChecker:
         is_in_state = record.slot <= disk.compacted_through  # an installed state overtook the write
         is_damaged = record.slot in disk.damaged  # since it became durable: another fault, that the node meets later
         if not is_in_state and not is_damaged and (held is None or held.value != record.value):
-            raise _violation(
+            raise violation(
                 "released is durable", f"{node_name(node)} releases slot {record.slot}, which is not on its disk (P7)"
             )
         self._released[node] = record.slot
@@ -269,14 +263,14 @@ class ProtocolChecker:
             slot, crc, newest = self._newest_stamp
             if origin < newest or self._proposed.get((slot, origin), crc) != crc:
                 return
-            raise _violation(
+            raise violation(
                 "log time never falls",
                 f"slot {record.slot} is stamped {self.stamp_ms - stamp_ms} ms before an earlier",
             )
         self.stamp_ms = stamp_ms
         self._newest_stamp = (record.slot, record.crc, origin)
         if self.log_time_ahead_max_ms is not None and stamp_ms > true_ms + self.log_time_ahead_max_ms:
-            raise _violation(
+            raise violation(
                 "log time is true", f"slot {record.slot} is stamped {stamp_ms - true_ms:.0f} ms after it was chosen"
             )
 
@@ -287,7 +281,7 @@ class ProtocolChecker:
         """A state machine stands after ``slot`` with ``apply.digest``."""
         known = self._digests.setdefault(slot, (digest, node))
         if known[0] != digest:
-            raise _violation(
+            raise violation(
                 "equal digest",
                 f"{node_name(node)} and {node_name(known[1])} differ after slot {slot}",
             )
@@ -308,8 +302,8 @@ class PhaseOneChecker:
     first promise of a ballot: below that ballot nothing is accepted there afterwards.
     """
 
-    def __init__(self, membership: Membership) -> None:
-        self._membership = membership
+    def __init__(self, members: MembershipChecker) -> None:
+        self._members = members
         self._held: dict[Ballot, dict[NodeId, _Holding]] = {}
         self._arrived: dict[Ballot, set[NodeId]] = {}
         self._quorums: dict[Ballot, list[_Holding]] = {}
@@ -343,9 +337,10 @@ class PhaseOneChecker:
             return
         if ballot not in self._quorums:
             self._begin(ballot)
-        explained = [quorum for quorum in self._quorums[ballot] if _explains(quorum, message)]
+        membership = self._members.of(ballot)
+        explained = [quorum for quorum in self._quorums[ballot] if _explains(quorum, message, membership)]
         if not explained and ballot in self._arrived:
-            raise _violation(
+            raise violation(
                 "phase 1 is followed",
                 f"{node_name(ballot.node)} proposes at {ballot} for slot {slot} what no quorum of the promises that "
                 "reached it allows (P4)",
@@ -354,11 +349,11 @@ class PhaseOneChecker:
 
     def _begin(self, ballot: Ballot) -> None:
         """The first proposal: whoever's promise has come by now may have counted."""
-        held = self._held.get(ballot, {})
-        nodes = [node for node in self._arrived.get(ballot, ()) if self._membership.is_voter(node)]
+        held, membership = self._held.get(ballot, {}), self._members.of(ballot)
+        nodes = [node for node in self._arrived.get(ballot, ()) if membership.is_voter(node)]
         self._quorums[ballot] = [
             _together([held[node] for node in quorum])
-            for count in range(self._membership.quorum_count, len(nodes) + 1)
+            for count in range(membership.quorum_count, len(nodes) + 1)
             for quorum in combinations(sorted(nodes), count)
         ]
         through = [slot for quorum in self._quorums[ballot] for slot in (quorum.chosen_through, *quorum.accepted)]
@@ -375,11 +370,24 @@ def _together(holdings: list[_Holding]) -> _Holding:
     return _Holding(max(holding.chosen_through for holding in holdings), accepted)
 
 
-def _explains(quorum: _Holding, message: Accept) -> bool:
-    """Whether a leader that went by these disks may propose that."""
+def _explains(quorum: _Holding, message: Accept, membership: Membership) -> bool:
+    """Whether a leader that went by these disks may propose that.
+
+    A change of members that stands ends what is adopted, and one below something of a higher ballot is void (M4).
+    """
     held = quorum.accepted.get(message.slot)
-    return message.slot > quorum.chosen_through and (held is None or held.value == message.value)
+    if message.slot <= quorum.chosen_through:
+        return False
+    for slot, record in quorum.accepted.items():
+        if slot <= message.slot and _is_change(record, membership):
+            is_void = any(above > slot and other.ballot > record.ballot for above, other in quorum.accepted.items())
+            if slot == message.slot and is_void:
+                return message.value == NO_OP
+            if slot < message.slot and slot > quorum.chosen_through and not is_void:
+                return False
+    return held is None or held.value == message.value
 
 
-def _violation(checker: str, sentence: str) -> ViolationFound:
-    return ViolationFound(Violation(checker, sentence))
+def _is_change(record: AcceptedSlot, membership: Membership) -> bool:
+    change = decode_membership(record.value)
+    return change is not None and change.version == membership.version + 1

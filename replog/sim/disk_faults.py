@@ -21,7 +21,6 @@ class DiskFaults:
         self._ground = ground
         self._world = ground.world
         self._hosts = ground.hosts
-        self._membership = ground.membership
         self._random = ground.random
         self.lost: set[NodeId] = set()
         """Whose votes are gone for good."""
@@ -112,12 +111,12 @@ class DiskFaults:
 
     @property
     def healthy(self) -> set[NodeId]:
-        return set(self._membership.members) - self.lost
+        return set(self._hosts) - self.lost
 
     def is_recoverable(self, nodes: set[NodeId]) -> bool:
         """Whether ``nodes`` can go on among themselves: what is damaged on one is intact on another, or applied."""
         hosts = [self._hosts[node] for node in nodes]
-        return self._membership.is_quorum(nodes) and all(
+        return self._ground.is_quorum(nodes) and all(
             any(other.disk.is_intact(slot) or other.durable_through >= slot for other in hosts)
             for host in hosts
             for slot in host.disk.damaged

@@ -16,6 +16,7 @@ from .disk_faults import DiskFaults
 from .ground import Ground
 from .host import DiskWeather, Host
 from .link_faults import LinkFaults
+from .member_faults import MemberFaults
 from .network import Network
 from .process_faults import ProcessFaults
 from .world import World
@@ -29,7 +30,6 @@ class Faults:
         self._world = world
         self._network = network
         self._hosts = hosts
-        self._membership = membership
         self._random = ground.random
         self._disks = DiskFaults(ground)
         links = LinkFaults(ground)
@@ -39,6 +39,9 @@ class Faults:
         random, lasting = ground.random, world.stream("faults that last")
         mix = [kind for kind in kinds if random.random() < 0.45]
         mix += [kind for kind in lasting_kinds if lasting.random() < 0.3]
+        if ground.has_changes:
+            changes = MemberFaults(ground, self._disks)
+            changes.start()
         self._mix = mix or ["crash"]
         self._mean_gap_s = random.choice((0.05, 0.1, 0.2, 0.5))
 
@@ -78,7 +81,9 @@ class Faults:
             if node not in healed:
                 self._leave_broken(host)
         full = self._choose_full(healed)
-        is_state_full = full is not None and self._random.random() < 0.5 and self._membership.is_quorum(healed - {full})
+        is_state_full = (
+            full is not None and self._random.random() < 0.5 and self._ground.membership.is_quorum(healed - {full})
+        )
         for node in sorted(healed):
             host = self._hosts[node]
             host.weather = DiskWeather(is_full=node == full, is_state_full=node == full and is_state_full)
@@ -90,8 +95,8 @@ class Faults:
 
     def _choose_full(self, healed: set[NodeId]) -> NodeId | None:
         """One of the healed voters may stay full for ever, if another has room: it votes, and must not lead."""
-        voters = sorted(healed.intersection(self._membership.voters))
-        if len(voters) < 2 or self._random.random() < 0.5:
+        voters = sorted(healed.intersection(self._ground.membership.voters))
+        if self._ground.has_changes or len(voters) < 2 or self._random.random() < 0.5:
             return None
         full = self._random.choice(voters)
         self._world.say(f"-- {node_name(full)} stays full")
@@ -99,10 +104,12 @@ class Faults:
 
     def _choose_healed(self) -> set[NodeId]:
         healthy = self._disks.healthy
-        voters = sorted(healthy.intersection(self._membership.voters))
-        learners = sorted(healthy.intersection(self._membership.learners))
+        if self._ground.has_changes:
+            return self._choose_some_of(sorted(healthy))
+        voters = sorted(healthy.intersection(self._ground.membership.voters))
+        learners = sorted(healthy.intersection(self._ground.membership.learners))
         for _ in range(10):
-            count = self._random.randint(self._membership.quorum_count, len(voters))
+            count = self._random.randint(self._ground.membership.quorum_count, len(voters))
             healed = {
                 *self._random.sample(voters, count),
                 *(n for n in learners if self._random.random() < 0.5),
@@ -111,9 +118,16 @@ class Faults:
                 return healed
         return healthy
 
+    def _choose_some_of(self, healthy: list[NodeId]) -> set[NodeId]:
+        for _ in range(10):
+            healed = {node for node in healthy if self._random.random() < 0.8}
+            if self._disks.is_recoverable(healed):
+                return healed
+        return set(healthy)
+
     def _leave_broken(self, host: Host) -> None:
         """Dead, frozen, cut off, or heard by nobody, or hearing nobody."""
-        others = [node for node in self._membership.members if node != host.node]
+        others = [node for node in self._hosts if node != host.node]
         to_it = [(other, host.node) for other in others]
         from_it = [(host.node, other) for other in others]
         way = self._random.choice(("dead", "frozen", "cut off", "mute", "deaf"))

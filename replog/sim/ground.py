@@ -22,19 +22,30 @@ class Ground:
         self.world = world
         self.network = network
         self.hosts = hosts
-        self.membership = membership
+        self._checker = next(iter(hosts.values())).checker
+        self.has_changes = len(hosts) > len(membership.members)
+        """There are nodes that may become members."""
         self.random = world.stream("faults")
         self.is_over = False
         """Nothing strikes any more, and what would be undone later has been."""
         self.count: Counter[str] = Counter()
         """Faults that struck, by kind."""
 
+    @property
+    def membership(self) -> Membership:
+        """The newest that anybody has released."""
+        return self._checker.members.newest
+
+    def is_quorum(self, nodes: set[NodeId]) -> bool:
+        """Whether ``nodes`` can go on by themselves, whichever membership they know."""
+        return all(membership.is_quorum(nodes) for membership in self._checker.members.in_sight)
+
     def some_host(self) -> Host:
-        return self.hosts[self.random.choice(self.membership.members)]
+        return self.hosts[self.random.choice(tuple(self.hosts))]
 
     def some_pair(self) -> list[tuple[NodeId, NodeId]]:
         """Some link, in both directions; a cluster of one has none."""
-        members = self.membership.members
+        members = tuple(self.hosts)
         if len(members) < 2:
             return []
         one, other = self.random.sample(members, 2)

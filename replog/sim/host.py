@@ -206,8 +206,8 @@ class Host:
         self.store.crash()
         try:
             chosen_before = self.disk.chosen_through
-            applied_through = WatchedApplier(self).applied_through
-            recovered = reconcile(self.disk, applied_through, self.store.installed_through)
+            applier = WatchedApplier(self)
+            recovered = reconcile(self.disk, applier.applied_through, self.store.installed_through, applier.membership)
         except StorageError:
             self.disk.replace()
             return
@@ -220,7 +220,7 @@ class Host:
         self._log_port, self.links, self.peer_links = SimLogPort(self), SimClients(self), SimPeers(self)
         origin = Origin(
             node=self.node,
-            members={node: address_of(node) for node in self.disk.membership.members},
+            members={node: address_of(node) for node in sorted({self.node, *self.peers})},
             paxos=self.options.paxos,
             options=self.options.node,
             recovered=recovered,
@@ -348,6 +348,7 @@ class Host:
             raise ViolationFound(self.violation)
         positions = (driver.replica.chosen_through, driver.replica.compacted_through, driver.applied_through)
         self.checker.on_positions(self.node, self.life, positions)
+        self.checker.members.on_followed(self.node, driver.replica.membership)
         self._busy_until_s = self.world.now_s + self.spent_s
         self.count["turn_cut"] += driver.is_due and self.spent_s >= self.options.node.turn_s_max
         if driver.is_due:

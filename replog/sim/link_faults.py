@@ -15,7 +15,6 @@ class LinkFaults:
         self._ground = ground
         self._network = ground.network
         self._hosts = ground.hosts
-        self._membership = ground.membership
         self._random = ground.random
         self.kinds: dict[str, Callable[[], bool]] = {
             "partition": self._partition,
@@ -44,7 +43,7 @@ class LinkFaults:
             self._network.say_cut(sender, target, is_cut=False)
 
     def _partition(self) -> bool:
-        members = self._membership.members
+        members = tuple(self._hosts)
         side = {node for node in members if self._random.random() < 0.5}
         return self._cut_for_a_while(
             [(one, other) for one in members for other in members if (one in side) != (other in side)]
@@ -58,7 +57,7 @@ class LinkFaults:
 
     def _chain(self) -> bool:
         """Everybody sees only its neighbours in some order."""
-        order = list(self._membership.members)
+        order = list(self._hosts)
         self._random.shuffle(order)
         return self._cut_for_a_while(
             [(one, other) for i, one in enumerate(order) for j, other in enumerate(order) if abs(i - j) > 1]
@@ -85,10 +84,10 @@ class LinkFaults:
     def _unheard_leader(self) -> bool:
         """A leader hears late answers only, and nobody hears it: the others elect another one before it knows."""
         leading = self._ground.leading()
-        if not leading or len(self._membership.voters) < 2:
+        if not leading or len(self._ground.membership.voters) < 2:
             return False
         leader = leading[0].node
-        others = [node for node in self._membership.members if node != leader]
+        others = [node for node in self._hosts if node != leader]
         cut_in_s = 0.02 * self._random.random()
         for other in others:
             begins_in_s = cut_in_s * self._random.random()

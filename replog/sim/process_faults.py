@@ -18,7 +18,6 @@ class ProcessFaults:
         self._ground = ground
         self._world = ground.world
         self._hosts = ground.hosts
-        self._membership = ground.membership
         self._random = ground.random
         self._set_right_s: dict[NodeId, float] = {}
         """When a wrong clock was set right again."""
@@ -52,14 +51,14 @@ class ProcessFaults:
         """By years too, but only on a minority of the voters; a cluster of one has one clock, and that may be wrong."""
         host = self._ground.some_host()
         skew_ms = self._random.choice((-_TEN_YEARS_MS, -3_600_000, -500, 0, 500, 60_000, _TEN_YEARS_MS))
-        others = [node for node in self._membership.voters if node != host.node]
+        others = [node for node in self._ground.membership.voters if node != host.node]
         right = [
             node
             for node in others
             if abs(self._hosts[node].wall_skew_ms) <= 500
             and self._world.now_s - self._set_right_s.get(node, -1.0) > 1.0  # what others heard before counts a while
         ]
-        if others and abs(skew_ms) > 500 and not self._membership.is_quorum(right):
+        if others and abs(skew_ms) > 500 and not self._ground.membership.is_quorum(right):
             return False
         if abs(skew_ms) <= 500 < abs(host.wall_skew_ms):
             self._set_right_s[host.node] = self._world.now_s

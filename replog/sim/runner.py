@@ -87,26 +87,28 @@ class Simulation:
         steps: int,
         trace: Trace | None,
         state_machine: str | None = None,
+        changes: bool | None = None,
     ) -> None:
         self.world = World(seed, trace, epoch_ms=EPOCH_MS)
         self.workload = workload
         self._state_machine = state_machine
         self._steps = steps
-        drawn = draw(self.world, replicas)
+        drawn = draw(self.world, replicas, changes)
         self.membership = drawn.membership
+        self._has_changes = len(drawn.hosts) > len(drawn.membership.members)
         self._is_far = drawn.weather.delay_s >= FAR_S
         self.network = Network(self.world, drawn.weather)
         self.checker = ProtocolChecker(self.membership)
         shared = next(iter(drawn.hosts.values()))
         self.session_options = shared.sessions
-        if len(self.membership.voters) > 1:
+        if len(self.membership.voters) > 1 and not self._has_changes:
             self.checker.log_time_ahead_max_ms = shared.paxos.clock_offset_max_s * 1000
         self.history = History()
         self.hosts = {node: self._host(node, options) for node, options in drawn.hosts.items()}
         for host in self.hosts.values():
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
         self._gather_clients(drawn.clients)
-        self._healed = set(self.membership.members)
+        self._healed = set(self.hosts)
         self.faults = Faults(self.world, self.network, self.hosts, self.membership)
 
     def _host(self, node: NodeId, options: HostOptions) -> Host:
@@ -155,7 +157,7 @@ class Simulation:
         for client in self.clients:
             client.is_asking = False
         for follower in self.followers:
-            follower.reach_only(self._healed)
+            follower.reach_only(self._healed.intersection(self._members))
         end_s = self.world.now_s + PROGRESS_LIMIT_S
         self.world.run(end_s, is_done=self._is_settled, steps_max=self.world.steps + PROGRESS_STEPS_MAX)
         if not self._is_idle:
@@ -172,8 +174,18 @@ class Simulation:
     def _is_idle(self) -> bool:
         return all(client.is_idle for client in self.clients)
 
+    @property
+    def _members(self) -> frozenset[NodeId]:
+        """Who belongs at last; where the members change, nobody has the log of whoever was left behind."""
+        return frozenset(self.checker.members.newest.members)
+
     def _is_settled(self) -> bool:
-        up = [host for node, host in self.hosts.items() if node in self._healed and host.replica is not None]
+        members = self._members
+        up = [
+            host
+            for node, host in self.hosts.items()
+            if node in self._healed and node in members and host.replica is not None
+        ]
         positions = {host.applied_through for host in up if not host.weather.is_state_full}
         leaders = [host for host in up if host.replica is not None and host.replica.is_leading]
         is_one = len(positions) == 1 and len(leaders) == 1 and self._is_fit(leaders[0], up)
@@ -181,7 +193,7 @@ class Simulation:
 
     def _is_fit(self, leader: Host, up: list[Host]) -> bool:
         """A full node does not lead beside a voter that has room."""
-        voters = [host for host in up if self.membership.is_voter(host.node)]
+        voters = [host for host in up if self.checker.members.newest.is_voter(host.node)]
         return not leader.weather.is_full or all(host.weather.is_full for host in voters)
 
     def _judge(self) -> None:
@@ -241,6 +253,7 @@ def run_seed(
     state_machine: str | None = None,
     steps: int = 2_500,
     trace: Trace | None = None,
+    changes: bool | None = None,
 ) -> SeedResult:
     """Run one seed.
 
@@ -251,6 +264,7 @@ def run_seed(
     state_machine: ``module:Class``; None is the simulator's own.
     steps: events before the faults end.
     trace: called with every line of the story.
+    changes: whether the members change; None lets the seed choose.
 
     Raises
     ------
@@ -264,6 +278,7 @@ def run_seed(
         steps=steps,
         trace=trace,
         state_machine=state_machine,
+        changes=changes,
     )
     try:
         simulation.run()

@@ -28,8 +28,14 @@ BUFFER_BYTES = 2**26
 """What no client of a simulation fills."""
 
 
+NODES_WITH_CHANGES = 7
+"""Where the members change, so many nodes are there to choose from."""
+CHANGES_RATE = 0.2
+"""Lives in which the members change."""
+
+
 class Drawn(NamedTuple):
-    """One life's conditions."""
+    """One life's conditions; ``hosts``: of the members, and of those who may become some."""
 
     membership: Membership
     hosts: dict[NodeId, HostOptions]
@@ -37,19 +43,23 @@ class Drawn(NamedTuple):
     clients: ClientWeather
 
 
-def draw(world: World, replicas: int | None) -> Drawn:
+def draw(world: World, replicas: int | None, changes: bool | None = None) -> Drawn:
     """Everything but the faults.
 
     Parameters
     ----------
     replicas: how many voters; None draws it too.
+    changes: whether the members change; None draws it too.
     """
     membership = _draw_membership(world, replicas)
+    is_drawn = world.stream("changes of members").random() < CHANGES_RATE
+    spares = range(len(membership.members) + 1, NODES_WITH_CHANGES + 1)
+    nodes = (*membership.members, *map(NodeId, spares if (is_drawn if changes is None else changes) else ()))
     paxos, sessions = _draw_paxos(world), _draw_sessions(world)
     weather = _draw_weather(world)
     return Drawn(
         membership,
-        {node: _draw_host(world, node, paxos, sessions) for node in membership.members},
+        {node: _draw_host(world, node, paxos, sessions) for node in nodes},
         weather,
         _draw_clients(world, paxos),
     )

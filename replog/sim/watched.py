@@ -27,6 +27,7 @@ _NOTICES = {kind.value: kind for kind in NoticeKind}
 _COUNTED = {
     NoticeKind.DAMAGE_REPAIRED: "damage_repaired",
     NoticeKind.STATE_TRANSFER_BEGAN: "state_transfer",
+    NoticeKind.MEMBERSHIP_CHANGED: "members_changed",
 }
 
 

@@ -47,6 +47,7 @@ CATCH_UP = "paxos/catch_up.py"
 TEACHER = "paxos/teacher.py"
 STANDING = "paxos/standing.py"
 ROLES = "paxos/roles.py"
+MEMBERS = "paxos/membership_change.py"
 DIVERGENCE = "paxos/divergence.py"
 LOG_TIME = "paxos/log_time.py"
 DRIVER = "node/driver.py"
@@ -168,8 +169,8 @@ MUTANTS = (
         (
             Change(
                 PROPOSER,
-                "found = self._promises.highest(above=learned_through)",
-                "found: dict[Slot, AcceptedSlot] = {}",
+                "plan = self._promises.plan(self._standing.membership, above=learned_through)",
+                "plan = Promises().plan(self._standing.membership, above=learned_through)",
             ),
         ),
     ),
@@ -275,7 +276,7 @@ MUTANTS = (
         (
             Change(
                 ELECTION,
-                "if self.is_happy or any(reply.is_happy for reply in replies.values()):",
+                "if self.is_happy or any(self._is_happy(reply) for reply in replies.values()):",
                 "if self.is_happy:",
             ),
         ),
@@ -285,7 +286,7 @@ MUTANTS = (
         6,
         (
             Change(
-                PROPOSER,
+                "paxos/proposals.py",
                 "self._proposals[slot] = _Proposal(accept, set(), now_s)",
                 "self._proposals[slot] = _Proposal(accept, {self._node}, now_s)",
             ),
@@ -391,7 +392,7 @@ MUTANTS = (
         (
             Change(
                 LEADERSHIP,
-                '            self._step_down(f"it promised {promise}")\n',
+                '            self.step_down(f"it promised {promise}")\n',
                 "            pass\n",
             ),
             Change(
@@ -739,7 +740,7 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                'phase 1 b)."""\n        if not self._standing.is_voting:\n',
+                'phase 1 b)."""\n        if not self._may_answer(sender, message.ballot):\n',
                 'phase 1 b)."""\n        if not self._standing.is_voting and not self._standing.abstain_reason:\n',
             ),
         ),
@@ -750,7 +751,7 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                'overwrite what is chosen.\n        """\n        if not self._standing.is_voting:\n',
+                'overwrite what is chosen.\n        """\n        if not self._may_answer(sender, message.ballot):\n',
                 'overwrite what is chosen.\n        """\n'
                 "        if not self._standing.is_voting and not self._standing.abstain_reason:\n",
             ),
@@ -762,7 +763,7 @@ MUTANTS = (
         (
             Change(
                 ACCEPTOR,
-                'promises nothing for later."""\n        if not self._standing.is_voting:\n',
+                'promises nothing for later."""\n        if not self._may_answer(sender, message.ballot):\n',
                 'promises nothing for later."""\n'
                 "        if not self._standing.is_voting and not self._standing.abstain_reason:\n",
             ),
@@ -838,7 +839,7 @@ MUTANTS = (
     Mutant(
         "a chosen membership is followed and not stored",
         0,
-        (Change(REPLICA, "        self._outbox.store_membership(membership)\n", ""),),
+        (Change(MEMBERS, "        self._outbox.store_membership(membership)\n", ""),),
     ),
     Mutant(
         "an answer counts in its own round only",
@@ -964,9 +965,9 @@ MUTANTS = (
         (
             Change(
                 DRIVER,
-                "        self._log_port.install_floor(applied_through, self.replica.membership)\n",
+                "        self._log_port.install_floor(applied_through, newest(",
                 "        self.replica.on_state_installed(applied_through)\n"
-                "        self._log_port.install_floor(applied_through, self.replica.membership)\n",
+                "        self._log_port.install_floor(applied_through, newest(",
             ),
         ),
     ),
@@ -1281,5 +1282,136 @@ MUTANTS = (
         "quick rounds of suspicion count in full",
         0,
         (Change(ELECTION, "        quarters = 1 if self._is_suspicious else _QUICK\n", "        quarters = _QUICK\n"),),
+    ),
+    Mutant(
+        "a leader goes on at its ballot after the change, and the newest set counts its votes",
+        0,
+        (
+            Change(
+                MEMBERS,
+                "        if is_own or role in (Role.PREPARING, Role.CATCHING_UP):\n",
+                "        if is_own:\n"
+                "            self._proposer.stop_slot = BEFORE_LOG\n"
+                "        elif role in (Role.PREPARING, Role.CATCHING_UP):\n",
+            ),
+            Change(
+                ACCEPTOR,
+                "        self.promise = max(self.promise, floor_of_era(self._standing.membership.era))\n",
+                "        pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "of two changes with one version both have an effect",
+        0,
+        (
+            Change(
+                "paxos/membership.py",
+                "return self.version == other.version + 1",
+                "return self.version >= other.version and self != other",
+            ),
+            Change(
+                STANDING,
+                "        assert membership.version > self.membership.version, (membership, self.membership)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "what is reported above a change is adopted",
+        0,
+        (
+            Change(
+                PROMISES,
+                "                    return Plan([*values, record], True, len(found))\n",
+                "                    values.append(record)\n                    continue\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a change is adopted below a value of a higher ballot",
+        0,
+        (
+            Change(
+                PROMISES,
+                "if all(later.ballot <= record.ballot for slot, later in found.items() if slot > number):",
+                "if True:",
+            ),
+        ),
+    ),
+    Mutant(
+        "reads are served after the stop",
+        0,
+        (
+            Change(REPLICA, "        if self._proposer.is_stopped:\n            self._leadership.on_stopped()\n", ""),
+            Change(ROLES, " or self._proposer.is_stopped:  # M5", ":"),
+        ),
+    ),
+    Mutant(
+        "commands are proposed above an open change",
+        0,
+        (
+            Change(PROPOSER, "            and not self.stop_slot\n", ""),
+            Change(
+                PROPOSER,
+                "            assert self._next_slot == self.stop_slot + 1, (self._next_slot, self.stop_slot)  # M2\n",
+                "            pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "a candidate takes a later era, and acceptors vote in one they have not learned",
+        0,
+        (
+            Change(ELECTION, " and ballot.round < self._standing.rounds_end:", ":"),
+            Change(ACCEPTOR, "            return ballot.round < standing.rounds_end\n", "            return True\n"),
+            Change(
+                LEADERSHIP,
+                "        assert above.era == self._standing.membership.era, (above, self._standing.membership)  # M3\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "any change that is asked for is proposed",
+        0,
+        (
+            Change(
+                MEMBERS,
+                "        refusal = self._refusal(frozenset(voters), frozenset(learners), if_version)\n",
+                "        refusal = None\n",
+            ),
+            Change(
+                PROPOSER,
+                "        assert self.can_change_members, "
+                "(self.role, self.stop_slot, self.chosen_through, self.barrier_slot)  # M1\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "who receives a state does not hear who votes there",
+        0,
+        (
+            Change(
+                DRIVER,
+                "on_state_installed(event.through, self.applier.membership)",
+                "on_state_installed(event.through)",
+            ),
+        ),
+    ),
+    Mutant(
+        "nobody teaches who is no member",
+        0,
+        (
+            Change(
+                MEMBERS, "                    return self._guest(sender, now_s)\n", "                    return None\n"
+            ),
+        ),
+    ),
+    Mutant(
+        "a candidate and a leader stop for good at a change",
+        0,
+        (Change(MEMBERS, "            self._ended = self._ended or role\n", ""),),
     ),
 )

@@ -580,7 +580,7 @@ def test_a_state_that_is_skipped_drops_nothing() -> None:
 
 
 def test_a_member_that_goes_leaves_nothing_behind() -> None:
-    """Whatever any role knew of it; and a member that comes begins with nothing known."""
+    """Whatever any role knew of it; a member that comes begins with nothing known, and one that went is only taught."""
     replica = alone(recovered())
     replica.on_message(N2, Heartbeat(1, ballot(1, 2), Slot(0)))
     replica.on_message(N2, BelowFloor(Slot(3), Slot(9)))
@@ -594,7 +594,10 @@ def test_a_member_that_goes_leaves_nothing_behind() -> None:
     replica.on_link_opened(N2)
     replica.on_link_closed(N2)
     replica.on_message(N2, LearnRequest(Slot(1), Slot(1)))
-    assert replica.take_effects().slot_reads == []
+    assert [read.target for read in replica.take_effects().slot_reads] == [N2]
+    assert (list(replica._peers), list(replica._peers.guests)) == ([N3, N4], [N2])
+    replica.on_link_closed(N2)
+    assert not replica._peers.guests
 
 
 def test_a_leader_that_was_replaced_unnoticed_writes_nothing_over_what_is_chosen() -> None:

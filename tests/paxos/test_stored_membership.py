@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from replog.paxos.ballot import NodeId, Slot
+from crc32c import crc32c
+from msgspec.structs import replace
+
+from replog.paxos.ballot import ERA_ROUNDS, Ballot, NodeId, Slot
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
 from replog.paxos.messages import Heartbeat, Learn, LearnRequest
@@ -20,6 +23,10 @@ def writes_of(trio: Trio, node: NodeId) -> list[LogWrite]:
     return [effects.write for at, effects in trio.effects if at == node and effects.write is not None]
 
 
+def with_the_stores_checksums(write: LogWrite) -> LogWrite:
+    return replace(write, slots=tuple(replace(one, crc=crc32c(one.value)) for one in write.slots))
+
+
 def test_a_chosen_membership_outlives_a_restart_of_the_whole_cluster() -> None:
     """The leader finds it accepted and has it chosen; every disk remembers it, and a founder has lost its vote."""
     found = recovered(promise=ballot(1), accepted=(record(1, ballot(1), encode_value(LATER)),))
@@ -28,7 +35,7 @@ def test_a_chosen_membership_outlives_a_restart_of_the_whole_cluster() -> None:
     starts = {}
     for node in THREE.voters:
         disk = SimLogStore(b"cluster", node, b"incarnation", THREE)
-        disk.write(writes_of(trio, node))
+        disk.write([with_the_stores_checksums(write) for write in writes_of(trio, node)])
         starts[node] = disk.recover()
     restarted = Trio(starts)
     assert {replica.membership for replica in restarted.replicas.values()} == {LATER}
@@ -67,9 +74,10 @@ def test_the_membership_in_force_is_not_written_again() -> None:
     trio.run(1.0)
     assert all(write.membership is None for node in THREE.voters for write in writes_of(trio, node))
     replica = alone(recovered(membership=LATER))
-    replica.on_message(N2, accept(1, ballot(1, 2), encode_value(LATER)))
+    later = Ballot(ERA_ROUNDS + 1, N2)
+    replica.on_message(N2, accept(1, later, encode_value(LATER)))
     replica.on_written(replica.take_effects().ticket)
-    replica.on_message(N2, accept(2, ballot(1, 2), NO_OP, chosen_through=1))
+    replica.on_message(N2, accept(2, later, NO_OP, chosen_through=1))
     write = replica.take_effects().write
     assert write is not None
     assert (write.chosen_through, write.membership) == (1, None)

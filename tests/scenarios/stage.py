@@ -18,7 +18,7 @@ from replog.apply.submissions import Commands, Submission, decode_submission
 from replog.node.events import PeerMessages
 from replog.node.settings import NodeOptions
 from replog.paxos import messages as message_types
-from replog.paxos.ballot import Ballot, NodeId, Slot, node_name
+from replog.paxos.ballot import ERA_ROUNDS, Ballot, NodeId, Slot, node_name
 from replog.paxos.describe import describe_message
 from replog.paxos.effects import LogWrite
 from replog.paxos.membership import Membership
@@ -112,14 +112,18 @@ class Stage:
     # --- building ---
 
     def do_cluster(self, words: list[str]) -> None:
-        """``cluster 3 [option=value ...]``: started, nobody leads; ``epoch_s`` is the wall clocks' time by then."""
+        """``cluster 3 [option=value ...]``: started, nobody leads; ``epoch_s`` is the wall clocks' time by then.
+
+        ``nodes=6``: n4 to n6 are there as well, and no members.
+        """
         settings = {name: _number(name, value) for name, _, value in (word.partition("=") for word in words[1:])}
         self.world = World(1, self._hear, epoch_ms=int(settings.pop("epoch_s", 0)) * 1000)
-        options = _options(settings)
         self.network = StageNetwork(self.world)
         self.membership = Membership(1, tuple(NodeId(n) for n in range(1, int(words[0]) + 1)))
         self.checker = StageChecker(self.membership)
-        self.workloads = {node: NotebookWorkload() for node in self.membership.members}
+        nodes = tuple(NodeId(n) for n in range(1, int(settings.pop("nodes", words[0])) + 1))
+        options = _options(settings)
+        self.workloads = {node: NotebookWorkload() for node in nodes}
         self.hosts = {
             node: Host(
                 self.world,
@@ -129,7 +133,7 @@ class Stage:
                 options,
                 SimLogStore(b"staged", node, b"%d" % node, self.membership),
             )
-            for node in self.membership.members
+            for node in nodes
         }
         for host in self.hosts.values():
             host.peers = {node: other for node, other in self.hosts.items() if node != host.node}
@@ -351,6 +355,16 @@ class Stage:
         self._said += [f"refused: {refusal.reason}"] if refusal else []
         host.wake()
 
+    def do_change(self, words: list[str]) -> None:
+        """``change n1 n1,n2 [n3,n4] [if 2]``: n1 is asked for these voters and learners."""
+        host = self._host(words[0])
+        assert host.replica is not None
+        if_version = int(words[words.index("if") + 1]) if "if" in words else None
+        sets = [self._nodes(names) for names in (words[: words.index("if")] if "if" in words else words)[1:]]
+        refusal = host.replica.change_members(sets[0], sets[1] if len(sets) > 1 else (), if_version=if_version)
+        self._said += [f"refused: {refusal.reason}"] if refusal else []
+        host.wake()
+
     # --- links ---
 
     def do_cut(self, words: list[str]) -> None:
@@ -512,6 +526,12 @@ class Stage:
         replicas = [self._host(node_name(node)).replica for node in self._nodes(words[0])]
         return all(replica is not None and replica.membership.version == int(words[1]) for replica in replicas)
 
+    def is_voters(self, words: list[str]) -> bool:
+        """``voters n1,n2 n2,n3``: by what n1 and n2 follow, n2 and n3 vote."""
+        replicas = [self._host(node_name(node)).replica for node in self._nodes(words[0])]
+        wanted = tuple(self._nodes(words[1]))
+        return all(replica is not None and replica.membership.voters == wanted for replica in replicas)
+
     def is_elections(self, words: list[str]) -> bool:
         """``elections 2``: so many times in all somebody began to lead."""
         return sum(host.elections for host in self.hosts.values()) == int(words[0])
@@ -607,12 +627,13 @@ def _submit(client: StageClient, submission: Submission) -> Submit:
 
 
 def _ballot(text: str) -> Ballot:
-    round_, node = text.split(".n")
-    return Ballot(int(round_), NodeId(int(node)))
+    era, _, ballot = text.rpartition("/")
+    round_, node = ballot.split(".n")
+    return Ballot(int(round_) + (int(era.removeprefix("v")) - 1 if era else 0) * ERA_ROUNDS, NodeId(int(node)))
 
 
 def _value(text: str) -> object:
-    if re.fullmatch(r"\d+\.n\d+", text):
+    if re.fullmatch(r"(v\d+/)?\d+\.n\d+", text):
         return _ballot(text)
     return int(text) if text.isdigit() else text.encode()
 

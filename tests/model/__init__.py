@@ -1,0 +1,1 @@
+"""The TLA+ model of docs/tla, checked by TLC in bounded instances."""

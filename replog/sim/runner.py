@@ -30,7 +30,7 @@ from .workload import Workload, load_workload
 from .world import Trace, World
 
 EPOCH_MS = 1_764_547_200_000
-REPLICAS_MAX = 15
+SIMULATED_REPLICAS_MAX = 15
 """A larger cluster takes longer than anybody waits for a seed."""
 """When a simulated life begins, so that clocks can be wrong by years either way."""
 PROGRESS_STEPS_MAX = 200_000
@@ -294,8 +294,8 @@ def run_seed(
 
 
 def _check_sizes(replicas: int | None, steps: int) -> None:
-    if replicas is not None and not 1 <= replicas <= REPLICAS_MAX:
-        raise ConfigError(f"--replicas {replicas}: choose 1 to {REPLICAS_MAX}, or leave it to the seeds.")
+    if replicas is not None and not 1 <= replicas <= SIMULATED_REPLICAS_MAX:
+        raise ConfigError(f"--replicas {replicas}: choose 1 to {SIMULATED_REPLICAS_MAX}, or leave it to the seeds.")
     if steps < 1:
         raise ConfigError(f"--steps {steps}: a seed has at least one.")
 

@@ -64,12 +64,12 @@ class Leadership:
     def leader(self) -> NodeId | None:
         """The node this one follows, itself only while it leads, or None while it knows of none that is alive.
 
-        A candidate follows nobody: it has deposed whom it followed.
+        A candidate follows nobody: it has deposed whom it followed. Nor does a leader whose ballot is over (M5).
         """
         role = self._proposer.role
         if role is Role.FOLLOWING:
             return self._election.leader
-        return self._standing.node if role is Role.LEADING else None
+        return self._standing.node if role is Role.LEADING and not self._proposer.is_stopped else None
 
     @property
     def is_clock_astray(self) -> bool:
@@ -325,5 +325,5 @@ class Leadership:
         if self._proposer.role is not Role.FOLLOWING:
             assert self._proposer.ballot == self._acceptor.promise, (self._proposer.ballot, self._acceptor.promise)
         assert is_leading or not self._reads.is_busy, self._proposer.role
-        assert is_leading == (self.leader == self._standing.node), self.leader
+        assert (is_leading and not self._proposer.is_stopped) == (self.leader == self._standing.node), self.leader
         self._election.check_invariants(is_leading=is_leading)

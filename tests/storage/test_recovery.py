@@ -123,3 +123,12 @@ def test_a_state_remembers_where_it_stood_when_it_was_received(tmp_path: Path) -
     again.close()
     snapshot.close()
     sender.close()
+
+
+def test_a_received_state_says_who_votes_where_it_stands() -> None:
+    """M12: a crash came before the floor below it, so the log does not know yet; and the slot is gone for good."""
+    later = Membership(2, (N1, NodeId(2)))
+    log = log_through(15, chosen_through=10)
+    assert reconcile(log, Slot(13), Slot(13), later).membership == later
+    assert (log.recover().membership, log.recover().compacted_through) == (later, 13)
+    assert reconcile(log_through(15, chosen_through=10), Slot(13), BEFORE_LOG, later).membership == later

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,6 @@ def adopt(path: Path) -> None:
     (path / ORIGIN_FILE).unlink(missing_ok=True)
 
 
-def workload(directory: Path, slots: int, said: str = "-") -> list[str]:
+def workload(directory: Path, slots: int, said: str = "-", words: Sequence[str] = ()) -> list[str]:
     """The command that runs the workload; start it in ``ROOT``."""
-    return [sys.executable, "-m", "tests.faults.workload", str(directory), said, str(slots)]
+    return [sys.executable, "-m", "tests.faults.workload", str(directory), said, str(slots), *words]

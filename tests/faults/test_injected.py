@@ -16,6 +16,7 @@ import pytest
 
 from replog.directory.layout import open_directory
 from replog.errors import StorageError
+from replog.log.journal_file import JOURNAL_FILE
 
 from .acknowledged import Acknowledged, check_log, check_state
 from .directories import ROOT, adopt, formatted, workload
@@ -44,24 +45,35 @@ def why_not() -> str:
     return "" if tried.returncode == 0 else f"strace can't trace here: {tried.stderr.strip()}"
 
 
+@pytest.fixture(scope="module", params=[(), ("--journal",)], ids=["lmdb", "journal"])
+def words(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What the workload is told."""
+    told: tuple[str, ...] = request.param
+    return told
+
+
 @pytest.fixture(scope="module")
-def storage_calls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def storage_calls(tmp_path_factory: pytest.TempPathFactory, words: tuple[str, ...]) -> list[str]:
     """The names of the workload's storage calls in their order, which is the same every time."""
     if why_not():
         pytest.skip(why_not())
     folder = tmp_path_factory.mktemp("unhurt")
-    done, lines = traced(formatted(folder / "node"), [])
+    done, lines = traced(formatted(folder / "node"), [], words)
     assert done.returncode == 0, done.stderr
     return [found[1] for line in lines if (found := CALL.match(line))]
 
 
-def traced(directory: Path, words: list[str]) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run the workload with its storage calls traced, those of the two data files alone."""
+def traced(
+    directory: Path, injection: list[str], words: tuple[str, ...]
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run the workload with its storage calls traced, those of the data files and the journal alone."""
     trace = directory.with_suffix(".trace")
-    strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", f"trace={','.join(CALLS)}", *words]
+    strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", str(trace), "-e", f"trace={','.join(CALLS)}", *injection]
     for folder in ("log", "state"):
         strace += ["-P", str(directory / folder / "data.mdb")]
-    command = [*strace, *workload(directory, SLOTS)]
+    for name in (JOURNAL_FILE, f"{JOURNAL_FILE}.partial"):
+        strace += ["-P", str(directory / "log" / name)]
+    command = [*strace, *workload(directory, SLOTS, words=words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done, trace.read_text().splitlines()
 
@@ -70,7 +82,7 @@ def traced(directory: Path, words: list[str]) -> tuple[subprocess.CompletedProce
 @pytest.mark.parametrize("first", range(0, COUNT, 10))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_storage_call_that_fails_ends_the_process_and_loses_nothing(
-    quick_path: Path, storage_calls: list[str], fault: str, first: int
+    quick_path: Path, storage_calls: list[str], words: tuple[str, ...], fault: str, first: int
 ) -> None:
     """Whichever storage call fails, the process ends with the storage error's code, and restarts whole."""
     names, effect = FAULTS[fault]
@@ -83,19 +95,22 @@ def test_a_storage_call_that_fails_ends_the_process_and_loses_nothing(
         directory = quick_path / f"{place}-{name}-{nth}"
         shutil.copytree(original, directory)
         adopt(directory)
-        _hurt(directory, f"inject={name}:{effect}:when={nth}")
+        _hurt(directory, f"inject={name}:{effect}:when={nth}", words)
 
 
-def _hurt(directory: Path, injection: str) -> None:
-    done, lines = traced(directory, ["-e", injection])
+def _hurt(directory: Path, injection: str, words: tuple[str, ...]) -> None:
+    done, lines = traced(directory, ["-e", injection], words)
     injected = [line for line in lines if "INJECTED" in line]
     assert len(injected) == 1, injection
-    if "error=EIO" not in injection and BLOCKS_AHEAD.match(injected[0]):
+    is_without_journal = bool(words) and not (directory / "log" / JOURNAL_FILE).exists()
+    is_full = "error=ENOSPC" in injection and is_without_journal and done.returncode == 0
+    if is_full or ("error=EIO" not in injection and BLOCKS_AHEAD.match(injected[0])):
         # Taking blocks ahead of use found none, or some only: no commit was tried, and it goes on with what there is.
+        # A journal that found no room while it was made is done without.
         assert done.returncode == 0, done.stderr
     else:
         assert done.returncode == StorageError.exit_code, f"{injection}: {done.returncode} {done.stderr}"
-        assert "data.mdb: a write failed" in done.stderr
+        assert re.search(r"(data.mdb|journal): a write failed|journal can't be made", done.stderr), done.stderr
         assert "Traceback" not in done.stderr
     said = Acknowledged.read(done.stdout)
     last = check_log(directory, said).chosen_through

@@ -7,19 +7,24 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from .acknowledged import Acknowledged, check_log, check_state
 from .directories import ROOT, formatted, workload
 
 ROUNDS = 24
 
 
-def test_nothing_acknowledged_is_lost_when_the_process_is_killed_again_and_again(quick_path: Path) -> None:
+@pytest.mark.parametrize("words", [(), ("--journal",)], ids=["lmdb", "journal"])
+def test_nothing_acknowledged_is_lost_when_the_process_is_killed_again_and_again(
+    quick_path: Path, words: tuple[str, ...]
+) -> None:
     """After every SIGKILL each acknowledged record is there, no promise is forgotten, and state and position agree."""
     directory = formatted(quick_path / "node")
     chance = random.Random(3)
     said = Acknowledged()
     for _round in range(ROUNDS):
-        text = _work_until_killed(directory, lines=1 + chance.randrange(40))
+        text = _work_until_killed(directory, words, lines=1 + chance.randrange(40))
         said = Acknowledged.read("".join((_lines(said), text)))
         recovered = check_log(directory, said)
         check_state(directory, said)
@@ -27,8 +32,10 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed_again_and_again
     assert recovered.compacted_through > 0
 
 
-def _work_until_killed(directory: Path, *, lines: int) -> str:
-    with subprocess.Popen(workload(directory, 100_000), cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+def _work_until_killed(directory: Path, words: tuple[str, ...], *, lines: int) -> str:
+    with subprocess.Popen(
+        workload(directory, 100_000, words=words), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdout is not None
         text = "".join(child.stdout.readline() for _line in range(lines))
         child.kill()

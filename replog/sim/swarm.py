@@ -30,8 +30,6 @@ BUFFER_BYTES = 2**26
 
 NODES_WITH_CHANGES = 7
 """Where the members change, so many nodes are there to choose from."""
-CHANGES_RATE = 0.2
-"""Lives in which the members change."""
 
 
 class Drawn(NamedTuple):
@@ -43,18 +41,17 @@ class Drawn(NamedTuple):
     clients: ClientWeather
 
 
-def draw(world: World, replicas: int | None, changes: bool | None = None) -> Drawn:
+def draw(world: World, replicas: int | None, *, are_members_changed: bool) -> Drawn:
     """Everything but the faults.
 
     Parameters
     ----------
     replicas: how many voters; None draws it too.
-    changes: whether the members change; None draws it too.
+    are_members_changed: whether there are nodes to change them for.
     """
     membership = _draw_membership(world, replicas)
-    is_drawn = world.stream("changes of members").random() < CHANGES_RATE
-    spares = range(len(membership.members) + 1, NODES_WITH_CHANGES + 1)
-    nodes = (*membership.members, *map(NodeId, spares if (is_drawn if changes is None else changes) else ()))
+    spares = range(len(membership.members) + 1, NODES_WITH_CHANGES + 1) if are_members_changed else ()
+    nodes = (*membership.members, *map(NodeId, spares))
     paxos, sessions = _draw_paxos(world), _draw_sessions(world)
     weather = _draw_weather(world)
     return Drawn(

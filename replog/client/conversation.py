@@ -84,10 +84,11 @@ class Conversation:
         self.connection.on_greeted(node, now_s)
         self.session.on_connected(node)
 
-    def on_disconnected(self) -> None:
-        """Nothing more comes over this link."""
+    def on_lost(self, error: BaseException | None, now_s: float) -> None:
+        """Nothing more comes or leaves over this link; ``error`` as in ``Connection.on_lost``."""
         self.session.on_disconnected()
         self.reads.on_disconnected()
+        self.connection.on_lost(error, now_s)
 
     # --- what is said ---
 

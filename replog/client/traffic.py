@@ -144,9 +144,8 @@ class Traffic:
             finally:
                 link.close()
                 self.link = None
-                self._conversation.on_disconnected()
+                self._conversation.on_lost(error, anyio.current_time())
                 tasks.cancel_scope.cancel()
-        self.connection.on_lost(error, anyio.current_time())
 
     def _open(self, link: Link, welcome: Welcome) -> None:
         self.link = link

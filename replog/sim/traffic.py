@@ -147,8 +147,7 @@ class SimTraffic:
 
     def _end_link(self, error: BaseException | None) -> None:
         self._link = None
-        self._conversation.on_disconnected()
-        self.connection.on_lost(error, self._world.now_s)
+        self._conversation.on_lost(error, self._world.now_s)
         self._rest()
 
     # --- sending ---

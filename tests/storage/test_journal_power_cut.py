@@ -59,7 +59,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(power_cut: Pow
     ahead = 0
     for directory, said in moments(power_cut, quick_path):
         with open_pinned_log(directory / LOG_FOLDER) as log:
-            ahead += said.slot > (log.last_slot() or 0)
+            ahead += bool(log.journal.groups)
         check(directory, said)
         seen.add(said)
     assert len(seen) >= MOMENTS_MIN

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: help env demo test lint unit sim sim-shop fuzz coverage model edges mutants peers bench map clean
+.PHONY: help env demo test lint unit sim sim-shop fuzz coverage model edges mutants bench-smoke bench map clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s: -l 2
@@ -55,8 +55,8 @@ mutants: env  ## known bugs of the protocol, the client, the edges and the journ
 	$(BIN)/python -m tests.edges.mutants
 	$(BIN)/python -m tests.storage.journal_mutants
 
-peers: env  ## each system that `bench compare` knows and that is installed, measured for a moment
-	ALL_PEERS=1 $(BIN)/python -m pytest -q tests/bench/test_smoke.py -k peer
+bench-smoke: env  ## every measurement, and every system that is installed beside us, for a moment
+	BENCH_SMOKE=1 $(BIN)/python -m pytest -q tests/bench/test_smoke.py
 
 bench: env  ## measure this machine: throughput, latency, reads, failover, recovery
 	$(BIN)/python -m bench all

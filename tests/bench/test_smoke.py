@@ -18,6 +18,10 @@ ROOT = Path(__file__).parent.parent.parent
 TIMEOUT_S = 240
 SHORT = ["--rounds", "1", "--seconds", "0.4", "--warmup", "0.2"]
 
+IS_WHOLE = bool(os.environ.get("BENCH_SMOKE"))
+"""``make bench-smoke``: also what takes most of a minute."""
+whole_only = pytest.mark.skipif(not IS_WHOLE, reason="takes most of a minute: make bench-smoke")
+
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("bench")]
 
 
@@ -72,7 +76,7 @@ LOADS = {
 }
 
 
-@pytest.mark.parametrize("command", LOADS)
+@pytest.mark.parametrize("command", [pytest.param(one, marks=whole_only if one == "scale" else ()) for one in LOADS])
 def test_a_load_reports_latencies_and_the_cpu_of_every_process(command: str, tmp_path: Path) -> None:
     """Each row has operations, percentiles, and the CPU of each replica and of the client."""
     lines, result = measured(tmp_path, command, *LOADS[command], *SHORT)
@@ -102,6 +106,7 @@ def test_what_is_inside_is_measured_without_a_cluster(command: str, tmp_path: Pa
         }
 
 
+@whole_only
 def test_the_cost_of_a_command_is_taken_apart(tmp_path: Path) -> None:
     """Each load says how many commands shared a slot and a frame, and the last line has the three prices."""
     lines, result = measured(tmp_path, "cost", "--rounds", "1", "--seconds", "2", "--warmup", "0.2")
@@ -131,6 +136,7 @@ def test_a_steady_load_is_checked_while_servers_are_killed(tmp_path: Path) -> No
     assert "steady-light.svg" in drawn.stdout
 
 
+@whole_only
 def test_recovery_times_every_kind_of_return(tmp_path: Path) -> None:
     """Restart, crash, catching up and state transfer all end, and the transfer did fetch a state."""
     lines, result = measured(tmp_path, "recovery", "--sizes", "500", *SHORT)
@@ -155,11 +161,11 @@ def test_failover_measures_a_gap_that_ends(fault: Any, tmp_path: Path) -> None:
     assert sum(fact["answers_per_10_ms"]) == fact["operations"]
 
 
-@pytest.mark.parametrize("peer", PEERS if os.environ.get("ALL_PEERS") else ["etcd"])
+@pytest.mark.parametrize("peer", PEERS if IS_WHOLE else ["etcd"])
 def test_a_peer_is_measured_beside_us(peer: str, tmp_path: Path) -> None:
     """One line a system with the figures that are promised; for one peer also the gap after its leader was killed.
 
-    Each takes up to half a minute, so all of them are asked with ``make peers`` only.
+    Each takes up to half a minute, so all of them are asked with ``make bench-smoke`` only.
     """
     kills = 1 if peer == "etcd" else 0
     if reason := PEERS[peer]().missing():

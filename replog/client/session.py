@@ -302,7 +302,9 @@ class ClientSession:
                 self._end(call, OutcomeUnknown(f"a node did not take the session's commands: {message.reason}"))
             self._forget_session()
         elif refused := self._pending.from_number(message.first_sequence):
-            if self._pending.doubtful.isdisjoint(refused):
+            # Where the refused one was a repetition that is settled by now, what was sent behind it leaves no gap.
+            is_gap_behind = refused[0] == message.first_sequence
+            if is_gap_behind and self._pending.doubtful.isdisjoint(refused):
                 self._move_to_new_session(refused, message)
             else:
                 self._resend_from = min(self._resend_from or refused[0], refused[0])

@@ -527,6 +527,24 @@ def test_a_refused_repetition_is_repeated_later(opened: Bench) -> None:
     assert opened.count(b"a") == 1
 
 
+def test_a_refused_repetition_that_is_settled_says_nothing_of_what_was_sent_behind_it(opened: Bench) -> None:
+    """The log has the first copy, so the leader that refused the second one takes what comes next: it leaves no gap."""
+    old = opened.call(b"a")
+    (message,) = opened.take()
+    (again,) = opened.reconnect()
+    opened.order(message)
+    opened.answer()
+    assert old.results[0] is not None
+    new = opened.call(b"b")
+    (behind,) = opened.take()
+    opened.refuse(again)
+    opened.answer()
+    opened.order(behind)
+    opened.run()
+    assert new.results[0] is not None
+    assert (opened.count(b"a"), opened.count(b"b")) == (1, 1)
+
+
 def test_a_repetition_is_repeated_though_something_behind_it_moves(opened: Bench) -> None:
     """A full leader refuses the old and the new; when it has room, the old is still sent, then the new session."""
     old = opened.call(b"a")

@@ -38,7 +38,7 @@ fuzz: env  ## messages of every kind, right and wrong, against running drivers: 
 	FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/fuzz
 
 test: SEEDS := 0:1000
-test: lint unit sim sim-shop  ## everything that must pass, under ten minutes on two cores
+test: lint unit sim sim-shop  ## everything that must pass: some ten minutes on two cores
 
 COVERING := tests/paxos tests/apply tests/client tests/scenarios tests/node/test_driver.py
 coverage: env  ## branches and statements of the core, the Applier, the driver and the client's session: 95 % of each

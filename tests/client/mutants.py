@@ -44,6 +44,12 @@ MUTANTS = (
         "        if self.is_accepting is None:\n            self._pending.doubt_all()\n",
     ),
     _mutant("what was sent elsewhere moves when it is refused", SESSION, "doubtful.isdisjoint(refused)", "calls"),
+    _mutant(
+        "a refusal of what is settled moves what was sent behind it",
+        SESSION,
+        "is_gap_behind = refused[0] == message.first_sequence",
+        "is_gap_behind = True",
+    ),
     _mutant("a call of which a part was taken moves", SESSION, "if call.first_sequence < refused[0] or", "if"),
     _mutant(
         "a refused number is given again",

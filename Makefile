@@ -52,10 +52,7 @@ edges: env  ## hostile names, arguments, environments, descriptors, disks and st
 	$(BIN)/python -m tests.edges
 
 mutants: env  ## known bugs of the protocol, the client, the edges and the journal, each of which the checks must catch
-	$(BIN)/python -m tests.mutants
-	$(BIN)/python -m tests.client.mutants
-	$(BIN)/python -m tests.edges.mutants
-	$(BIN)/python -m tests.storage.journal_mutants
+	$(BIN)/python -m tests.mutants --kept .mutants
 
 bench-smoke: env  ## every measurement, and every system that is installed beside us, for a moment
 	BENCH_SMOKE=1 $(BIN)/python -m pytest -q tests/bench/test_smoke.py
@@ -67,4 +64,4 @@ map: env  ## the tables of rooms and of the client's connection in docs/ARCHITEC
 	$(BIN)/python -m tests.house_map --write
 
 clean:  ## remove the environment and what tools left behind
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf .venv .mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

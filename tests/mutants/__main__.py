@@ -1,182 +1,125 @@
-"""``python -m tests.mutants``: break the core in every known way and see each bug caught.
+"""``python -m tests.mutants``: break the program in every known way and see each bug caught.
 
-Each bug is applied to a copy of the package in a temporary folder; nothing in the tree is touched. The simulator and
-the stories run against it, and count; so do the tests of the roles, which are shown and do not. A bug that behaves
-like the original is explained in the catalogue and not counted.
+Each bug is applied to a copy of the package in a temporary folder. A bug of the core counts as caught when the
+stories or the simulator notice; the tests of the roles are shown and do not count. Other bugs are judged by the tests
+of their place. A bug that behaves like the original is explained in the catalogue and not counted.
+
+Every verdict is told as it falls. With ``--kept FILE`` it is written there, too, and what the file holds about the
+same program is not judged again: a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import hashlib
 import os
-import resource
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from .catalogue import MUTANTS, Mutant
-
-ROOT = Path(__file__).parent.parent.parent
-SEEDS_MAX = 2_000
-SEEDS_BESIDE_A_STORY_MAX = 200
-"""Where a story has noticed the bug, or nobody can, the simulator is asked for so long whether it does, too."""
-_TESTS_S_MAX = 300.0
-"""Tests that take longer with a bug in the program have noticed it: they take some seconds."""
-_MEMORY_BYTES_MAX = 4 * 2**30
-STORIES = "tests/scenarios/test_stories.py"
-ROLES = "tests/paxos"
-_SIMULATE = """
-import sys
-from replog.sim import run_seed
-for seed in range(int(sys.argv[1]), int(sys.argv[2])):
-    result = run_seed(seed)
-    if result.violation is not None:
-        print(seed, result.violation.checker, sep="\\t", flush=True)
-        break
-"""
+from .catalogue import CATALOGUE
+from .judging import Verdict, judge, what_fails_without_a_bug
+from .planting import ROOT, Mutant
 
 
-class Verdict(NamedTuple):
-    """What became of one bug."""
+class Kept(msgspec.Struct):
+    """A line of the file of verdicts."""
 
-    mutant: str
-    pitfall: int
-    checker: str
-    """The simulator's checker that noticed, or empty."""
-    first_seed: int | None
-    story: str
-    """The first story that ended otherwise, or empty."""
-    test: str
-    """The first test of a role that failed, or empty."""
-    equivalent: str
-    """Why nobody can notice, or empty."""
-    seconds: float
-
-    @property
-    def is_caught(self) -> bool:
-        return bool(self.checker or self.story)
+    program: str
+    """Digest of the program that was broken."""
+    verdict: Verdict
 
 
-def plant(mutant: Mutant, folder: Path) -> None:
-    """A copy of the package and its tests with the bug in it.
-
-    There the core does not compare what it keeps with itself: the question is whether somebody outside notices.
-    """
-    for name in ("replog", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    runner = folder / "replog/sim/runner.py"
-    runner.write_text(runner.read_text().replace("are_invariants_checked=True", "are_invariants_checked=False"))
-    for change in mutant.changes:
-        path = folder / "replog" / change.path
-        path.write_text(path.read_text().replace(change.old, change.new))
+def _program() -> str:
+    """A digest of everything that a verdict depends on."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in ("replog", "tests") for path in (ROOT / folder).rglob("*")):
+        if path.suffix in (".py", ".txt"):
+            digest.update(b"%s\0%s\0" % (str(path.relative_to(ROOT)).encode(), path.read_bytes()))
+    return digest.hexdigest()[:16]
 
 
-def judge(mutant: Mutant, seeds_max: int = SEEDS_MAX) -> Verdict:
-    """Run the tests of the core and the simulator against one bug."""
-    began_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plant(mutant, folder)
-        story = _failed_test(folder, STORIES)
-        test = _failed_test(folder, ROLES)
-        is_decided = bool(story or mutant.equivalent)
-        seed, checker = _first_violation(folder, min(seeds_max, SEEDS_BESIDE_A_STORY_MAX) if is_decided else seeds_max)
-    seconds = time.monotonic() - began_s
-    return Verdict(mutant.name, mutant.pitfall, checker, seed, story, test, mutant.equivalent, seconds)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def _bounded() -> None:
-    """A bug may make a test gather messages for ever."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES_MAX, _MEMORY_BYTES_MAX))
-
-
-def _failed_test(folder: Path, tests: str) -> str:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests],
-            cwd=folder,
-            env=_environment(folder),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TESTS_S_MAX,
-            preexec_fn=_bounded,
-        )
-    except subprocess.TimeoutExpired:
-        return f"{tests} does not end"
-    if done.returncode == 0:
-        return ""
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    if not failed:
-        raise RuntimeError(f"{tests} did not run: {done.stdout}{done.stderr}")
-    # A story whose expectation failed says more than one that was only told in other words.
-    line = next((line for line in failed if "StoryFailed" in line), failed[0])
-    name = line.split("::")[-1].split(" - ")[0]
-    return name.partition("[")[2].rstrip("]") or name
-
-
-def _first_violation(folder: Path, seeds_max: int) -> tuple[int | None, str]:
-    done = subprocess.run(
-        [sys.executable, "-c", _SIMULATE, "0", str(seeds_max)],
-        cwd=folder,
-        env=_environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.stdout.strip():
-        seed, checker = done.stdout.strip().split("\t")
-        return int(seed), checker
-    if done.returncode != 0:
-        raise RuntimeError(f"the simulator did not run: {done.stderr}")
-    return None, ""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Judge all bugs, or those whose name holds one of ``arguments``; 0 only if each that can be was caught."""
-    is_json = "--json" in arguments
-    words = [word for word in arguments if word != "--json"]
-    chosen = [one for one in MUTANTS if not words or any(word in one.name for word in words)]
-    notes = Console(stderr=True)
-    for tests in (STORIES, ROLES):
-        if failed := _failed_test(ROOT, tests):
-            notes.print(f"{failed} in {tests} fails without any bug: what it catches means nothing", style="bold red")
-            return 2
-    verdicts: list[Verdict] = []
+def _verdicts(chosen: list[tuple[Mutant, str]], kept: Path | None, notes: Console) -> Iterator[Verdict]:
+    """One for each chosen bug, those that are kept first, the others as they fall."""
+    program = _program()
+    lines = kept.read_bytes().splitlines() if kept and kept.exists() else []
+    known = {
+        (line.verdict.area, line.verdict.mutant): line.verdict
+        for line in map(msgspec.json.Decoder(Kept).decode, lines)
+        if line.program == program
+    }
+    missing = []
+    for mutant, area in chosen:
+        if (area, mutant.name) in known:
+            yield known[area, mutant.name]
+        else:
+            missing.append((mutant, area))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for verdict in pool.map(judge, chosen):
-            verdicts.append(verdict)
-            notes.print(f"{len(verdicts)} of {len(chosen)}: {verdict.mutant}", style="dim", highlight=False)
-    if is_json:
-        print(json.dumps([verdict._asdict() | {"is_caught": verdict.is_caught} for verdict in verdicts], indent=2))
+        running = [pool.submit(judge, mutant, area) for mutant, area in missing]
+        for number, one in enumerate(as_completed(running), len(chosen) - len(missing) + 1):
+            verdict = one.result()
+            notes.print(f"{number} of {len(chosen)}: {_told(verdict)}", highlight=False, markup=False)
+            if kept:
+                with kept.open("ab") as file:
+                    file.write(msgspec.json.encode(Kept(program, verdict)) + b"\n")
+            yield verdict
+
+
+def _told(verdict: Verdict) -> str:
+    seed = "" if verdict.first_seed is None else f"seed {verdict.first_seed} ({verdict.checker})"
+    witnesses = ", ".join(filter(None, (seed, verdict.story, verdict.test)))
+    by = f"by {witnesses}" if witnesses else "by nobody"
+    word = (
+        "as expected" if verdict.is_right else "NOT CAUGHT" if not verdict.equivalent else "CAUGHT, and yet explained"
+    )
+    return f"{verdict.mutant} ({verdict.area}): {word}, {by}, {verdict.seconds:.0f} s"
+
+
+def main() -> int:
+    """Judge the chosen bugs; 0 only if each that can be was caught."""
+    parser = argparse.ArgumentParser("python -m tests.mutants", description="Plant known bugs and see who notices.")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="only bugs whose name holds one of them")
+    parser.add_argument("--of", choices=CATALOGUE, help="only bugs of this part")
+    parser.add_argument("--kept", type=Path, metavar="FILE", help="write verdicts there; go on with what it holds")
+    parser.add_argument("--json", action="store_true", help="the verdicts as JSON instead of a table")
+    asked = parser.parse_args()
+    chosen = [
+        (mutant, area)
+        for area, mutants in CATALOGUE.items()
+        for mutant in mutants
+        if asked.of in (None, area) and (not asked.words or any(word in mutant.name for word in asked.words))
+    ]
+    if not chosen:
+        parser.error("no bug has such a name; without a word all are judged")
+    notes = Console(stderr=True, soft_wrap=True)
+    if failed := what_fails_without_a_bug():
+        notes.print(f"{failed} fails without any bug: what it catches means nothing", style="bold red")
+        return 2
+    verdicts = list(_verdicts(chosen, asked.kept, notes))
+    order = {(area, mutant.name): place for place, (mutant, area) in enumerate(chosen)}
+    verdicts.sort(key=lambda verdict: order[verdict.area, verdict.mutant])
+    if asked.json:
+        print(msgspec.json.format(msgspec.json.encode(verdicts)).decode())
     else:
         console = Console()
         console = console if console.is_terminal else Console(width=200)
         console.print(_table(verdicts))
-    return 0 if all(verdict.is_caught != bool(verdict.equivalent) for verdict in verdicts) else 1
+    return 0 if all(verdict.is_right for verdict in verdicts) else 1
 
 
 def _table(verdicts: list[Verdict]) -> Table:
     counted = [verdict for verdict in verdicts if not verdict.equivalent]
     table = Table(title=f"{sum(v.is_caught for v in counted)} of {len(counted)} bugs caught")
-    for heading in ("bug", "pitfall", "simulator", "first seed", "story", "test of a role", "seconds"):
+    for heading in ("of", "bug", "pitfall", "simulator", "first seed", "story", "test", "seconds"):
         table.add_column(heading, justify="right" if heading in ("pitfall", "first seed", "seconds") else "left")
     for verdict in verdicts:
         table.add_row(
+            verdict.area,
             verdict.mutant,
             str(verdict.pitfall or "-"),
             verdict.checker or (f"none: {verdict.equivalent}" if verdict.equivalent else "-"),
@@ -190,4 +133,4 @@ def _table(verdicts: list[Verdict]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,21 +1,8 @@
-"""Known mistakes of a client, each planted in a copy of the package and each to be caught by the tests without sockets.
-
-    python -m tests.client.mutants          every mutant, as a list
-    python -m tests.client.mutants WORD     those whose name holds it
-
-``tests.mutants`` judges the core by the simulator and the stories; these are judged by the tests of this folder.
-"""
+"""Known mistakes of a client, each to be caught by the client's tests without sockets."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
-
-from tests.mutants.__main__ import plant
-from tests.mutants.catalogue import Change, Mutant
+from .planting import Change, Mutant
 
 TESTS = (
     "tests/client/test_client_session.py",
@@ -27,12 +14,12 @@ PENDING = "client/pending.py"
 
 
 def _mutant(name: str, path: str, old: str, new: str) -> Mutant:
-    return Mutant(name, 0, (Change(path, old, new),))
+    return Mutant(name, 0, (Change(path, old, new),), tests=TESTS)
 
 
 MUTANTS = (
     _mutant(
-        "what may have run moves to a new session when the old one is gone",
+        "a client moves what may have run when its session is gone",
         SESSION,
         "if self._pending.is_whole_and_certain(call):",
         "if True:",
@@ -99,39 +86,3 @@ MUTANTS = (
         "if True:\n",
     ),
 )
-
-
-def what_catches(mutant: Mutant) -> str:
-    """The first test that fails with the mutant, or nothing."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plant(mutant, folder)
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode == 0:
-        return ""
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    if not failed:
-        raise RuntimeError(f"the tests did not run: {done.stdout}{done.stderr}")
-    return failed[0].split("::")[-1].split(" - ")[0]
-
-
-def main() -> int:
-    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or any(word in mutant.name for word in sys.argv[1:])]
-    missed = 0
-    for mutant in chosen:
-        caught_by = what_catches(mutant)
-        missed += not caught_by
-        print(f"{mutant.name:66} {caught_by or 'NOT CAUGHT'}", flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} mutants caught")
-    return 1 if missed or not chosen else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,21 +1,11 @@
-"""Known mistakes of a journal, each planted in a copy of the package and each to be caught by the tests of this folder.
-
-    python -m tests.storage.journal_mutants          every mutant, as a list
-    python -m tests.storage.journal_mutants WORD     those whose name holds it
+"""Known mistakes of a log's journal, each to be caught by the tests of storage.
 
 Most are seen by the files alone; what leaves out a sync is seen by a power cut and by nothing else.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
-
-from tests.mutants.__main__ import plant
-from tests.mutants.catalogue import Change, Mutant
+from .planting import Change, Mutant
 
 TESTS = (
     "tests/storage/test_journal_opening.py",
@@ -33,8 +23,8 @@ LAYOUT, READING, FILE = "log/journal_layout.py", "log/journal_reading.py", "log/
 JOURNALED, OPENING = "log/journaled.py", "log/journal_opening.py"
 
 
-def _mutant(name: str, path: str, old: str, new: str) -> Mutant:
-    return Mutant(name, 0, (Change(path, old, new),))
+def _mutant(name: str, path: str, old: str, new: str, tests: tuple[str, ...] = TESTS) -> Mutant:
+    return Mutant(name, 0, (Change(path, old, new),), tests=tests)
 
 
 MUTANTS = (
@@ -51,9 +41,17 @@ MUTANTS = (
         "if writes or found.damage or mark != self.lmdb.position.journal:",
         "if writes or found.damage:",
     ),
-    _mutant("the log is not synced", "disk/environment.py", "        sync=True,\n", "        sync=False,\n"),
-    _mutant("the journal is not synced", FILE, "os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC", "os.O_WRONLY | os.O_CLOEXEC"),
-    _mutant("the journal is not settled at a start", OPENING, "    settle(file)\n", ""),
+    _mutant(
+        "the log is not synced", "disk/environment.py", "        sync=True,\n", "        sync=False,\n", POWER_CUTS
+    ),
+    _mutant(
+        "the journal is not synced",
+        FILE,
+        "os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC",
+        "os.O_WRONLY | os.O_CLOEXEC",
+        POWER_CUTS,
+    ),
+    _mutant("the journal is not settled at a start", OPENING, "    settle(file)\n", "", POWER_CUTS),
     _mutant(
         "blocks are free before the log has what is in them",
         FILE,
@@ -197,47 +195,3 @@ MUTANTS = (
         "        self._is_sure = True or (\n",
     ),
 )
-
-
-ONLY_BY_POWER_CUTS = {
-    "the log is not synced",
-    "the journal is not synced",
-    "the journal is not settled at a start",
-}
-
-
-def what_catches(mutant: Mutant) -> str:
-    """The first test that fails with the mutant, or nothing."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plant(mutant, folder)
-        for tests in POWER_CUTS if mutant.name in ONLY_BY_POWER_CUTS else TESTS:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests],
-                cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-                if not failed:
-                    raise RuntimeError(f"the tests did not run: {done.stdout}{done.stderr}")
-                return failed[0].split("::")[-1].split(" - ")[0]
-    return ""
-
-
-def main() -> int:
-    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or any(word in mutant.name for word in sys.argv[1:])]
-    missed = 0
-    for mutant in chosen:
-        caught_by = what_catches(mutant)
-        missed += not caught_by
-        print(f"{mutant.name:56} {caught_by or 'NOT CAUGHT'}", flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} mutants caught")
-    return 1 if missed or not chosen else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

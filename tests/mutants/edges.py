@@ -1,24 +1,13 @@
-"""Known mistakes at the edges, each planted in a copy of the package and each to be caught by the tests of its place.
+"""Known mistakes at the edges, each to be caught by the tests of its place.
 
-    python -m tests.edges.mutants          every mutant, as a list
-    python -m tests.edges.mutants WORD     those whose name holds it
-
-``tests.mutants`` judges the core, ``tests.client.mutants`` the client's session; these are about links and who hears
-whom, names, places and memory, the log's sink, the doors, and what is printed.
+They are about links and who hears whom, names, places and memory, the log's sink, the doors, and what is printed.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
-
 import attrs
 
-from tests.mutants.__main__ import plant
-from tests.mutants.catalogue import Change, Mutant
+from .planting import Change, Mutant
 
 
 @attrs.frozen
@@ -45,8 +34,8 @@ NOTES = Place("node/link_notes.py", ("tests/node/test_link_notes.py",))
 ADDRESSES = Place("addresses.py", ("tests/test_addresses.py",))
 
 
-def _planted(place: Place, name: str, old: str, new: str) -> tuple[Mutant, Place]:
-    return Mutant(name, 0, (Change(place.path, old, new),)), place
+def _planted(place: Place, name: str, old: str, new: str) -> Mutant:
+    return Mutant(name, 0, (Change(place.path, old, new),), tests=place.tests)
 
 
 MUTANTS = (
@@ -178,41 +167,3 @@ MUTANTS = (
     ),
     _planted(HOSTS, "an unknown host is no problem", "problems[address] = str(error)", "del problems[address]"),
 )
-
-
-def what_catches(mutant: Mutant, place: Place) -> str:
-    """The first test that fails with the mutant, or nothing."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        plant(mutant, folder)
-        for program in ("shop_sm", "bench", "examples", "docs"):
-            (folder / program).symlink_to(Path(__file__).parents[2] / program)
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *place.tests],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode == 0:
-        return ""
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if not failed:
-        raise RuntimeError(f"the tests did not run: {done.stdout}{done.stderr}")
-    return failed[0].split("::")[-1].split(" - ")[0]
-
-
-def main() -> int:
-    chosen = [(mutant, place) for mutant, place in MUTANTS if all(word in mutant.name for word in sys.argv[1:])]
-    missed = 0
-    for mutant, place in chosen:
-        caught_by = what_catches(mutant, place)
-        missed += not caught_by
-        print(f"{mutant.name:62} {caught_by or 'NOT CAUGHT'}", flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} mutants caught")
-    return 1 if missed or not chosen else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

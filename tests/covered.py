@@ -26,9 +26,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "the core": ("replog/paxos",),
     "the Applier": ("replog/apply",),
     "the driver": ("replog/node/driver.py",),
-    "the client's session": ("replog/client/session.py",),
+    "the client's session": ("replog/client/session.py", "replog/client/conversation.py"),
     "what the session is made of": tuple(
-        f"replog/client/{name}.py" for name in ("backoff", "call", "identity", "options", "pending", "retry")
+        f"replog/client/{name}.py" for name in ("backoff", "call", "connection", "identity", "options", "pending", "retry", "silence")
     ),
 }
 """Files and folders."""

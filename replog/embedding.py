@@ -25,13 +25,13 @@ from .client.reads import query_failed
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
 from .errors import ConfigError, Unavailable
-from .forking import close_descriptor, own
 from .log.contract import Identity
 from .node.recording import Recorder
 from .node.server import Node, unwrapped
 from .node.settings import ReplicaConfig
 from .paxos.ballot import NodeId, node_name
-from .resources import lacking
+from .process.forking import close_descriptor, own
+from .process.resources import lacking
 from .state.store import LmdbStateStore
 from .state_machine import StateMachine
 from .wire.client_messages import LogEntry

@@ -28,7 +28,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "the driver": ("replog/node/driver.py",),
     "the client's session": ("replog/client/session.py", "replog/client/conversation.py"),
     "what the session is made of": tuple(
-        f"replog/client/{name}.py" for name in ("backoff", "call", "connection", "identity", "options", "pending", "retry", "silence")
+        f"replog/client/{name}.py"
+        for name in ("backoff", "call", "connection", "identity", "options", "pending", "retry", "silence")
     ),
 }
 """Files and folders."""

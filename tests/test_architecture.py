@@ -8,24 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from .imports import ROOT, files, imported_modules, module_of
+from .imports import files, imported_modules, module_of
 
 CORE_ALLOWED = {
     "__future__", "attrs", "collections", "enum", "functools", "itertools", "math", "msgspec", "random", "struct",
     "typing",
 }  # fmt: skip
-VALUE_MODULES = {"replog.option_kinds"}
-"""Below the core, and held to the same rule."""
 ROLES = {"acceptor", "proposer", "learner", "catch_up", "teacher", "reads", "election", "divergence"}
 SIMULATOR_MAY_NOT = {"trio", "anyio", "lmdb", "socket", "time", "asyncio"}
 
 
-@pytest.mark.parametrize("path", [*files("replog/paxos"), ROOT / "replog/option_kinds.py"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", files("replog/paxos"), ids=lambda path: path.stem)
 def test_the_core_imports_only_value_modules(path: Path) -> None:
     """The algorithm can't reach a clock, a disk, a socket or a logger."""
     for name in imported_modules(path):
-        is_of_the_core = name.startswith("replog.paxos") or any(name.startswith(value) for value in VALUE_MODULES)
-        assert is_of_the_core or name.split(".")[0] in CORE_ALLOWED, name
+        assert name.startswith("replog.paxos") or name.split(".")[0] in CORE_ALLOWED, name
 
 
 @pytest.mark.parametrize("path", files("replog/paxos"), ids=lambda path: path.stem)

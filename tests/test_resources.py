@@ -20,7 +20,7 @@ from replog.log.contract import Identity
 from replog.log.environment import create_log
 from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
-from replog.resources import lack_of, lacking, take_descriptors
+from replog.process.resources import lack_of, lacking, take_descriptors
 from replog.state.store import LmdbStateStore
 
 MEMBERSHIP = Membership(1, (NodeId(1),))

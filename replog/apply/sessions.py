@@ -19,8 +19,8 @@ import attrs
 import msgspec
 from attrs.validators import ge
 
-from ..option_kinds import kinds_checked
 from ..paxos.ballot import BEFORE_LOG, Slot
+from ..paxos.option_kinds import kinds_checked
 from .limits import ALL_REPLIES_KEPT_BYTES_MAX, OFFSET_BITS, REPLIES_KEPT_BYTES_MAX
 from .outcomes import Replies
 

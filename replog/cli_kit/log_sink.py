@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from replog.resources import losses
+from replog.process.resources import losses
 
 BYTES_MAX: Final = 4 * 2**20
 """Lines that wait to be written."""

@@ -36,9 +36,17 @@ import random as random_module
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from .. import errors
 from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
-from ..errors import CommandTooLarge, OutcomeUnknown, Overloaded, ReplogError, StorageFull, Unavailable
+from ..errors import (
+    CommandTooLarge,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    ReplogError,
+    SessionExpired,
+    StorageFull,
+    Unavailable,
+)
 from ..paxos.ballot import NodeId
 from ..wire.client_messages import NodeMessage, NotLeader, Submit
 from .backoff import Backoff
@@ -53,7 +61,7 @@ _DEFECTS = frozenset({"malformed", "not_yours"})
 _FINAL_REFUSALS: dict[str, type[ReplogError]] = {
     "storage_full": StorageFull,
     "too_large": CommandTooLarge,
-    **dict.fromkeys(_DEFECTS, errors.Refused),
+    **dict.fromkeys(_DEFECTS, Refused),
 }
 """Waiting does not help against these."""
 _EXPIRED = (
@@ -283,7 +291,7 @@ class ClientSession:
             if self._pending.is_whole_and_certain(call):
                 self._backlog.put_back(call)
             else:
-                self._end(call, errors.SessionExpired(_EXPIRED.format(number)))
+                self._end(call, SessionExpired(_EXPIRED.format(number)))
         self._forget_session()
         self._retry.hurry(now_s)
 

@@ -18,7 +18,7 @@ from ..disk.page_cache import settle
 from ..errors import Damaged, Lacking, StorageError
 from ..log.records import seal, unseal
 from ..paxos.ballot import NodeId, node_name
-from ..resources import lacking
+from ..process.resources import lacking
 
 PEERS_FILE: Final = "peers"
 _KEY: Final = PEERS_FILE.encode()

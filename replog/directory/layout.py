@@ -29,7 +29,6 @@ from ..disk.durable_files import sync_folder, write_durably
 from ..disk.environment import DATA_FILE
 from ..disk.page_cache import settle
 from ..errors import Damaged, Refused, StorageError
-from ..forking import close_descriptor, own
 from ..log.contract import Identity
 from ..log.environment import create_log
 from ..log.journaled import JournaledLogStore
@@ -37,7 +36,8 @@ from ..log.records import IDENTITY_KEY, decode_identity, encode_identity, is_of_
 from ..log.space import LogLimits
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.membership import Membership
-from ..resources import lacking
+from ..process.forking import close_descriptor, own
+from ..process.resources import lacking
 
 IDENTITY_FILE: Final = IDENTITY_KEY.decode()
 LOCK_FILE: Final = "lock"

@@ -14,7 +14,7 @@ from typing import Any, Final
 import lmdb
 
 from ..errors import Lacking, StorageError
-from ..resources import lacking
+from ..process.resources import lacking
 from .roots import UnfinishedCommit
 
 DATA_FILE: Final = "data.mdb"

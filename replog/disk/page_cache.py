@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StorageError
-from ..resources import lacking
+from ..process.resources import lacking
 from .durable_files import sync_folder
 
 ALL: Final = 0

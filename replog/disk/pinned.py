@@ -22,7 +22,7 @@ import attrs
 import lmdb
 
 from ..errors import Damaged, StorageError
-from ..resources import lacking
+from ..process.resources import lacking
 from .environment import DATA_FILE, begin_reading, open_environment
 from .pages import Layout, PageReport, check_pages
 from .roots import Read, newest_transaction

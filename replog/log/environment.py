@@ -20,7 +20,7 @@ from ..disk.page_cache import settle
 from ..disk.pages import Layout, PageReport, check_pages
 from ..errors import Damaged, StorageError
 from ..paxos.ballot import node_name
-from ..resources import lacking
+from ..process.resources import lacking
 from .contract import Identity
 from .records import (
     FORMAT_BEFORE,

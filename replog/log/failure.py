@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ReplogError, StorageError
-from ..resources import lacking
+from ..process.resources import lacking
 
 
 class Failure:

@@ -18,7 +18,7 @@ from typing import Final
 from ..disk.durable_files import sync_folder
 from ..disk.space import NO_SPACE, write_zeros
 from ..errors import Damaged, StorageError
-from ..resources import lacking
+from ..process.resources import lacking
 from .contract import Identity
 from .journal_layout import (
     BLOCK_BYTES,

@@ -23,7 +23,7 @@ from attrs.validators import ge, instance_of, optional
 from ..disk.environment import begin_reading, whole_pages
 from ..disk.space import take_blocks
 from ..errors import StorageFull
-from ..option_kinds import kinds_checked
+from ..paxos.option_kinds import kinds_checked
 
 MIB: Final = 2**20
 PATH_BYTES: Final = 128 * 1024

@@ -15,11 +15,11 @@ from typing import Final
 
 import msgspec
 
-from ..histogram import Histogram, Quantiles
 from ..paxos.ballot import BEFORE_LOG, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from .contract import LogStore
+from .histogram import Histogram, Quantiles
 
 GROUP_BYTES_MAX: Final = 64 * 2**20
 """A group is closed at this size, so that one transaction stays bounded."""

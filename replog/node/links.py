@@ -20,10 +20,10 @@ import trio
 from attrs.validators import ge, gt
 
 from ..errors import StorageError, error_text
-from ..option_kinds import kinds_checked
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.messages import Message
-from ..resources import lack_of
+from ..paxos.option_kinds import kinds_checked
+from ..process.resources import lack_of
 from ..wire.budget import Budget
 from ..wire.client_messages import ClientMessage
 from ..wire.codec import (

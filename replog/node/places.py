@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from ..resources import FILES_RESERVE, descriptors_open, descriptors_to_come, small_limits, take_descriptors
+from ..process.resources import FILES_RESERVE, descriptors_open, descriptors_to_come, small_limits, take_descriptors
 from ..wire.link import Link
 
 VISITORS_MAX: Final = 16

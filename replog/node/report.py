@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..paxos.ballot import node_name
 from ..paxos.proposer import Role
-from ..resources import losses, small_limits
+from ..process.resources import losses, small_limits
 from ..wire.status import NodeStatus, format_span
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
-from ..forking import end_child, own
 from ..log.contract import LogStore
 from ..paxos.ballot import node_name
 from ..paxos.replica import Replica
+from ..process.forking import end_child, own
 from ..state.contract import StateStore
 from ..state_machine import StateMachine
 from ..wire.budget import Budget

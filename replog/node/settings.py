@@ -12,8 +12,8 @@ from attrs.validators import ge, gt
 from ..addresses import check_address
 from ..apply.sessions import SessionOptions
 from ..log.space import LogLimits
-from ..option_kinds import kinds_checked
 from ..paxos.ballot import NodeId, parse_node
+from ..paxos.option_kinds import kinds_checked
 from ..paxos.options import PaxosOptions
 from .links import TransportOptions
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from ..resources import lack_of
+from ..process.resources import lack_of
 
 _T = TypeVar("_T")
 _NO_THREAD_PAUSE_S = 0.1

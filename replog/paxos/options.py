@@ -7,7 +7,7 @@ import math
 import attrs
 from attrs.validators import ge, gt
 
-from ..option_kinds import kinds_checked
+from .option_kinds import kinds_checked
 
 
 @attrs.frozen(kw_only=True, field_transformer=kinds_checked)

@@ -34,7 +34,7 @@ from ..disk.environment import DATA_FILE, begin_reading, finish_commit, open_env
 from ..disk.pages import Layout, check_roots, records_from
 from ..errors import Damaged, ReplogError, StorageError
 from ..paxos.ballot import BEFORE_LOG, Slot
-from ..resources import lacking
+from ..process.resources import lacking
 from .overlay import Row
 from .rows import SEEDS, SOUND, SUM_BYTES, TREE_NAMES, is_sound, open_rows
 from .space import StateSpace

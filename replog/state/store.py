@@ -27,7 +27,7 @@ from ..disk.environment import DATA_FILE
 from ..disk.page_cache import ROOT_FOLIOS_BYTES, settle
 from ..errors import Damaged, ReplogError, StorageError, StorageFull
 from ..paxos.ballot import Slot
-from ..resources import lacking
+from ..process.resources import lacking
 from .changes import write_changes
 from .environment import FRESH_FOLDER, INCOMING_FOLDER, StateEnvironment, remove_folder
 from .overlay import Generation, Row, lay_over, scan_by_windows

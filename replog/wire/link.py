@@ -24,7 +24,7 @@ import anyio
 import sniffio
 import trio
 
-from ..forking import close_descriptor, own
+from ..process.forking import close_descriptor, own
 from .budget import Budget
 from .codec import FRAME_BYTES_MAX, FrameSplitter, Kind
 

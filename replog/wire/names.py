@@ -20,7 +20,7 @@ import anyio
 import sniffio
 import trio
 
-from ..forking import own
+from ..process.forking import own
 
 FRESH_S: Final = 0.25
 """So long a new answer is waited for where an older one is known."""

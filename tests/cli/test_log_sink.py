@@ -19,7 +19,7 @@ import trio
 from replog.cli_kit.log_sink import LogSink
 from replog.client import ask_status
 from replog.ports import free_ports
-from replog.resources import losses
+from replog.process.resources import losses
 from replog.wire.status import NodeStatus
 
 from .test_serve import DEADLINE_S, environment, format_data

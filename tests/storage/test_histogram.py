@@ -7,7 +7,7 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replog.histogram import VALUE_MAX, Histogram
+from replog.log.histogram import VALUE_MAX, Histogram
 
 ERROR_MAX = 0.04
 values = st.integers(0, 32) | st.integers(0, 10**6) | st.integers(0, VALUE_MAX)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from .errors import Lacking
+from ..errors import Lacking
 
 FILES_RESERVE: Final = 64
 """Descriptors for stores, jobs on them, name lookups, log and record, beside those that are open when a node starts."""

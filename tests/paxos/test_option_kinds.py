@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 import replog
-from replog.option_kinds import kinds_checked
+from replog.paxos.option_kinds import kinds_checked
 
 CLASSES = [replog.ClientOptions, *(type(value) for value in (
     replog.ReplicaConfig(data_dir="x", members={"n1": "127.0.0.1:7101"}).paxos,

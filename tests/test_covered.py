@@ -33,7 +33,7 @@ def test_every_part_is_there() -> None:
 def test_no_part_hides_behind_another(low: dict[str, int]) -> None:
     """Neither do branches behind statements: whichever is too low is named, and nothing else."""
     assert failed({**good(), "replog/node/driver.py": low}) == ["the driver"]
-    session = {file: low for file in PARTS["the client's session"]}
+    session = dict.fromkeys(PARTS["the client's session"], low)
     assert failed({**good(), **session}) == ["the client's session"]
     paxos = {file: low for file in good() if file.startswith("replog/paxos/")}
     assert failed({**good(), **paxos}) == ["the core"]

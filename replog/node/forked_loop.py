@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +28,7 @@ def separate_loop() -> None:
             for own, other in zip((pair.wakeup_sock, pair.write_sock), socket.socketpair(), strict=True):
                 other.setblocking(False)
                 _take_over(own.fileno(), other)
+        runner.entry_queue.lock = threading.RLock()  # another thread of the parent may have held it
         _take_over(epoll.fileno(), select.epoll())
         epoll.register(alarm.wakeup_sock, select.EPOLLIN)
         for descriptor, wait in waits.items():

@@ -607,6 +607,7 @@ MUTANTS = (
                 "                size = len(reply)\n",
             ),
         ),
+        tests=("tests/apply/test_one_slot.py",),  # the limits are MiB, and the same in every simulated life
     ),
     Mutant(
         "replicas must agree on an error's text",

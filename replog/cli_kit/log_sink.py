@@ -11,6 +11,7 @@ Never: raise; wait, but for a moment when the process ends.
 from __future__ import annotations
 
 import atexit
+import codecs
 import contextlib
 import errno
 import io
@@ -39,10 +40,13 @@ class LogSink(io.TextIOBase):
     Parameters
     ----------
     descriptor: where lines go; stays its owner's.
+    encoding: of what is written there; what it has no character for is escaped.
     """
 
-    def __init__(self, descriptor: int, *, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(self, descriptor: int, *, bytes_max: int = BYTES_MAX, encoding: str = "utf-8") -> None:
         self._descriptor = descriptor
+        self._encoding = encoding
+        self._encoder = codecs.getincrementalencoder(encoding)("backslashreplace")
         self._bytes_max = bytes_max
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -64,7 +68,7 @@ class LogSink(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8"
+        return self._encoding
 
     def writable(self) -> bool:
         return True
@@ -82,16 +86,16 @@ class LogSink(io.TextIOBase):
         """Nothing to do: what was said is on its way."""
 
     def write(self, text: str) -> int:
-        data = text.encode("utf-8", "backslashreplace")
         untold = 0
         with self._changed:
+            data = self._encoder.encode(text)
             if self._is_gone or self._waiting_bytes + len(data) > self._bytes_max:
                 self._lose(data)
             else:
                 self._waiting.append(data)
                 self._waiting_bytes += len(data)
                 self._changed.notify()
-                if self._untold and self._is_well and not self._is_telling and data.endswith(b"\n"):
+                if self._untold and self._is_well and not self._is_telling and text.endswith("\n"):
                     untold, self._untold, self._is_telling = self._untold, 0, True
         if untold:
             with contextlib.suppress(Exception):
@@ -157,7 +161,7 @@ class LogSink(io.TextIOBase):
 
 def log_through_sink() -> LogSink:
     """Put a sink in stderr's place for the rest of this process."""
-    sink = LogSink(2)
+    sink = LogSink(2, encoding=getattr(sys.stderr, "encoding", None) or "utf-8")
     sys.stderr = sink
     atexit.register(sink.leave)
     return sink

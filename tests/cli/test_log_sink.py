@@ -49,15 +49,16 @@ def read_all(reader: int) -> None:
         pass
 
 
-def test_lines_come_in_order_and_whole(pipe: tuple[int, int]) -> None:
-    """Also those that were said right before the process ends."""
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "utf-16"])
+def test_lines_come_in_order_and_whole(pipe: tuple[int, int], encoding: str) -> None:
+    """Also those that were said right before the process ends, and in whatever encoding the stream had."""
     reader, writer = pipe
-    sink = LogSink(writer)
+    sink = LogSink(writer, encoding=encoding)
     for number in range(200):
         assert sink.write(f"line {number} \udcff\n") > 0
     sink.leave()
     os.close(writer)
-    told = os.read(reader, 2**16).decode()
+    told = os.read(reader, 2**16).decode(encoding)
     assert told.splitlines() == [f"line {number} \\udcff" for number in range(200)]
 
 

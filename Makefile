@@ -28,16 +28,16 @@ unit: env  ## every test, real processes and power cuts included
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
 
 SEEDS := 0:2000
-sim: env  ## the simulator over 2,000 seeds; `make test` runs half of them
+sim: env  ## the simulator over 2,000 seeds; `make test` runs 500 of them
 	$(BIN)/replog sim --seeds $(SEEDS)
 
 sim-shop: env  ## the shop in the simulator, its invariants asked on every replica
-	$(BIN)/replog sim --seeds 0:300 --state-machine shop_sm:Shop
+	$(BIN)/replog sim --seeds 0:200 --state-machine shop_sm:Shop
 
 fuzz: env  ## messages of every kind, right and wrong, against running drivers: some minutes
 	FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -q tests/fuzz
 
-test: SEEDS := 0:1000
+test: SEEDS := 0:500
 test: lint unit sim sim-shop  ## everything that must pass: some ten minutes on two cores
 
 COVERING := tests/paxos tests/apply tests/client tests/scenarios tests/node/test_driver.py

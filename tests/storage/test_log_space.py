@@ -317,10 +317,10 @@ def test_a_step_drops_few_slots_if_they_are_large(quick_path: Path) -> None:
 def test_a_log_of_slots_of_changing_size_keeps_to_its_bytes(quick_path: Path) -> None:
     """Short ones, then long ones, again and again: what goes is as many bytes as came, and the file stops growing."""
     retained_bytes = 24 * MIB
-    sizes = [250] * 2_000 + [13_000] * 1_000 + [50_000] * 300 + [MIB] * 40 + [5_000] * 1_000
+    sizes = [250] * 800 + [13_000] * 500 + [50_000] * 150 + [MIB] * 20 + [5_000] * 400
     file_bytes: list[int] = []
     with opened(quick_path / "node", LogLimits(journal=False)) as store:
-        for lap in range(6):
+        for lap in range(5):
             for slot, size in enumerate(sizes, lap * len(sizes) + 1):
                 store.write([LogWrite(None, (record(slot, size),), Slot(slot - 1))])
                 if slot % 16 == 0:

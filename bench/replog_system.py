@@ -31,12 +31,16 @@ class ReplogCluster(Cluster):
     endpoints: address of each replica, by its name.
     pids: says which process ids the running ones have.
     folder: where the load generator's words go.
+    system: whose it is, in results.
     """
 
-    def __init__(self, endpoints: Mapping[str, str], pids: Callable[[], Mapping[str, int]], folder: Path) -> None:
+    def __init__(
+        self, endpoints: Mapping[str, str], pids: Callable[[], Mapping[str, int]], folder: Path, system: str
+    ) -> None:
         self._endpoints = endpoints
         self._pids = pids
         self.folder = folder
+        self._system = system
 
     @property
     def servers(self) -> Mapping[str, int]:
@@ -62,7 +66,7 @@ class ReplogCluster(Cluster):
         command = python_command("bench.load.generator", *plan.words(self.endpoints), *words)
         with started(command, log_path=self.folder / "load.log", has_pipes=True) as child:
             return await follow_window(
-                child, plan, system="replog", servers=self.servers, is_client_single_threaded=True, during=during
+                child, plan, system=self._system, servers=self.servers, is_client_single_threaded=True, during=during
             )
 
 
@@ -112,7 +116,7 @@ class Replog(System):
             settings=self._settings,
         ) as local:
             endpoints = {name: local.endpoint(name) for name in local.nodes}
-            yield ReplogCluster(endpoints, lambda: local.pids, folder)
+            yield ReplogCluster(endpoints, lambda: local.pids, folder, self.name)
 
     @asynccontextmanager
     async def _running_on(self, folder: Path, hosts: Sequence[Host]) -> AsyncIterator[ReplogCluster]:
@@ -130,7 +134,10 @@ class Replog(System):
                 command = [*host.enter, *python_command("replog", "serve", "--config", str(config))]
                 children[name] = stack.enter_context(started(command, log_path=folder / f"{name}.log"))
             cluster = ReplogCluster(
-                endpoints, lambda: {name: child.pid for name, child in children.items() if child.is_running}, folder
+                endpoints,
+                lambda: {name: child.pid for name, child in children.items() if child.is_running},
+                folder,
+                self.name,
             )
             await cluster.leader()
             yield cluster
@@ -145,6 +152,22 @@ class Replog(System):
     def _write_config(self, folder: Path, name: str, endpoints: Mapping[str, str]) -> Path:
         path = folder / f"{name}.toml"
         lines = [f"data_dir = {json.dumps(str(folder / name))}", f'state_machine = "{self._state_machine}"']
+        for section, values in self._settings.items():
+            assert isinstance(values, Mapping), section
+            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         lines += ["[members]", *(f'{each} = "{address}"' for each, address in endpoints.items())]
         path.write_text("\n".join([*lines, ""]))
         return path
+
+
+class ReplogJournal(Replog):
+    """The same with the log's journal, which is no default yet."""
+
+    name = "replog-journal"
+
+    def __init__(self) -> None:
+        super().__init__(settings={"log": {"journal": True}})
+
+
+OURS = (Replog.name, ReplogJournal.name)
+"""The systems of this tree."""

@@ -20,7 +20,7 @@ from ..load.plan import LoadPlan
 from ..peers.catalogue import ALL_PEERS, contestants
 from ..peers.pysyncobj import PySyncObj
 from ..progress import progress
-from ..replog_system import Replog
+from ..replog_system import OURS, Replog
 from ..report.result_file import finite, write_result
 from ..report.tables import milliseconds, number, say_where, series_table
 from ..rounds import Cell, Outcome, measure_rounds
@@ -49,13 +49,13 @@ def compare(
     Everybody runs as shipped, on the same disk, loaded by a client of its own kind over 16 connections: etcd, NATS
     JetStream and RabbitMQ's quorum queues by their Go clients, at their leader; ZooKeeper by its asynchronous C client,
     at all servers; PySyncObj, which writes nothing to disk, by callers inside the leader's process. nats-always is NATS
-    told to sync before it answers, which it does not as shipped.
+    told to sync before it answers, which it does not as shipped; replog-journal is ours with [log] journal = true.
 
     Parameters
     ----------
     peers
-        etcd, etcd35, zookeeper, nats-always, nats, rabbitmq, pysyncobj; bench/peers/install.sh installs them, and one
-        that is not there is said to be missing.
+        replog-journal, etcd, etcd35, zookeeper, nats-always, nats, rabbitmq, pysyncobj; bench/peers/install.sh
+        installs them, and one that is not there is said to be missing.
     clients
         Puts under way, each waited for by a caller of its own.
     connections
@@ -200,16 +200,23 @@ def _print_ratios(everybody: Sequence[Series]) -> None:
     table = new_table(*headings, right=["CLIENTS", *headings[3:]], title="replog against its peers (1x: the same)")
     for theirs in sorted((each for each in everybody if each.system != Replog.name), key=_order):
         for ours in everybody:
-            if ours.system == Replog.name and ours.plan.outstanding == theirs.plan.outstanding:
+            if _is_pair(ours, theirs):
                 table.add_row(*_ratio_row(ours, theirs))
     print_table(table)
+
+
+def _is_pair(ours: Series, theirs: Series) -> bool:
+    """Two of ours stand beside each other where they have the same connections."""
+    if ours.system not in OURS or ours.plan.outstanding != theirs.plan.outstanding or ours.system == theirs.system:
+        return False
+    return theirs.system not in OURS or ours.plan.connections == theirs.plan.connections
 
 
 def _ratio_row(ours: Series, theirs: Series) -> list[str]:
     connections = ours.plan.connections
     return [
         number(theirs.plan.outstanding),
-        f"{connections} {'connection' if connections == 1 else 'connections'}",
+        f"{ours.system}, {connections} {'connection' if connections == 1 else 'connections'}",
         theirs.system,
         _times(ours.per_s, theirs.per_s),
         *(_times(ours.latencies.percentile_ms(p), theirs.latencies.percentile_ms(p)) for p in (50, 99)),

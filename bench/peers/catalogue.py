@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from ..errors import BenchError
-from ..replog_system import Replog
+from ..replog_system import Replog, ReplogJournal
 from ..systems import System
 from .etcd import Etcd, Etcd35
 from .nats import Nats, NatsAlways
@@ -16,7 +16,7 @@ from .rabbitmq import RabbitMQ
 from .zookeeper import ZooKeeper
 
 PEERS: dict[str, type[System]] = {
-    kind.name: kind for kind in (Etcd, Etcd35, ZooKeeper, NatsAlways, Nats, RabbitMQ, PySyncObj)
+    kind.name: kind for kind in (ReplogJournal, Etcd, Etcd35, ZooKeeper, NatsAlways, Nats, RabbitMQ, PySyncObj)
 }
 ALL_PEERS = tuple(PEERS)
 NO_PEERS = "none"

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from ...load.latencies import Latencies
+from ...replog_system import OURS
 from .captions import Result, asked_line, durability_line, machine_line, rounds_line
 from .labels import Label, place_labels
 from .style import SYSTEM_TITLES, Chart, Theme, label_ends, new_figure, plain_log_ticks
@@ -46,16 +47,16 @@ def _caption(result: Result) -> str:
 def _lines(result: Result) -> list[Line]:
     """Ours once for each number of connections that has several points, or that is the largest."""
     rows = result["summaries"]
-    ours = Counter(row["connections"] for row in rows if row["system"] == "replog")
     systems = dict.fromkeys(row["system"] for row in rows)
     lines: list[Line] = []
     for system in systems:
-        if system != "replog":
+        if system not in OURS:
             lines.append((system, 0, SYSTEM_TITLES[system]))
             continue
+        ours = Counter(row["connections"] for row in rows if row["system"] == system)
         many = max(ours)
         lines += [
-            (system, count, f"replog, {count} connection{'s' if count > 1 else ''}")
+            (system, count, f"{SYSTEM_TITLES[system]}, {count} connection{'s' if count > 1 else ''}")
             for count in sorted(ours, reverse=True)
             if count == many or (count == 1 and ours[count] > 1)
         ]
@@ -75,8 +76,8 @@ def _points(rows: Sequence[dict[str, Any]], line: Line) -> list[dict[str, Any]]:
 
 def _style(line: Line) -> dict[str, Any]:
     system, connections, _title = line
-    dashed = system == "replog" and connections == 1
-    return {"linestyle": (0, (4, 2)) if dashed else "-", "linewidth": 2.6 if system == "replog" else 1.8}
+    dashed = system in OURS and connections == 1
+    return {"linestyle": (0, (4, 2)) if dashed else "-", "linewidth": 2.6 if system in OURS else 1.8}
 
 
 def _throughput_latency(result: Result, theme: Theme) -> Figure:

@@ -52,8 +52,9 @@ LIGHT = Theme(
     quiet="#656d76",
     grid="#e4e8ec",
     systems={
-        "replog": "#0a66c2", "etcd": "#d9600a", "etcd35": "#a8440a", "zookeeper": "#0f8a5f", "nats-always": "#c2185b",
-        "nats": "#e0699a", "rabbitmq": "#8a6d00", "pysyncobj": "#8a4fbf",
+        "replog": "#0a66c2", "replog-journal": "#0a9ec2", "etcd": "#d9600a", "etcd35": "#a8440a",
+        "zookeeper": "#0f8a5f", "nats-always": "#c2185b", "nats": "#e0699a",
+        "rabbitmq": "#8a6d00", "pysyncobj": "#8a4fbf",
     },
     shades=("#0a66c2", "#d9600a", "#0f8a5f", "#8a4fbf"),
 )  # fmt: skip
@@ -64,14 +65,16 @@ DARK = Theme(
     quiet="#9198a1",
     grid="#262c34",
     systems={
-        "replog": "#58a6ff", "etcd": "#f0883e", "etcd35": "#ffb27a", "zookeeper": "#3fb98c", "nats-always": "#ff5c95",
-        "nats": "#ffa3c2", "rabbitmq": "#d8b429", "pysyncobj": "#bc8cff",
+        "replog": "#58a6ff", "replog-journal": "#58dfff", "etcd": "#f0883e", "etcd35": "#ffb27a",
+        "zookeeper": "#3fb98c", "nats-always": "#ff5c95", "nats": "#ffa3c2",
+        "rabbitmq": "#d8b429", "pysyncobj": "#bc8cff",
     },
     shades=("#58a6ff", "#f0883e", "#3fb98c", "#bc8cff"),
 )  # fmt: skip
 SYSTEM_TITLES = {
-    "replog": "replog", "etcd": "etcd", "etcd35": "etcd 3.5", "zookeeper": "ZooKeeper",
-    "nats-always": "NATS, sync always", "nats": "NATS, as shipped", "rabbitmq": "RabbitMQ", "pysyncobj": "PySyncObj",
+    "replog": "replog", "replog-journal": "replog with a journal", "etcd": "etcd", "etcd35": "etcd 3.5",
+    "zookeeper": "ZooKeeper", "nats-always": "NATS, sync always", "nats": "NATS, as shipped",
+    "rabbitmq": "RabbitMQ", "pysyncobj": "PySyncObj",
 }  # fmt: skip
 
 Draw = Callable[[Theme], Figure]

@@ -87,7 +87,7 @@ class Faults:
         for node in sorted(healed):
             host = self._hosts[node]
             host.weather = DiskWeather(is_full=node == full, is_state_full=node == full and is_state_full)
-            host.install_crash_rate = 0.0
+            host.install_crash_rate = host.start_cut_rate = 0.0
             host.disk.replace()
             host.resume()
             self._ground.restart(host)

@@ -9,6 +9,7 @@ Never: do what the driver does.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ import attrs
 
 from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
+from ..log.journaled import JournaledLogStore
 from ..node.driver import Driver
 from ..node.events import Event, LogFull, PeerClosed, PeerOpened
 from ..node.fence import Around
@@ -28,11 +30,12 @@ from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.messages import Message
 from ..paxos.options import PaxosOptions
+from ..paxos.recovered import Recovered
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .client_doors import FarEnd, SimClients, SimLink
-from .disk import SimLogStore
+from .log_disk import JOURNAL_BYTES_SMALL, SimDisk
 from .network import Network
 from .peer_links import SimPeers
 from .ports import Killed, SimLogPort, SimStatePort
@@ -62,9 +65,13 @@ class DiskWeather:
     crash_at_job: str = ""
     """``before Flush``, ``after StoreChunk``: the next job of that kind is cut short."""
     unheard_rate: float = 0.5
-    """Crashes during a write after which the write is found durable all the same."""
+    """Crashes during a write after which the write is found durable all the same,"""
+    tear_rate: float = 0.5
+    """and of the others those after which some of it is found: a part of a record, or a step of several."""
     is_full: bool = False
     """The log's is nearly full: new commands are refused, the leadership is handed over."""
+    has_no_room: bool = False
+    """And nothing more finds room there but a promise, or what takes the place of slots that go."""
     is_state_full: bool = False
     """The state's takes nothing."""
     is_state_hanging: bool = False
@@ -106,6 +113,12 @@ class HostOptions:
     """How fast its monotonic clock runs."""
     install_crash_rate: float = 0.0
     """Crashes aimed between a received state and the log's floor, which follows it."""
+    journal_rate: float = 0.0
+    """Lives of the process in which it writes a journal in front of its log,"""
+    journal_bytes: int = JOURNAL_BYTES_SMALL
+    """and the size of that."""
+    start_cut_rate: float = 0.0
+    """Starts that the power does not last for."""
 
 
 class Host:
@@ -118,7 +131,7 @@ class Host:
         checker: ProtocolChecker,
         workload: Workload,
         options: HostOptions,
-        disk: SimLogStore,
+        disk: SimDisk,
     ) -> None:
         self.node = disk.identity.node
         self.world = world
@@ -131,6 +144,7 @@ class Host:
         self.random = world.stream(f"host {self.node}")
         self.stack = world.stream(f"stack {self.node}")
         self.cuts = world.stream(f"cuts {self.node}")
+        self._starts = world.stream(f"starts {self.node}")
         self.peers: dict[NodeId, Host] = {}
         self.life = 0
         self.is_up = False
@@ -139,6 +153,8 @@ class Host:
         """How far its wall clock is from the true time."""
         self.clock_rate = options.clock_rate
         self.install_crash_rate = options.install_crash_rate
+        self.start_cut_rate = options.start_cut_rate
+        self.is_journaled = False
         self.count: Counter[str] = Counter()
         """Faults that struck here by themselves, by kind."""
         self.commands_applied = 0
@@ -153,6 +169,7 @@ class Host:
         """Found where the driver would keep what is raised to itself; raised behind the turn."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
+        self.log: JournaledLogStore
         self.links: SimClients
         self.peer_links: SimPeers
         self.driver: Driver
@@ -179,6 +196,8 @@ class Host:
     @weather.setter
     def weather(self, weather: DiskWeather) -> None:
         before, self._weather = self._weather, weather
+        if weather.has_no_room != before.has_no_room:
+            self.disk.log.slots_free = 0 if weather.has_no_room else math.inf
         if self.is_up and weather.is_full != before.is_full:
             self.put(LogFull(weather.is_full))
 
@@ -204,14 +223,9 @@ class Host:
         self.life += 1
         self.is_paused = False
         self.store.crash()
-        try:
-            chosen_before = self.disk.chosen_through
-            applier = WatchedApplier(self)
-            recovered = reconcile(self.disk, applier.applied_through, self.store.installed_through, applier.membership)
-        except StorageError:
-            self.disk.replace()
+        recovered = self._recover()
+        if recovered is None:
             return
-        self.checker.on_recovered(self.node, chosen_before, self.disk)
         self.is_up = True
         self._is_inside = self._is_turn_due = False
         self._tick_at_s = float("inf")
@@ -248,20 +262,59 @@ class Host:
         self.later(self.options.node.flush_interval_s, self._measure)
         self.wake()
 
+    def _recover(self) -> Recovered | None:
+        """What a starting process finds on its disks; None: it did not get through."""
+        disk, was_journaled = self.disk, self.is_journaled
+        self.is_journaled = self._starts.random() < self.options.journal_rate
+        if self._starts.random() < self.start_cut_rate:
+            disk.cut_after(self._starts.randrange(2))
+        is_pending = disk.file.records_pending > 0
+        try:
+            applier = WatchedApplier(self)
+            self.log = disk.open(is_journaled=self.is_journaled, clock=lambda: self.world.now_s)
+            recovered = reconcile(self.log, applier.applied_through, self.store.installed_through, applier.membership)
+        except StorageError:
+            if not disk.has_struck:
+                raise
+            self.count["start_cut"] += 1
+            return None
+        finally:
+            disk.power_on()
+        self.checker.on_recovered(self.node, disk, disk.log)
+        disk.follow_log()
+        if is_pending:
+            self.world.say(f"-- {node_name(self.node)} takes its journal over")
+            self.count["journal_replayed"] += 1
+        self.count["journal_switched"] += self.life > 1 and self.is_journaled != was_journaled
+        self.count["journal_not_made"] += bool(self.log.lack)
+        return recovered
+
     def crash(self, reason: str) -> bool:
         """The process dies: what is not durable is gone, its links close. Whether there was anything to kill."""
         if not self.is_up:
             return False
         self.world.say(f"-- {node_name(self.node)} crashes: {reason}")
         self.is_up = False
-        if self._log_port.is_writing and self.random.random() < self._weather.unheard_rate:
-            self.count["write_unheard"] += 1
-            self._log_port.commit_unheard()
+        self._log_port.cut()
+        self._on_ended()
+        return True
+
+    def stop(self, steps: float = math.inf) -> bool:
+        """The process ends in order, as far as the power lasts for so many steps on the disk. Whether there was one."""
+        if not self.is_up:
+            return False
+        self.disk.cut_after(steps)
+        self.world.say(f"-- {node_name(self.node)} stops")
+        self.is_up = False
+        self._log_port.close()
+        self._on_ended()
+        return True
+
+    def _on_ended(self) -> None:
         self.links.on_killed()
         for peer in self.peers.values():
             if peer.is_up and not self.network.is_cut(self.node, peer.node):
                 peer.later(self.network.weather.delay_s, peer.on_link_closed, self.node)
-        return True
 
     def aimed_crash(self, where: str) -> None:
         self.count["aimed_crash"] += 1
@@ -276,9 +329,9 @@ class Host:
         if self.is_up:
             self.wake()
 
-    def replace_disk(self, disk: SimLogStore) -> None:
-        """Everything this node knew is gone, its state too."""
-        self.disk = disk
+    def replace_disk(self, incarnation: bytes) -> None:
+        """Everything this node knew is gone, its state too: an empty disk under its old id."""
+        self.disk = self.disk.emptied(incarnation)
         self.store = MemoryStateStore()
 
     # --- time ---

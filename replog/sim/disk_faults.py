@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..paxos.ballot import NodeId, node_name
+from .conditions import DiskWeather
 from .ground import Ground
-from .host import DiskWeather, Host
+from .host import Host
 
 
 class DiskFaults:

@@ -12,9 +12,10 @@ from collections import Counter
 
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.membership import Membership
+from .conditions import DiskWeather
 from .disk_faults import DiskFaults
 from .ground import Ground
-from .host import DiskWeather, Host
+from .host import Host
 from .link_faults import LinkFaults
 from .member_faults import MemberFaults
 from .network import Network

@@ -14,9 +14,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
-from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
 from ..log.journaled import JournaledLogStore
 from ..node.driver import Driver
@@ -24,21 +21,19 @@ from ..node.events import Event, LogFull, PeerClosed, PeerOpened
 from ..node.fence import Around
 from ..node.life import Origin, begin_life
 from ..node.ports import Ports
-from ..node.reconcile import reconcile
 from ..node.recording import Recorder
-from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.messages import Message
-from ..paxos.options import PaxosOptions
-from ..paxos.recovered import Recovered
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .client_doors import FarEnd, SimClients, SimLink
-from .log_disk import JOURNAL_BYTES_SMALL, SimDisk
+from .conditions import DiskWeather, HostOptions
+from .log_disk import SimDisk
 from .network import Network
 from .peer_links import SimPeers
 from .ports import Killed, SimLogPort, SimStatePort
+from .starting import Starts
 from .watched import StoryLog, WatchedApplier, WatchedReplica, sizes_of
 from .workload import Workload
 from .world import World
@@ -47,78 +42,6 @@ from .world import World
 def address_of(node: NodeId) -> str:
     """Where clients reach it."""
     return f"{node_name(node)}:1"
-
-
-@attrs.define(kw_only=True)
-class DiskWeather:
-    """How one node's disks behave."""
-
-    write_s: float = 0.0004
-    stall_rate: float = 0.0
-    stall_s: float = 0.3
-    crash_before_rate: float = 0.0
-    """Crashes aimed between handled and durable."""
-    crash_after_rate: float = 0.0
-    """Crashes aimed between durable and answered."""
-    job_crash_rate: float = 0.0
-    """Crashes aimed before or after any job on the state's disk."""
-    crash_at_job: str = ""
-    """``before Flush``, ``after StoreChunk``: the next job of that kind is cut short."""
-    unheard_rate: float = 0.5
-    """Crashes during a write after which the write is found durable all the same,"""
-    tear_rate: float = 0.5
-    """and of the others those after which some of it is found: a part of a record, or a step of several."""
-    is_full: bool = False
-    """The log's is nearly full: new commands are refused, the leadership is handed over."""
-    has_no_room: bool = False
-    """And nothing more finds room there but a promise, or what takes the place of slots that go."""
-    is_state_full: bool = False
-    """The state's takes nothing."""
-    is_state_hanging: bool = False
-    """No flush of the state ends, so nothing more is applied."""
-
-
-@attrs.define(kw_only=True)
-class HostOptions:
-    """Settings and conditions of one process; ``paxos`` and ``sessions`` are the same on every member."""
-
-    paxos: PaxosOptions
-    sessions: SessionOptions
-    node: NodeOptions
-    flush_s: float = 0.001
-    """How long the state's flush takes."""
-    install_s: float = 0.0
-    """How long a received state is checked before it is swapped in."""
-    turn_delay_s: float = 0.0
-    """A process takes its turns up to so much later than it could."""
-    apply_s: float = 0.0
-    """What a slot costs the turn in which it is applied."""
-    cut_rate: float = 0.0
-    """Looks at the clock within a slot at which the turn's time is over."""
-    submit_s: float = 0.0
-    """What a submission costs the turn in which the core takes it."""
-    memory_lack_rate: float = 0.0
-    """Commands that raise MemoryError the first time a replica runs them."""
-    durable_here_rate: float = 0.0
-    """Writes that are durable within the turn, where the driver lets them be."""
-    slow_reader_s: float = 0.0
-    """How long a client's link takes for each frame."""
-    client_buffer_bytes_max: int = 2**26
-    """What may wait for a client before its link is given up."""
-    client_flip_rate: float = 0.0
-    """Frames of clients that arrive with a bit flipped."""
-    pings_max: int = 0
-    """A client's frame holds fewer pings than this beside what it is about."""
-    clock_rate: float = 1.0
-    """How fast its monotonic clock runs."""
-    install_crash_rate: float = 0.0
-    """Crashes aimed between a received state and the log's floor, which follows it."""
-    journal_rate: float = 0.0
-    """Lives of the process in which it writes a journal in front of its log,"""
-    journal_bytes: int = JOURNAL_BYTES_SMALL
-    """and the size of that."""
-    start_cut_rate: float = 0.0
-    """Starts that the power does not last for."""
 
 
 class Host:
@@ -144,7 +67,6 @@ class Host:
         self.random = world.stream(f"host {self.node}")
         self.stack = world.stream(f"stack {self.node}")
         self.cuts = world.stream(f"cuts {self.node}")
-        self._starts = world.stream(f"starts {self.node}")
         self.peers: dict[NodeId, Host] = {}
         self.life = 0
         self.is_up = False
@@ -154,7 +76,6 @@ class Host:
         self.clock_rate = options.clock_rate
         self.install_crash_rate = options.install_crash_rate
         self.start_cut_rate = options.start_cut_rate
-        self.is_journaled = False
         self.count: Counter[str] = Counter()
         """Faults that struck here by themselves, by kind."""
         self.commands_applied = 0
@@ -169,6 +90,7 @@ class Host:
         """Found where the driver would keep what is raised to itself; raised behind the turn."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
+        self._starts = Starts(self)
         self.log: JournaledLogStore
         self.links: SimClients
         self.peer_links: SimPeers
@@ -223,9 +145,10 @@ class Host:
         self.life += 1
         self.is_paused = False
         self.store.crash()
-        recovered = self._recover()
-        if recovered is None:
+        found = self._starts.recover()
+        if found is None:
             return
+        self.log, recovered = found
         self.is_up = True
         self._is_inside = self._is_turn_due = False
         self._tick_at_s = float("inf")
@@ -262,59 +185,25 @@ class Host:
         self.later(self.options.node.flush_interval_s, self._measure)
         self.wake()
 
-    def _recover(self) -> Recovered | None:
-        """What a starting process finds on its disks; None: it did not get through."""
-        disk, was_journaled = self.disk, self.is_journaled
-        self.is_journaled = self._starts.random() < self.options.journal_rate
-        if self._starts.random() < self.start_cut_rate:
-            disk.cut_after(self._starts.randrange(2))
-        is_pending = disk.file.records_pending > 0
-        try:
-            applier = WatchedApplier(self)
-            self.log = disk.open(is_journaled=self.is_journaled, clock=lambda: self.world.now_s)
-            recovered = reconcile(self.log, applier.applied_through, self.store.installed_through, applier.membership)
-        except StorageError:
-            if not disk.has_struck:
-                raise
-            self.count["start_cut"] += 1
-            return None
-        finally:
-            disk.power_on()
-        self.checker.on_recovered(self.node, disk, disk.log)
-        disk.follow_log()
-        if is_pending:
-            self.world.say(f"-- {node_name(self.node)} takes its journal over")
-            self.count["journal_replayed"] += 1
-        self.count["journal_switched"] += self.life > 1 and self.is_journaled != was_journaled
-        self.count["journal_not_made"] += bool(self.log.lack)
-        return recovered
-
     def crash(self, reason: str) -> bool:
         """The process dies: what is not durable is gone, its links close. Whether there was anything to kill."""
-        if not self.is_up:
-            return False
-        self.world.say(f"-- {node_name(self.node)} crashes: {reason}")
-        self.is_up = False
-        self._log_port.cut()
-        self._on_ended()
-        return True
+        return self._end(f"crashes: {reason}", lambda: self._log_port.cut())
 
     def stop(self, steps: float = math.inf) -> bool:
         """The process ends in order, as far as the power lasts for so many steps on the disk. Whether there was one."""
+        return self._end("stops", lambda: self._log_port.close(steps))
+
+    def _end(self, words: str, finish: Callable[[], None]) -> bool:
         if not self.is_up:
             return False
-        self.disk.cut_after(steps)
-        self.world.say(f"-- {node_name(self.node)} stops")
+        self.world.say(f"-- {node_name(self.node)} {words}")
         self.is_up = False
-        self._log_port.close()
-        self._on_ended()
-        return True
-
-    def _on_ended(self) -> None:
+        finish()
         self.links.on_killed()
         for peer in self.peers.values():
             if peer.is_up and not self.network.is_cut(self.node, peer.node):
                 peer.later(self.network.weather.delay_s, peer.on_link_closed, self.node)
+        return True
 
     def aimed_crash(self, where: str) -> None:
         self.count["aimed_crash"] += 1

@@ -246,9 +246,10 @@ class SimLogPort:
         host.count["checkpoint_cut"] += isinstance(work, Checkpoint)
         disk.power_on()
 
-    def close(self) -> None:
-        """A clean stop: what was submitted is done, and brought to the log."""
+    def close(self, steps: float) -> None:
+        """A clean stop: what was submitted is done, and brought to the log, as far as ``steps`` go."""
         turns, disk, work = self._turns, self._host.disk, self._under_way
+        disk.cut_after(steps)
         turns.submit(Last())
         with contextlib.suppress(StorageError):
             while work is None or (self._perform(work) and not isinstance(work, Last)):

@@ -18,10 +18,11 @@ from ..errors import ConfigError, Lacking
 from ..paxos.ballot import NodeId, Slot
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .clients import Client, ClientWeather
+from .conditions import HostOptions
 from .faults import Faults
 from .followers import Follower
 from .history import History, judge
-from .host import Host, HostOptions
+from .host import Host
 from .log_disk import SimDisk
 from .network import Network
 from .strangers import Stranger

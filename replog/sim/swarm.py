@@ -16,7 +16,7 @@ from ..paxos.membership import Membership
 from ..paxos.options import PaxosOptions
 from .client_links import LinkWeather
 from .clients import ClientWeather
-from .host import HostOptions
+from .conditions import HostOptions
 from .log_disk import JOURNAL_BYTES_LARGE, JOURNAL_BYTES_SMALL
 from .network import Weather
 from .world import World

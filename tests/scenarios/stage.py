@@ -27,7 +27,8 @@ from replog.paxos.messages import AcceptedSlot, Message, TransferLeadership
 from replog.paxos.options import PaxosOptions
 from replog.paxos.values import Batch, NoOp, decode_value, encode_value
 from replog.sim.checkers import ProtocolChecker
-from replog.sim.host import DiskWeather, Host, HostOptions
+from replog.sim.conditions import DiskWeather, HostOptions
+from replog.sim.host import Host
 from replog.sim.log_disk import SimDisk
 from replog.sim.network import Network, Weather
 from replog.sim.world import World

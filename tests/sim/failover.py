@@ -16,7 +16,8 @@ from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.paxos.options import PaxosOptions
 from replog.sim.checkers import ProtocolChecker
-from replog.sim.host import Host, HostOptions
+from replog.sim.conditions import HostOptions
+from replog.sim.host import Host
 from replog.sim.log_disk import SimDisk
 from replog.sim.network import Network, Weather
 from replog.sim.workload import RegisterWorkload

@@ -206,6 +206,12 @@ class ProtocolChecker:
             if not is_kept:
                 raise violation("durable stays", f"{node_name(node)} starts without {what}, which was durable (P1)")
 
+    def on_read(self, node: NodeId, disk: SimLogStore, first: Slot, found: list[AcceptedSlot]) -> None:
+        """A node reads its log from ``first`` on; of damage it finds nothing."""
+        record = None if first in disk.damaged else disk.slots.get(first)
+        if record != (found[0] if found else None):
+            raise violation("durable is read", f"{node_name(node)} reads slot {first} not as it is on its disk")
+
     def on_positions(self, node: NodeId, life: int, positions: tuple[Slot, ...]) -> None:
         """Where a node stands after a turn; the same positions each time."""
         before = self._positions.get((node, life), positions)

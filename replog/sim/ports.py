@@ -99,7 +99,12 @@ class SimLogPort:
         return is_idle and self._here.random() < self._host.options.durable_here_rate
 
     def read(self, first: Slot, last: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
-        return self._log.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
+        found: list[AcceptedSlot] = []
+        try:
+            found = self._log.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
+        finally:
+            self._host.checker.on_read(self._host.node, self._host.disk, first, found)
+        return found
 
     def read_for_peer(self, asked: ReadSlots) -> None:
         self._host.later(JOB_S, self._read, asked)

@@ -238,6 +238,19 @@ def test_what_was_never_durable_is_not_there_at_the_next_start() -> None:
     assert caught(lambda: checker.on_recovered(N1, disk(N1), found)) == "durable stays"
 
 
+def test_a_node_reads_what_is_on_its_disk() -> None:
+    """And nothing where nothing is, or damage."""
+    checker = ProtocolChecker(THREE)
+    store = holding(checker, N1, record(1, LOW), record(2, LOW))
+    store.damage(Slot(2))
+    checker.on_read(N1, store, Slot(1), [record(1, LOW)])
+    checker.on_read(N1, store, Slot(2), [])
+    checker.on_read(N1, store, Slot(3), [])
+    assert caught(lambda: checker.on_read(N1, store, Slot(1), [])) == "durable is read"
+    assert caught(lambda: checker.on_read(N1, store, Slot(1), [record(1, HIGH)])) == "durable is read"
+    assert caught(lambda: checker.on_read(N1, store, Slot(3), [record(3, LOW)])) == "durable is read"
+
+
 def test_positions_rise_as_long_as_a_process_lives() -> None:
     """A restart may begin lower: what was applied and not flushed is applied again."""
     checker = ProtocolChecker(THREE)

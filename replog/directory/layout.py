@@ -32,6 +32,7 @@ from ..errors import Damaged, Refused, StorageError
 from ..log.contract import Identity
 from ..log.environment import create_log
 from ..log.journaled import JournaledLogStore
+from ..log.on_disk import open_log
 from ..log.records import IDENTITY_KEY, decode_identity, encode_identity, is_of_format_before
 from ..log.space import LogLimits
 from ..paxos.ballot import NodeId, node_name
@@ -148,7 +149,7 @@ class DataDirectory:
         except OSError as error:
             lack = lacking(f"{self.path} can't be read", error)
             raise lack or StorageError(f"{self.path} can't be read: {error}; check its owner and the disk.") from error
-        store = JournaledLogStore.open(self.log_path, self._identity, limits)
+        store = open_log(self.log_path, self._identity, limits)
         try:
             _raise_format(self.path, store.identity)
         except BaseException:

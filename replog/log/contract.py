@@ -36,12 +36,10 @@ class Identity(msgspec.Struct, frozen=True):
     membership: Membership
 
 
-class LogStore(Protocol):
+class DurableLog(Protocol):
     """Everything Paxos must not forget. ``write`` returns only when it is durable (P1)."""
 
     identity: Identity
-    lack: str
-    """What it has to do without, in words for a person; empty: nothing. Known once it has recovered."""
 
     def recover(self) -> Recovered:
         """Read what the store remembers; called once, before anything else."""
@@ -81,6 +79,23 @@ class LogStore(Protocol):
         Returns where to go on (1 when the end was reached) and the damaged slots. Safe beside a ``write``.
         """
 
+    def is_nearly_full(self) -> bool:
+        """Whether new commands should be refused for want of space; cheap, from any thread."""
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the log on its disk, part of it allocated ahead of use."""
+
+    def close(self) -> None:
+        """Release files and locks. Nothing unwritten is written."""
+
+
+class LogStore(DurableLog, Protocol):
+    """The log as a node uses it: what is durable need not be in the place where it stays yet."""
+
+    lack: str
+    """What it has to do without, in words for a person; empty: nothing. Known once it has recovered."""
+
     @property
     def checkpoint_at_s(self) -> float:
         """When ``checkpoint`` is due, by ``time.perf_counter``; infinity: nothing waits for it."""
@@ -93,13 +108,3 @@ class LogStore(Protocol):
 
     def finish(self) -> None:
         """A clean stop: ``checkpoint``, and nothing is written any more. Raises ``StorageError``."""
-
-    def is_nearly_full(self) -> bool:
-        """Whether new commands should be refused for want of space; cheap, from any thread."""
-
-    @property
-    def file_bytes(self) -> int:
-        """Size of the log on its disk, part of it allocated ahead of use."""
-
-    def close(self) -> None:
-        """Release files and locks. Nothing unwritten is written."""

@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from ..disk.durable_files import sync_folder
+from ..disk.page_cache import settle
 from ..disk.space import NO_SPACE, write_zeros
 from ..errors import Damaged, StorageError
 from ..process.resources import lacking
+from . import journal_layout
 from .contract import Identity
+from .journal_contract import JournalFile
 from .journal_layout import (
     BLOCK_BYTES,
     FIRST_BLOCK,
@@ -111,6 +114,38 @@ def _write_whole(descriptor: int, data: bytes, offset: int) -> None:
         raise OSError(errno.EIO, f"{written} of {len(data)} bytes were written")
 
 
+class FileOnDisk:
+    """The file ``path``; satisfies ``journal_contract.JournalFile``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def settle(self) -> None:
+        """See ``JournalFile``."""
+        settle(self.path)
+
+    def read(self, owner: Identity) -> tuple[Ring, bytes]:
+        """See ``JournalFile``."""
+        return read_journal(self.path, owner)
+
+    def create(self, owner: Identity) -> Ring | None:
+        """See ``JournalFile``."""
+        return create_journal(self.path, owner, journal_layout.JOURNAL_BYTES)
+
+    def begin(self) -> None:
+        """See ``JournalFile``."""
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
+
+    def write(self, data: bytes, offset: int) -> None:
+        """See ``JournalFile``."""
+        _write_whole(self._descriptor, data, offset)
+
+    def close(self) -> None:
+        """See ``JournalFile``."""
+        os.close(self._descriptor)
+
+
 class Journal:
     """Writes records, one after the other; belongs to one thread at a time.
 
@@ -119,9 +154,10 @@ class Journal:
     mark: what the log covers: numbers go on above it, blocks behind it.
     """
 
-    def __init__(self, path: Path, ring: Ring, mark: JournalMark) -> None:
-        self.path = path
+    def __init__(self, file: JournalFile, ring: Ring, mark: JournalMark) -> None:
+        self.path = file.path
         self.ring = ring
+        self._file = file
         self._sequence, self._end, self._last = mark.covered, mark.end, mark.last
         self.due_bytes = min(CHECKPOINT_BYTES, ring.size_bytes // 8)
         self.pending_bytes_max = min(PENDING_BYTES_MAX, ring.size_bytes // 4)
@@ -129,7 +165,7 @@ class Journal:
         self._is_writing = False
         self.pending_bytes = 0
         """Of records that the log does not cover."""
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
+        file.begin()
 
     @property
     def file_bytes(self) -> int:
@@ -147,7 +183,7 @@ class Journal:
         self._blocks_taken += passed_over + blocks
         # J11: neither what the log does not cover nor the last record that it does is written over.
         assert self._blocks_taken < self.ring.blocks - FIRST_BLOCK, (place, blocks, self._blocks_taken)
-        _write_whole(self._descriptor, data, place * BLOCK_BYTES)
+        self._file.write(data, place * BLOCK_BYTES)
         self._sequence = self._last = sequence
         self._end = place + blocks
         self.pending_bytes += len(data)
@@ -164,7 +200,7 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._descriptor)
+        self._file.close()
 
 
 def name_of(path: Path) -> Path:

@@ -104,6 +104,14 @@ class Ring:
         return int(crc32c(body, crc32c(_NUMBERED.pack(sequence, len(body)), self._id_crc)))
 
 
+def unframe(record: bytes) -> tuple[bytes, int]:
+    """The body of a whole record, and the checksum that its head has of it."""
+    offsets = range(0, len(record), SECTOR_BYTES)
+    payload = b"".join([record[offset + STAMP.size : offset + SECTOR_BYTES] for offset in offsets])
+    length, body_crc, _crc = HEAD.unpack_from(payload)
+    return payload[HEAD.size : HEAD.size + length], body_crc
+
+
 def head_crc(sequence: int, body_bytes: int, body_crc: int) -> int:
     """Tells a damaged length from a damaged body."""
     return int(crc32c(_NUMBERED_HEAD.pack(sequence, body_bytes, body_crc)))
@@ -169,9 +177,7 @@ def decode_body(body: bytes) -> list[LogWrite]:
 
 def encode_header(ring: Ring, owner: Identity) -> bytes:
     """The first block of the file: whose journal it is."""
-    fields = _HEADER.pack(
-        _MAGIC, _VERSION, ring.size_bytes, ring.id, owner.cluster.ljust(16, b"\0"), owner.node, owner.incarnation
-    )
+    fields = _HEADER.pack(_MAGIC, _VERSION, ring.size_bytes, ring.id, *_names_of(owner))
     return (fields + _CRC.pack(crc32c(fields))).ljust(BLOCK_BYTES, b"\0")
 
 
@@ -191,10 +197,10 @@ def decode_header(block: bytes, owner: Identity | None) -> Ring:
     _magic, version, size_bytes, id_, cluster, node, incarnation = _HEADER.unpack(fields)
     if version != _VERSION:
         raise StorageError(f"it has version {version} and this program reads version {_VERSION} only")
-    if owner is not None and (cluster, node, incarnation) != (
-        owner.cluster.ljust(16, b"\0"),
-        owner.node,
-        owner.incarnation,
-    ):
+    if owner is not None and (cluster, node, incarnation) != _names_of(owner):
         raise StorageError("it belongs to another directory")
     return Ring(id_, size_bytes)
+
+
+def _names_of(owner: Identity) -> tuple[bytes, int, bytes]:
+    return owner.cluster.ljust(16, b"\0"), owner.node, owner.incarnation.ljust(16, b"\0")

@@ -8,16 +8,17 @@ Never: start without a journal that a process may have written to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from ..disk.page_cache import settle
 from ..errors import Damaged, StorageError
 from .contract import Identity
 from .environment import NEVER_FRESH
-from .journal_file import name_of, read_journal
+from .journal_contract import JournalFile
+from .journal_file import read_journal
 from .journal_layout import Ring
 from .journal_reading import Anchor, Found, check_anchor, highest_stamp, read_records
 from .records import NO_JOURNAL, JournalMark
@@ -42,8 +43,8 @@ class Opened:
     found: Found
 
 
-def open_journal(path: Path, owner: Identity, mark: JournalMark) -> Opened:
-    """Make the journal of the log in the folder ``path`` durable as it stands, and read what the log lacks.
+def open_journal(file: JournalFile, owner: Identity, mark: JournalMark) -> Opened:
+    """Make the journal in ``file`` durable as it stands, and read what the log lacks.
 
     Parameters
     ----------
@@ -55,17 +56,20 @@ def open_journal(path: Path, owner: Identity, mark: JournalMark) -> Opened:
     Damaged: it may hold what the log lacks, and is missing, short, damaged in its first block, or was set back.
     StorageError: it can't be made durable, or read, or is another directory's.
     """
-    file = name_of(path)
     if mark.id == NO_JOURNAL:
         return Opened(None, _nothing(mark))
-    settle(file)
-    return judge_journal(file, owner, mark)
+    file.settle()
+    return _judge(file.path, lambda: file.read(owner), mark)
 
 
 def judge_journal(file: Path, owner: Identity | None, mark: JournalMark) -> Opened:
     """The same, of a file that is read as it stands; ``owner`` is None where that is damaged in the log."""
+    return _judge(file, lambda: read_journal(file, owner), mark)
+
+
+def _judge(file: Path, read: Callable[[], tuple[Ring, bytes]], mark: JournalMark) -> Opened:
     try:
-        ring, data = read_journal(file, owner)
+        ring, data = read()
         _check_is_the_one(ring, data, mark)
     except StorageError as error:
         if not mark.is_open:

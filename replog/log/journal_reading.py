@@ -21,11 +21,11 @@ from .journal_layout import (
     HEAD,
     SECTOR_BYTES,
     SECTOR_PAYLOAD_BYTES,
-    SECTORS_A_BLOCK,
     STAMP,
     Ring,
     blocks_for,
     head_crc,
+    unframe,
 )
 from .records import JournalMark
 
@@ -135,7 +135,8 @@ class _Reading:
         blocks = blocks_for(length)
         if _Sector.OLD in self._kinds(place, blocks):
             return None
-        body, crc = self._body_at(place, length)
+        start = place * BLOCK_BYTES
+        body, crc = unframe(self._data[start : start + blocks * BLOCK_BYTES])
         if self._ring.body_crc(self._sequence, body) != crc:
             return None
         self._last, self._end = self._sequence, place + blocks
@@ -171,11 +172,3 @@ class _Reading:
         start = place * BLOCK_BYTES
         stamps = _STAMPED.iter_unpack(self._data[start : start + blocks * BLOCK_BYTES])
         return [_kind(self._ring, stamp, self._sequence) for stamp in stamps]
-
-    def _body_at(self, place: int, length: int) -> tuple[bytes, int]:
-        """The body, and the checksum that its head has of it."""
-        start, sectors = place * BLOCK_BYTES, blocks_for(length) * SECTORS_A_BLOCK
-        offsets = range(start, start + sectors * SECTOR_BYTES, SECTOR_BYTES)
-        payload = b"".join([self._data[offset + STAMP.size : offset + SECTOR_BYTES] for offset in offsets])
-        _length, body_crc, _crc = HEAD.unpack_from(payload)
-        return payload[HEAD.size : HEAD.size + length], body_crc

@@ -3,7 +3,7 @@
 LMDB is the log: slots, promise, membership and positions live there. A commit of it flushes twice, and rewrites the
 pages on the way to each record; so a group is made durable in the journal first, and after a while, or a MiB, all that
 gathered there goes to LMDB in one transaction, the checkpoint. Everything the checkpoint needs is reserved before the
-journal is written, so a full disk says so while nothing has been tried.
+journal is written, so a full disk says so while nothing has been tried. The simulator runs the same over memory.
 
 The rules are those of ``docs/STORAGE.md``, "The journal" (J1 to J20). What protects them is order: nothing is in LMDB's
 position that is not in LMDB, nothing is let go of before LMDB has it durably, and a process begins with one durable
@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -28,15 +27,13 @@ from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
-from . import journal_layout
 from .contract import Identity
-from .journal_file import Journal, create_journal, name_of
+from .journal_contract import JournalFile, LogBehind
+from .journal_file import Journal
 from .journal_layout import Ring, decode_body, encode_body
 from .journal_opening import Opened, open_journal
 from .overlay import Overlay
 from .records import NO_JOURNAL, REPAIR, JournalMark
-from .space import LogLimits
-from .store import LmdbLogStore
 
 CHECKPOINT_AGE_S: Final = 0.05
 CHECKPOINT_SHARE: Final = 20
@@ -48,43 +45,36 @@ class JournaledLogStore:
 
     ``write``, ``checkpoint``, ``compact``, ``install_floor``, ``recover`` and ``finish`` belong to one thread at a
     time; ``read`` and ``scrub`` may be called from any.
+
+    Parameters
+    ----------
+    log: what stays; it is closed with this.
+    is_wanted: whether to write a journal. What stands in one is taken over either way.
+    clock: seconds, by which checkpoints are due.
+
+    Raises ``StorageError``, see ``open_journal``.
     """
 
     def __init__(
         self,
-        store: LmdbLogStore,
-        opened: Opened,
+        log: LogBehind,
+        file: JournalFile,
         *,
         is_wanted: bool,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.identity: Identity = store.identity
-        self.path = store.path
-        self.lmdb = store
-        self._opened: Opened | None = opened
+        self.identity: Identity = log.identity
+        self.log = log
+        self._file = file
+        self._opened: Opened | None = open_journal(file, log.identity, log.position.journal)
         self._is_wanted = is_wanted
         self._clock = clock
         self._journal: Journal | None = None
-        self._overlay = Overlay(store.position.compacted_through)
+        self._overlay = Overlay(log.position.compacted_through)
         self._age_s = CHECKPOINT_AGE_S
         self._checkpoint_at_s = math.inf
         self.lack = ""
         """Why there is no journal though one was asked for; empty: there is one, or nobody asked."""
-
-    @classmethod
-    def open(cls, path: Path, expected: Identity | None, limits: LogLimits | None = None) -> JournaledLogStore:
-        """The log in the folder ``path``, see ``open_log_environment``, and its journal, see ``open_journal``.
-
-        Nothing that is found in the journal is in the log before ``recover``. Raises ``StorageError``.
-        """
-        limits = limits or LogLimits()
-        store = LmdbLogStore.open(path, expected, limits)
-        try:
-            opened = open_journal(path, store.identity, store.position.journal)
-        except BaseException:
-            store.close()
-            raise
-        return cls(store, opened, is_wanted=limits.journal)
 
     # --- opening ---
 
@@ -95,25 +85,25 @@ class JournaledLogStore:
         """
         if self._opened is None:
             self.checkpoint()
-            return self.lmdb.recover()
-        recovered = self.lmdb.recover()
+            return self.log.recover()
+        recovered = self.log.recover()
         opened, self._opened = self._opened, None
         found = opened.found
         writes = [write for body in found.bodies for write in decode_body(body)]
-        self.lmdb.distrust_if(found.damage)
+        self.log.distrust_if(found.damage)
         mark = JournalMark(opened.ring.id if opened.ring else NO_JOURNAL, found.used_through, found.end, found.last)
         ring = self._ring_to_go_on_with(opened)
         if ring is not None:
             if ring is not opened.ring:
                 mark = JournalMark(ring.id, found.used_through)
             mark = msgspec.structs.replace(mark, is_open=True)
-        if writes or found.damage or mark != self.lmdb.position.journal:
+        if writes or found.damage or mark != self.log.position.journal:
             records = [record for write in writes for record in write.slots]
-            self.lmdb.reserve(records, append_above=self.lmdb.position.last_slot)
-            self.lmdb.commit(writes, mark)
-            recovered = self.lmdb.recover() if writes or found.damage else recovered
+            self.log.reserve(records, append_above=self.log.position.last_slot)
+            self.log.commit(writes, mark)
+            recovered = self.log.recover() if writes or found.damage else recovered
         if ring is not None:
-            self._journal = Journal(name_of(self.path), ring, mark)
+            self._journal = Journal(self._file, ring, mark)
         self._begin_overlay()
         return recovered
 
@@ -121,10 +111,10 @@ class JournaledLogStore:
         """The journal that was found, or a new one; None: without (J1)."""
         if not self._is_wanted:
             return None
-        ring = opened.ring or create_journal(name_of(self.path), self.identity, journal_layout.JOURNAL_BYTES)
+        ring = opened.ring or self._file.create(self.identity)
         if ring is None:
             self.lack = (
-                f"{name_of(self.path)} can't be made: its disk has no room for it. Writes go to the log itself, "
+                f"{self._file.path} can't be made: its disk has no room for it. Writes go to the log itself, "
                 "which takes longer; make room, then start the node again."
             )
         return ring
@@ -135,7 +125,7 @@ class JournaledLogStore:
         """See ``contract.LogStore``: durable in the journal, or in LMDB if there is none or the group is too large."""
         journal = self._journal
         if journal is None:
-            self.lmdb.write(writes)
+            self.log.write(writes)
             return
         body = encode_body(writes)
         if not journal.ring.takes(len(body)) or not self._reserve(journal, writes):
@@ -144,7 +134,7 @@ class JournaledLogStore:
         try:
             journal.append(body)
         except BaseException as error:
-            raise self.lmdb.failure.of(journal.path, error) from error
+            raise self.log.failure.of(journal.path, error) from error
         if not self._overlay.writes:
             self._checkpoint_at_s = self._clock() + self._age_s
         self._overlay.add(writes)
@@ -165,13 +155,13 @@ class JournaledLogStore:
         return self._has_room(records)
 
     def _has_room(self, records: list[AcceptedSlot]) -> bool:
-        append_above = max(self.lmdb.position.last_slot, self._overlay.last_slot)
-        return self.lmdb.reserve(records, append_above=append_above)
+        append_above = max(self.log.position.last_slot, self._overlay.last_slot)
+        return self.log.reserve(records, append_above=append_above)
 
     def _write_directly(self, writes: list[LogWrite]) -> None:
         """To LMDB at once, behind everything that waits (J17). Raises ``StorageFull``: nothing of it was written."""
         self.checkpoint()
-        self.lmdb.write(writes)
+        self.log.write(writes)
 
     @property
     def checkpoint_at_s(self) -> float:
@@ -186,31 +176,31 @@ class JournaledLogStore:
     def _checkpoint(self, *, is_open: bool) -> None:
         assert self._journal is not None
         began_s = self._clock()
-        self.lmdb.commit(self._overlay.writes, self._journal.mark(is_open=is_open))
+        self.log.commit(self._overlay.writes, self._journal.mark(is_open=is_open))
         self._journal.release()
         self._begin_overlay()
         self._age_s = max(CHECKPOINT_AGE_S, CHECKPOINT_SHARE * (self._clock() - began_s))
 
     def _begin_overlay(self) -> None:
         """Everything is in LMDB: only from here on may readers find it there alone."""
-        self._overlay = Overlay(self.lmdb.position.compacted_through)
+        self._overlay = Overlay(self.log.position.compacted_through)
         self._checkpoint_at_s = math.inf
 
     def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
         """See ``LmdbLogStore.compaction_target``."""
-        return self.lmdb.compaction_target(through, retained_slots=retained_slots, retained_bytes=retained_bytes)
+        return self.log.compaction_target(through, retained_slots=retained_slots, retained_bytes=retained_bytes)
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """See ``LmdbLogStore.compact``; what waits goes first (J17)."""
         self.checkpoint()
-        compacted_through = self.lmdb.compact(through, slots_max=slots_max)
+        compacted_through = self.log.compact(through, slots_max=slots_max)
         self._begin_overlay()
         return compacted_through
 
     def install_floor(self, through: Slot, membership: Membership) -> None:
         """See ``LmdbLogStore.install_floor``; what waits goes first (J17)."""
         self.checkpoint()
-        self.lmdb.install_floor(through, membership)
+        self.log.install_floor(through, membership)
         self._begin_overlay()
 
     # --- reading ---
@@ -218,8 +208,8 @@ class JournaledLogStore:
     def read(self, from_slot: Slot, through: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
         """See ``contract.LogStore``; what waits in the journal wins (J18)."""
         overlay = self._overlay
-        chosen_through = max(overlay.chosen_through, self.lmdb.position.chosen_through)
-        if from_slot <= self.lmdb.position.compacted_through:
+        chosen_through = max(overlay.chosen_through, self.log.position.chosen_through)
+        if from_slot <= self.log.position.compacted_through:
             return []
         last = Slot(min(through, from_slot + slots_max - 1))
         found: list[AcceptedSlot] = []
@@ -233,7 +223,7 @@ class JournaledLogStore:
         except Damaged:
             if not found:
                 raise
-        if not found and self.lmdb.position.compacted_through < from_slot <= min(through, chosen_through):
+        if not found and self.log.position.compacted_through < from_slot <= min(through, chosen_through):
             raise Damaged(f"slot {from_slot}: its record is missing though the slot is known chosen; {REPAIR}")
         return found
 
@@ -247,7 +237,7 @@ class JournaledLogStore:
                 continue
             journaled = overlay.first_in(first, last) or Slot(last + 1)
             count = journaled - first
-            stored = self.lmdb.read(first, Slot(journaled - 1), slots_max=count, bytes_max=bytes_max)
+            stored = self.log.read(first, Slot(journaled - 1), slots_max=count, bytes_max=bytes_max)
             yield from stored
             if len(stored) < count:
                 return
@@ -256,19 +246,19 @@ class JournaledLogStore:
     def scrub(self, from_slot: Slot, *, slots_max: int) -> tuple[Slot, list[Slot]]:
         """See ``contract.LogStore``; a slot that was damaged in LMDB and waits to be written over is none (J18)."""
         overlay = self._overlay
-        next_slot, damaged = self.lmdb.scrub(from_slot, slots_max=slots_max)
+        next_slot, damaged = self.log.scrub(from_slot, slots_max=slots_max)
         return next_slot, [slot for slot in damaged if slot not in overlay.records]
 
     # --- space, and the end ---
 
     def is_nearly_full(self) -> bool:
         """See ``contract.LogStore``."""
-        return self.lmdb.is_nearly_full()
+        return self.log.is_nearly_full()
 
     @property
     def file_bytes(self) -> int:
         """See ``contract.LogStore``; the journal's included."""
-        return self.lmdb.file_bytes + (self._journal.file_bytes if self._journal is not None else 0)
+        return self.log.file_bytes + (self._journal.file_bytes if self._journal is not None else 0)
 
     def finish(self) -> None:
         """See ``contract.LogStore``: LMDB has everything, and says so, so the next start may do without the journal."""
@@ -282,4 +272,4 @@ class JournaledLogStore:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-        self.lmdb.close()
+        self.log.close()

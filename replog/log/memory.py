@@ -1,7 +1,8 @@
 """The log in memory: the same contract as on LMDB, for the simulator and for tests.
 
 ``write`` is the moment at which a transaction is durable: what it returned from is there when ``recover`` is asked
-again, as a new process would ask. Records are checked whenever they are read, as those on a disk are.
+again, as a new process would ask. Records are checked whenever they are read, as those on a disk are. A journal can
+stand in front of it as it stands in front of LMDB.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot
 from ..paxos.recovered import Recovered
 from .contract import Identity
+from .failure import Failure
+from .records import JournalMark, Position
 
 
 class MemoryLogStore:
-    """Satisfies ``contract.LogStore``."""
+    """Satisfies ``contract.LogStore`` and ``journal_contract.LogBehind``."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
@@ -28,7 +31,12 @@ class MemoryLogStore:
         self.slots: dict[Slot, AcceptedSlot] = {}
         self.chosen_through = BEFORE_LOG
         self.compacted_through = BEFORE_LOG
+        self.last_slot = BEFORE_LOG
+        """The highest slot that ever had a record."""
         self.membership = identity.membership
+        self.journal = JournalMark()
+        """How far a journal in front of it is covered."""
+        self.failure = Failure()
         self.lack = ""
         self.distrust = ""
         """Why whoever starts from this log must abstain, once that was found; stays for ever."""
@@ -95,12 +103,16 @@ class MemoryLogStore:
 
     def write(self, writes: list[LogWrite]) -> None:
         """See ``contract.LogStore``."""
+        self._apply(writes)
+
+    def _apply(self, writes: list[LogWrite]) -> None:
         for write in writes:
             if write.promise is not None:
                 self.promise = write.promise
             for record in write.slots:
                 if record.slot > self.compacted_through:
                     self.slots[record.slot] = record
+                    self.last_slot = max(self.last_slot, record.slot)
             if write.chosen_through is not None:
                 self.chosen_through = max(self.chosen_through, write.chosen_through)
             if write.membership is not None:
@@ -110,11 +122,28 @@ class MemoryLogStore:
         if membership.version > self.membership.version:
             self.membership = membership
 
+    def reserve(self, records: list[AcceptedSlot], *, append_above: Slot) -> bool:
+        """See ``journal_contract.LogBehind``: there is room."""
+        return True
+
+    def commit(self, writes: list[LogWrite], mark: JournalMark) -> None:
+        """See ``journal_contract.LogBehind``."""
+        self._apply(writes)
+        self.journal = mark
+
+    @property
+    def position(self) -> Position:
+        """See ``journal_contract.LogBehind``; what tells LMDB's trees apart is not counted."""
+        return Position(
+            chosen_through=self.chosen_through,
+            compacted_through=self.compacted_through,
+            last_slot=self.last_slot,
+            journal=self.journal,
+        )
+
     def install_floor(self, through: Slot, membership: Membership) -> None:
         """See ``contract.LogStore``."""
-        self.compact(through, slots_max=len(self.slots) + through)
-        self.compacted_through = max(self.compacted_through, through)
-        self.chosen_through = max(self.chosen_through, through)
+        self._drop(max(through, self.compacted_through))
         self._follow(membership)
 
     def compaction_target(self, through: Slot, *, retained_slots: int, retained_bytes: int) -> Slot:
@@ -123,12 +152,14 @@ class MemoryLogStore:
 
     def compact(self, through: Slot, *, slots_max: int) -> Slot:
         """See ``contract.LogStore``."""
-        last = Slot(min(through, self.compacted_through + slots_max))
-        for number in range(self.compacted_through + 1, last + 1):
-            self.slots.pop(Slot(number), None)
-        self.compacted_through = max(self.compacted_through, last)
-        self.chosen_through = max(self.chosen_through, last)  # what may go is chosen
+        self._drop(Slot(max(self.compacted_through, min(through, self.compacted_through + slots_max))))
         return self.compacted_through
+
+    def _drop(self, through: Slot) -> None:
+        for number in range(self.compacted_through + 1, through + 1):
+            self.slots.pop(Slot(number), None)
+        self.compacted_through = through
+        self.chosen_through = max(self.chosen_through, through)  # what may go is chosen
 
     checkpoint_at_s = math.inf
     """See ``contract.LogStore``: what is written is where it stays."""

@@ -17,8 +17,6 @@ Never: begin a transaction after a failure.
 
 from __future__ import annotations
 
-import math
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +26,16 @@ from ..paxos.ballot import Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
 from .contract import LogStore
-from .writer_turns import Floor, Group, Job, Last, Look, Submitted, WriterStatistics, WriterTurns
+from .writer_turns import (
+    SPACE_RETRY_S,
+    Floor,
+    Group,
+    Job,
+    Last,
+    Submitted,
+    WriterStatistics,
+    WriterTurns,
+)
 
 __all__ = ["LogWriter", "WriterStatistics"]
 
@@ -58,7 +65,7 @@ class LogWriter:
         compaction_slots_max: int = 256,
         retained_slots: int = 0,
         retained_bytes: int = 2**63,
-        space_retry_s: float = 0.25,
+        space_retry_s: float = SPACE_RETRY_S,
     ) -> None:
         self._store = store
         self._turns = WriterTurns(
@@ -77,9 +84,6 @@ class LogWriter:
         """Held by whoever is inside a call of the store that writes: one at a time, whichever thread it is on."""
         self._closing = threading.Event()
         self._has_failed = False
-        self._submitted = self._finished = 0
-        self._is_waiting_for_space = False
-        self._waits_for_space = 0
 
     # --- from the event loop ---
 
@@ -100,32 +104,19 @@ class LogWriter:
         Raises ``StorageError`` if the commit failed; the process must end.
         """
         turns = self._turns
-        if self._thread is None or self._submitted != self._finished or turns.recent_s > is_fast_below_s:
+        if self._thread is None or not turns.may_write_here(is_fast_below_s):
             return False
         if not self._in_turn.acquire(blocking=False):
             return False  # a checkpoint is under way
         try:
-            before_s = self._store.checkpoint_at_s
-            turns.write([write])
-            is_thread_wanted = self._is_thread_wanted(before_s)
-        except StorageFull:
-            return False
+            return turns.write_here(write)
         finally:
             self._in_turn.release()
-        if is_thread_wanted:
-            self._submit(Look())
-        return True
-
-    def _is_thread_wanted(self, checkpoint_before_s: float) -> bool:
-        """Whether the idle thread must learn that a checkpoint comes to be due, or that a step of compaction is."""
-        if self._store.checkpoint_at_s < checkpoint_before_s:
-            return True
-        return self._turns.is_compaction_wanted and self._turns.has_written_a_step
 
     def request_compaction(self, through: Slot) -> None:
         """Slots up to ``through`` may go; those not retained go step by step, when writes leave time for it."""
-        self._turns.may_go(through)
-        self._submit(Look(is_compaction_asked=True))
+        self._turns.request_compaction(through)
+        self._do_here()
 
     def request_floor(self, through: Slot, membership: Membership, on_installed: Callable[[], None]) -> None:
         """``LogStore.install_floor`` in its turn between writes; then ``on_installed`` on the writer's thread.
@@ -148,25 +139,28 @@ class LogWriter:
         if self._thread is None:
             self._guarded(self._store.finish)
         elif self._thread.is_alive():
-            self._turns.jobs.put(Last())
+            self._turns.submit(Last())
             self._thread.join()
 
     @property
     def is_waiting_for_space(self) -> bool:
         """Whether a group waits because the disk is full."""
-        return self._is_waiting_for_space
+        return self._turns.is_waiting_for_space
 
     def statistics(self) -> WriterStatistics:
         """Counts so far; from any thread."""
-        return self._turns.statistics(self._waits_for_space)
+        return self._turns.statistics()
 
     # --- on the writer's thread ---
 
     def _submit(self, job: Job) -> None:
-        self._submitted += 1
-        self._turns.jobs.put(job)
+        self._turns.submit(job)
+        self._do_here()
+
+    def _do_here(self) -> None:
+        """What was submitted, where there is no thread to do it."""
         if self._thread is None:
-            self._guarded(lambda: self._step(self._turns.jobs.get()))
+            self._guarded(lambda: self._step(self._turns.next_job(0.0)))
 
     def _run(self) -> None:
         self._guarded(self._loop)
@@ -184,35 +178,20 @@ class LogWriter:
     def _loop(self) -> None:
         is_last = False
         while not is_last:
-            job = self._next_job()
+            job = self._turns.next_job(self._turns.checkpoint_in_s)
             with self._in_turn:
-                is_last = self._has_failed or self._step(job or Look())
-            if job is not None:
-                self._finished += 1
+                is_last = self._has_failed or self._step(job)
         if not self._has_failed:
             self._store.finish()
 
-    def _next_job(self) -> Job | None:
-        """The next one in order; None: none came before a checkpoint is due."""
-        turns = self._turns
-        job, turns.held = turns.held, None
-        if job is not None:
-            return job
-        wait_s = turns.checkpoint_in_s
-        try:
-            return turns.jobs.get(timeout=None if wait_s == math.inf else max(wait_s, 0.0))
-        except queue.Empty:
-            return None
-
-    def _step(self, job: Job) -> bool:
+    def _step(self, job: Job | None) -> bool:
         """Do ``job`` and everything that may go with it, then what is due; True if it was the last one."""
         turns = self._turns
-        work = turns.begin(job)
+        work = turns.begin(job) if job is not None else None
         if isinstance(work, Group):
-            self._finished += len(work.submitted) - 1
             if not self._write(work):
                 return True
-        else:
+        elif work is not None:
             turns.perform(work)
         while not self._has_failed and (due := turns.after()) is not None:
             turns.perform(due)
@@ -220,23 +199,9 @@ class LogWriter:
 
     def _write(self, group: Group) -> bool:
         """False: the writer was closed while the group waited for space; nothing after it may be written either."""
-        while True:
-            try:
-                self._turns.perform(group)
-                break
-            except StorageFull:
-                if self._thread is None:
-                    raise
-                if not self._wait_for_space():
-                    return False
-        self._is_waiting_for_space = False
+        while not self._turns.perform(group):
+            if self._thread is None:
+                raise StorageFull("the log's disk is full, and without a thread nothing waits for room.")
+            if self._has_failed or not (self._turns.make_space() or not self._closing.wait(self._space_retry_s)):
+                return False
         return True
-
-    def _wait_for_space(self) -> bool:
-        """Nothing was written: drop what may go, wait a little; False if the writer is closing."""
-        if self._has_failed:
-            return False
-        if not self._is_waiting_for_space:
-            self._is_waiting_for_space = True
-            self._waits_for_space += 1
-        return self._turns.make_space() or not self._closing.wait(self._space_retry_s)

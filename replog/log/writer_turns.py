@@ -2,19 +2,22 @@
 
 Jobs come in order and leave in order. Everything that waits becomes one group, up to a job of another kind (group
 commit); between groups compacted slots are dropped, a bounded number at a time, and what is durable in the journal
-alone is brought to the log when that is due. ``LogWriter`` does it on a thread of its own, and waits there.
+alone is brought to the log when that is due. ``LogWriter`` does it on a thread of its own, and waits there; the
+simulator says when each is done, and where it is cut.
 
 Never: begin anything after a failure; give a word about a write before the store has returned from it.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from ..errors import StorageFull
 from ..paxos.ballot import BEFORE_LOG, Slot
 from ..paxos.effects import LogWrite
 from ..paxos.membership import Membership
@@ -23,6 +26,8 @@ from .histogram import Histogram, Quantiles
 
 GROUP_BYTES_MAX: Final = 64 * 2**20
 """A group is closed at this size, so that one transaction stays bounded."""
+SPACE_RETRY_S: Final = 0.25
+"""How long a group that found the disk full waits before it is tried again."""
 _STEP_BYTES: Final = 4 * 2**20
 """After so many bytes, too, a step of compaction is due: large slots must not outrun it."""
 
@@ -104,7 +109,8 @@ Work = Group | Floor | Step | Checkpoint | Look | Last
 
 
 class WriterTurns:
-    """Owned by one writer; ``begin``, ``perform`` and ``after`` are called by one thread at a time.
+    """Owned by one writer. What it does, it does on one thread at a time; ``submit`` and ``is_idle`` are for the thread
+    that asks for it.
 
     Parameters
     ----------
@@ -133,24 +139,49 @@ class WriterTurns:
         self._retained_slots = retained_slots
         self._retained_bytes = retained_bytes
         self._clock = clock
-        self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self.held: Job | None = None
+        self.is_waiting_for_space = False
+        """A group has found the disk full."""
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._held: Job | None = None
         """Taken from the queue and left for the next turn."""
-        self.recent_s = 0.0
+        self._submitted = self._finished = 0
+        self._recent_s = 0.0
         """What a commit has taken lately."""
         self._may_go_through = BEFORE_LOG
         self._compact_through = BEFORE_LOG
         self._compacted_through = BEFORE_LOG
         self._records_since_compaction = self._bytes_since_compaction = 0
         self._commits = self._writes = self._records = self._record_bytes = 0
-        self._compactions = self._checkpoints = 0
+        self._compactions = self._checkpoints = self._waits_for_space = 0
         self._latencies_us = Histogram()
 
-    def may_go(self, through: Slot) -> None:
-        """Slots up to ``through`` may go; a ``Look`` that asks for compaction has to follow."""
+    # --- what is asked for ---
+
+    def submit(self, job: Job) -> None:
+        """Behind everything submitted before."""
+        self._submitted += 1
+        self._jobs.put(job)
+
+    def request_compaction(self, through: Slot) -> None:
+        """Slots up to ``through`` may go."""
         self._may_go_through = max(self._may_go_through, through)
+        self.submit(Look(is_compaction_asked=True))
+
+    def may_write_here(self, is_fast_below_s: float) -> bool:
+        """Whether nothing waits or is under way, and the disk has been fast lately."""
+        return self._submitted == self._finished and self._recent_s <= is_fast_below_s
 
     # --- what comes next ---
+
+    def next_job(self, wait_s: float) -> Job | None:
+        """The next one in order; None: none came within ``wait_s`` seconds."""
+        job, self._held = self._held, None
+        if job is not None:
+            return job
+        try:
+            return self._jobs.get(timeout=None if wait_s == math.inf else max(wait_s, 0.0))
+        except queue.Empty:
+            return None
 
     def begin(self, job: Job) -> Work:
         """What is done for this job, together with everything that waits behind it and may go along."""
@@ -163,27 +194,23 @@ class WriterTurns:
         while size < GROUP_BYTES_MAX:
             size += sum([len(record.value) for record in group[-1].write.slots])
             try:
-                job = self.jobs.get_nowait()
+                job = self._jobs.get_nowait()
             except queue.Empty:
                 break
             if not isinstance(job, Submitted):
-                self.held = job
+                self._held = job
                 break
             group.append(job)
         return Group(group)
 
     def after(self) -> Step | Checkpoint | None:
         """What is due before the next job: of compaction a step when nothing waits, and under load now and then."""
-        if self.is_checkpoint_due:
+        if self._store.checkpoint_at_s <= self._clock():
             return Checkpoint()
-        if not self.is_compaction_wanted:
+        if not self._is_compaction_wanted:
             return None
-        is_idle = self.held is None and self.jobs.empty()
-        return Step() if is_idle or self.has_written_a_step else None
-
-    @property
-    def is_checkpoint_due(self) -> bool:
-        return self._store.checkpoint_at_s <= self._clock()
+        is_idle = self._held is None and self._jobs.empty()
+        return Step() if is_idle or self._has_written_a_step else None
 
     @property
     def checkpoint_in_s(self) -> float:
@@ -191,11 +218,11 @@ class WriterTurns:
         return self._store.checkpoint_at_s - self._clock()
 
     @property
-    def is_compaction_wanted(self) -> bool:
+    def _is_compaction_wanted(self) -> bool:
         return self._compact_through > self._compacted_through
 
     @property
-    def has_written_a_step(self) -> bool:
+    def _has_written_a_step(self) -> bool:
         """Whether as much was written since the last step as one drops."""
         return (
             self._records_since_compaction >= self._compaction_slots_max or self._bytes_since_compaction >= _STEP_BYTES
@@ -203,45 +230,71 @@ class WriterTurns:
 
     # --- doing it ---
 
-    def perform(self, work: Work) -> None:
-        """Do it, and say what has become durable.
+    def perform(self, work: Work) -> bool:
+        """Do it, and say what has become durable; False: the disk is full, and nothing of it was written.
+
+        Then it is the next that is performed, once ``make_space`` or somebody else has made room.
 
         Raises
         ------
-        StorageFull: nothing of the group was written; it may be performed again.
         StorageError: the outcome is unknown; nothing may be performed any more.
         """
         match work:
             case Group():
-                self.write(work.writes)
+                try:
+                    self._write(work.writes)
+                except StorageFull:
+                    self._waits_for_space += not self.is_waiting_for_space
+                    self.is_waiting_for_space = True
+                    return False
+                self.is_waiting_for_space = False
                 self._on_durable(work.submitted[-1].ticket)
+                self._finished += len(work.submitted)
             case Floor():
                 self._store.install_floor(work.through, work.membership)
                 work.on_installed()
+                self._finished += 1
+            case Look():
+                if work.is_compaction_asked:
+                    self._look_at_retained()
+                self._finished += 1
+            case Last():
+                self._finished += 1
             case Step():
                 self._compact()
             case Checkpoint():
                 self._store.checkpoint()
                 self._checkpoints += 1
-            case Look():
-                if work.is_compaction_asked:
-                    self._look_at_retained()
-            case Last():
-                pass
+        return True
 
-    def write(self, writes: list[LogWrite]) -> None:
-        """Make ``writes`` durable now; raises as ``perform``."""
-        began_s = self._clock()
-        self._store.write(writes)
-        self._count(writes, self._clock() - began_s)
+    def write_here(self, write: LogWrite) -> bool:
+        """Make ``write`` durable at once, where ``may_write_here``; False: the disk is full, nothing was written.
+
+        Where somebody has to learn that a checkpoint comes to be due, or that a step of compaction is, a ``Look``
+        follows. Raises ``StorageError``.
+        """
+        before_s = self._store.checkpoint_at_s
+        try:
+            self._write([write])
+        except StorageFull:
+            return False
+        is_step_due = self._is_compaction_wanted and self._has_written_a_step
+        if is_step_due or self._store.checkpoint_at_s < before_s:
+            self.submit(Look())
+        return True
 
     def make_space(self) -> bool:
-        """Drop a step of what may go, though it is not due; False if nothing may."""
+        """Drop a step of what may go, though it is not due; False if nothing may. Raises ``StorageError``."""
         self._look_at_retained()
-        if not self.is_compaction_wanted:
+        if not self._is_compaction_wanted:
             return False
         self._compact()
         return True
+
+    def _write(self, writes: list[LogWrite]) -> None:
+        began_s = self._clock()
+        self._store.write(writes)
+        self._count(writes, self._clock() - began_s)
 
     def _look_at_retained(self) -> None:
         self._compact_through = self._store.compaction_target(
@@ -264,10 +317,10 @@ class WriterTurns:
         record_bytes = sum([len(record.value) for record in records])
         self._record_bytes += record_bytes
         self._bytes_since_compaction += record_bytes
-        self.recent_s += (seconds - self.recent_s) / 8
+        self._recent_s += (seconds - self._recent_s) / 8
         self._latencies_us.add(int(seconds * 1e6))
 
-    def statistics(self, waits_for_space: int) -> WriterStatistics:
+    def statistics(self) -> WriterStatistics:
         """Counts so far; from any thread."""
         return WriterStatistics(
             self._commits,
@@ -276,6 +329,6 @@ class WriterTurns:
             self._record_bytes,
             self._compactions,
             self._checkpoints,
-            waits_for_space,
+            self._waits_for_space,
             self._latencies_us.quantiles(),
         )

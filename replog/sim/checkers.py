@@ -186,12 +186,31 @@ class ProtocolChecker:
             holders.add(node)
             self.members.on_voted(record, holders)
 
-    def on_recovered(self, node: NodeId, chosen_before: Slot, disk: SimLogStore) -> None:
-        """A node starts: what its log has come to call chosen since it was closed, it will teach."""
-        for number in range(max(chosen_before, disk.compacted_through) + 1, disk.chosen_through + 1):
-            if disk.is_intact(Slot(number)):
+    def on_recovered(self, node: NodeId, before: SimLogStore, found: SimLogStore) -> None:
+        """A node starts: it finds what was durable, or abstains; what its log has come to call chosen it will teach."""
+        for number in range(max(before.chosen_through, found.compacted_through) + 1, found.chosen_through + 1):
+            if found.is_intact(Slot(number)):
                 what = f"{node_name(node)} begins with slot {number} known chosen"
-                self._check_chosen(disk.slots[Slot(number)], "the log keeps what is chosen", what, "P6")
+                self._check_chosen(found.slots[Slot(number)], "the log keeps what is chosen", what, "P6")
+        if not found.distrust:
+            self._check_nothing_forgotten(node, before, found)
+
+    def _check_nothing_forgotten(self, node: NodeId, before: SimLogStore, found: SimLogStore) -> None:
+        kept = {slot: record for slot, record in before.slots.items() if slot > found.compacted_through}
+        for what, is_kept in (
+            (f"the promise {before.promise}", before.promise <= found.promise),
+            (f"slots chosen through {before.chosen_through}", before.chosen_through <= found.chosen_through),
+            (f"version {before.membership.version}", before.membership.version <= found.membership.version),
+            (f"slots {sorted(kept)} as they were", kept == found.slots),
+        ):
+            if not is_kept:
+                raise violation("durable stays", f"{node_name(node)} starts without {what}, which was durable (P1)")
+
+    def on_read(self, node: NodeId, disk: SimLogStore, first: Slot, found: list[AcceptedSlot]) -> None:
+        """A node reads its log from ``first`` on; of damage it finds nothing."""
+        record = None if first in disk.damaged else disk.slots.get(first)
+        if record != (found[0] if found else None):
+            raise violation("durable is read", f"{node_name(node)} reads slot {first} not as it is on its disk")
 
     def on_positions(self, node: NodeId, life: int, positions: tuple[Slot, ...]) -> None:
         """Where a node stands after a turn; the same positions each time."""

@@ -1,8 +1,7 @@
-"""The simulated disk of one node: a log store whose contents survive a crash, and nothing else does.
+"""A log in memory that can be damaged and made to fail.
 
-``write`` here is the moment a transaction becomes durable; the host decides when that moment comes, and a crash
-before it simply never calls it. Damage is done to records that are durable: their content is gone, and the store finds
-out by their checksums, as the real one does.
+``write`` is the moment a transaction becomes durable. Damage is done to records that are durable: their content is
+gone, and the store finds out by their checksums, as the real one does. ``log_disk`` puts a journal in front of it.
 """
 
 from __future__ import annotations
@@ -40,15 +39,16 @@ class SimLogStore(MemoryLogStore):
         if self._is_failing:
             raise StorageError("the simulated disk failed a write; the node must end")
         super().write(writes)
+
+    def _apply(self, writes: list[LogWrite]) -> None:
+        super()._apply(writes)
         if any(write.promise is not None for write in writes):
             self._is_promise_damaged = False
         self.damaged.difference_update(record.slot for write in writes for record in write.slots)
 
-    def compact(self, through: Slot, *, slots_max: int) -> Slot:
-        """See ``log.contract.LogStore``."""
-        compacted_through = super().compact(through, slots_max=slots_max)
-        self.damaged = {slot for slot in self.damaged if slot > compacted_through}
-        return compacted_through
+    def _drop(self, through: Slot) -> None:
+        super()._drop(through)
+        self.damaged = {slot for slot in self.damaged if slot > through}
 
     # --- what a simulation does to a disk ---
 

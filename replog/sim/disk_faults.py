@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..paxos.ballot import NodeId, node_name
-from .disk import SimLogStore
+from .conditions import DiskWeather
 from .ground import Ground
-from .host import DiskWeather, Host
+from .host import Host
 
 
 class DiskFaults:
@@ -22,6 +22,7 @@ class DiskFaults:
         self._world = ground.world
         self._hosts = ground.hosts
         self._random = ground.random
+        self._room = ground.world.stream("room on the log's disk")
         self.lost: set[NodeId] = set()
         """Whose votes are gone for good."""
         self.kinds: dict[str, Callable[[], bool]] = {
@@ -62,7 +63,9 @@ class DiskFaults:
         )
 
     def _full_disk(self) -> bool:
-        return self._weather_for_a_while(self._ground.some_host(), DiskWeather(is_full=True))
+        """Nearly full, or really."""
+        weather = DiskWeather(is_full=True, has_no_room=self._room.random() < 0.5)
+        return self._weather_for_a_while(self._ground.some_host(), weather)
 
     def _full_everywhere(self) -> bool:
         """Equal disks under equal load; room comes back node by node. Rarely: meanwhile no command is taken."""
@@ -98,7 +101,7 @@ class DiskFaults:
         """In the chosen part, where it can be repaired."""
         host = self._ground.some_host()
         disk = host.disk
-        slots = sorted(slot for slot in disk.slots if disk.is_intact(slot))
+        slots = sorted(slot for slot in disk.slots if disk.is_repairable(slot))
         if host.node in self.lost or not slots:
             return False
         slot = self._random.choice(slots)
@@ -137,7 +140,7 @@ class DiskFaults:
         return self._lose(host, "its promise is damaged", host.disk.damage_promise)
 
     def _damaged_acceptance(self) -> bool:
-        """Above what is known chosen: nobody can say what the node had voted for."""
+        """Above what is known chosen: nobody can say what the node had voted for. In its log, or in its journal."""
         host = self._ground.some_host()
         slots = sorted(slot for slot in host.disk.slots if slot > host.disk.chosen_through)
         return bool(slots) and self._lose(
@@ -147,6 +150,4 @@ class DiskFaults:
     def _wiped_disk(self) -> bool:
         """A node comes back with an empty disk under its old id: the others must refuse it."""
         host = self._ground.some_host()
-        identity = host.disk.identity
-        empty = SimLogStore(identity.cluster, host.node, b"wiped", identity.membership)
-        return self._lose(host, "its disk is wiped", lambda: host.replace_disk(empty))
+        return self._lose(host, "its disk is wiped", lambda: host.replace_disk(b"wiped"))

@@ -12,9 +12,10 @@ from collections import Counter
 
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.membership import Membership
+from .conditions import DiskWeather
 from .disk_faults import DiskFaults
 from .ground import Ground
-from .host import DiskWeather, Host
+from .host import Host
 from .link_faults import LinkFaults
 from .member_faults import MemberFaults
 from .network import Network
@@ -87,7 +88,7 @@ class Faults:
         for node in sorted(healed):
             host = self._hosts[node]
             host.weather = DiskWeather(is_full=node == full, is_state_full=node == full and is_state_full)
-            host.install_crash_rate = 0.0
+            host.install_crash_rate = host.start_cut_rate = 0.0
             host.disk.replace()
             host.resume()
             self._ground.restart(host)

@@ -9,33 +9,31 @@ Never: do what the driver does.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
-from ..apply.sessions import SessionOptions
 from ..errors import StateDiverged, StorageError
+from ..log.journaled import JournaledLogStore
 from ..node.driver import Driver
 from ..node.events import Event, LogFull, PeerClosed, PeerOpened
 from ..node.fence import Around
 from ..node.life import Origin, begin_life
 from ..node.ports import Ports
-from ..node.reconcile import reconcile
 from ..node.recording import Recorder
-from ..node.settings import NodeOptions
 from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.messages import Message
-from ..paxos.options import PaxosOptions
 from ..paxos.replica import Replica
 from ..state.memory import MemoryStateStore
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .client_doors import FarEnd, SimClients, SimLink
-from .disk import SimLogStore
+from .conditions import DiskWeather, HostOptions
+from .log_disk import SimDisk
 from .network import Network
 from .peer_links import SimPeers
 from .ports import Killed, SimLogPort, SimStatePort
+from .starting import Starts
 from .watched import StoryLog, WatchedApplier, WatchedReplica, sizes_of
 from .workload import Workload
 from .world import World
@@ -44,68 +42,6 @@ from .world import World
 def address_of(node: NodeId) -> str:
     """Where clients reach it."""
     return f"{node_name(node)}:1"
-
-
-@attrs.define(kw_only=True)
-class DiskWeather:
-    """How one node's disks behave."""
-
-    write_s: float = 0.0004
-    stall_rate: float = 0.0
-    stall_s: float = 0.3
-    crash_before_rate: float = 0.0
-    """Crashes aimed between handled and durable."""
-    crash_after_rate: float = 0.0
-    """Crashes aimed between durable and answered."""
-    job_crash_rate: float = 0.0
-    """Crashes aimed before or after any job on the state's disk."""
-    crash_at_job: str = ""
-    """``before Flush``, ``after StoreChunk``: the next job of that kind is cut short."""
-    unheard_rate: float = 0.5
-    """Crashes during a write after which the write is found durable all the same."""
-    is_full: bool = False
-    """The log's is nearly full: new commands are refused, the leadership is handed over."""
-    is_state_full: bool = False
-    """The state's takes nothing."""
-    is_state_hanging: bool = False
-    """No flush of the state ends, so nothing more is applied."""
-
-
-@attrs.define(kw_only=True)
-class HostOptions:
-    """Settings and conditions of one process; ``paxos`` and ``sessions`` are the same on every member."""
-
-    paxos: PaxosOptions
-    sessions: SessionOptions
-    node: NodeOptions
-    flush_s: float = 0.001
-    """How long the state's flush takes."""
-    install_s: float = 0.0
-    """How long a received state is checked before it is swapped in."""
-    turn_delay_s: float = 0.0
-    """A process takes its turns up to so much later than it could."""
-    apply_s: float = 0.0
-    """What a slot costs the turn in which it is applied."""
-    cut_rate: float = 0.0
-    """Looks at the clock within a slot at which the turn's time is over."""
-    submit_s: float = 0.0
-    """What a submission costs the turn in which the core takes it."""
-    memory_lack_rate: float = 0.0
-    """Commands that raise MemoryError the first time a replica runs them."""
-    durable_here_rate: float = 0.0
-    """Writes that are durable within the turn, where the driver lets them be."""
-    slow_reader_s: float = 0.0
-    """How long a client's link takes for each frame."""
-    client_buffer_bytes_max: int = 2**26
-    """What may wait for a client before its link is given up."""
-    client_flip_rate: float = 0.0
-    """Frames of clients that arrive with a bit flipped."""
-    pings_max: int = 0
-    """A client's frame holds fewer pings than this beside what it is about."""
-    clock_rate: float = 1.0
-    """How fast its monotonic clock runs."""
-    install_crash_rate: float = 0.0
-    """Crashes aimed between a received state and the log's floor, which follows it."""
 
 
 class Host:
@@ -118,7 +54,7 @@ class Host:
         checker: ProtocolChecker,
         workload: Workload,
         options: HostOptions,
-        disk: SimLogStore,
+        disk: SimDisk,
     ) -> None:
         self.node = disk.identity.node
         self.world = world
@@ -139,6 +75,7 @@ class Host:
         """How far its wall clock is from the true time."""
         self.clock_rate = options.clock_rate
         self.install_crash_rate = options.install_crash_rate
+        self.start_cut_rate = options.start_cut_rate
         self.count: Counter[str] = Counter()
         """Faults that struck here by themselves, by kind."""
         self.commands_applied = 0
@@ -153,6 +90,8 @@ class Host:
         """Found where the driver would keep what is raised to itself; raised behind the turn."""
         self._weather = DiskWeather()
         self._busy_until_s = 0.0
+        self._starts = Starts(self)
+        self.log: JournaledLogStore
         self.links: SimClients
         self.peer_links: SimPeers
         self.driver: Driver
@@ -179,6 +118,8 @@ class Host:
     @weather.setter
     def weather(self, weather: DiskWeather) -> None:
         before, self._weather = self._weather, weather
+        if weather.has_no_room != before.has_no_room:
+            self.disk.log.slots_free = 0 if weather.has_no_room else math.inf
         if self.is_up and weather.is_full != before.is_full:
             self.put(LogFull(weather.is_full))
 
@@ -204,14 +145,10 @@ class Host:
         self.life += 1
         self.is_paused = False
         self.store.crash()
-        try:
-            chosen_before = self.disk.chosen_through
-            applier = WatchedApplier(self)
-            recovered = reconcile(self.disk, applier.applied_through, self.store.installed_through, applier.membership)
-        except StorageError:
-            self.disk.replace()
+        found = self._starts.recover()
+        if found is None:
             return
-        self.checker.on_recovered(self.node, chosen_before, self.disk)
+        self.log, recovered = found
         self.is_up = True
         self._is_inside = self._is_turn_due = False
         self._tick_at_s = float("inf")
@@ -250,13 +187,18 @@ class Host:
 
     def crash(self, reason: str) -> bool:
         """The process dies: what is not durable is gone, its links close. Whether there was anything to kill."""
+        return self._end(f"crashes: {reason}", lambda: self._log_port.cut())
+
+    def stop(self, steps: float = math.inf) -> bool:
+        """The process ends in order, as far as the power lasts for so many steps on the disk. Whether there was one."""
+        return self._end("stops", lambda: self._log_port.close(steps))
+
+    def _end(self, words: str, finish: Callable[[], None]) -> bool:
         if not self.is_up:
             return False
-        self.world.say(f"-- {node_name(self.node)} crashes: {reason}")
+        self.world.say(f"-- {node_name(self.node)} {words}")
         self.is_up = False
-        if self._log_port.is_writing and self.random.random() < self._weather.unheard_rate:
-            self.count["write_unheard"] += 1
-            self._log_port.commit_unheard()
+        finish()
         self.links.on_killed()
         for peer in self.peers.values():
             if peer.is_up and not self.network.is_cut(self.node, peer.node):
@@ -276,9 +218,9 @@ class Host:
         if self.is_up:
             self.wake()
 
-    def replace_disk(self, disk: SimLogStore) -> None:
-        """Everything this node knew is gone, its state too."""
-        self.disk = disk
+    def replace_disk(self, incarnation: bytes) -> None:
+        """Everything this node knew is gone, its state too: an empty disk under its old id."""
+        self.disk = self.disk.emptied(incarnation)
         self.store = MemoryStateStore()
 
     # --- time ---

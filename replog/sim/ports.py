@@ -8,14 +8,27 @@ Never: decide anything that the driver decides.
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import attrs
-
 from ..errors import Damaged, StorageError, StorageFull
+from ..log.writer_turns import (
+    SPACE_RETRY_S,
+    Checkpoint,
+    Floor,
+    Last,
+    Look,
+    Step,
+    Submitted,
+    Work,
+    WriterTurns,
+)
+from ..log.writer_turns import Job as LogJob
 from ..node.events import (
     Compacted,
+    Event,
     FloorInstalled,
     SlotDamaged,
     SlotsRead,
@@ -35,77 +48,78 @@ if TYPE_CHECKING:
 JOB_S = 0.0005
 """What a job on the state's disk takes that has no time of its own."""
 COMPACT_SLOTS_MAX = 40
+CHECKPOINT_WRITES = 3
+"""A checkpoint takes as long as so many writes."""
 
 
 class Killed(Exception):
     """The process died in the middle of a turn: the rest of it does not happen."""
 
 
-@attrs.frozen
-class _Write:
-    ticket: int
-    write: LogWrite
-
-
-@attrs.frozen
-class _Drop:
-    """Slots up to ``through`` leave the log, in the turn of this job between the writes.
-
-    ``membership``: of the floor of an installed state; None for a compaction.
-    """
-
-    through: Slot
-    membership: Membership | None = None
-
-
 class SimLogPort:
-    """Satisfies ``driver.LogPort``: group commit on a disk that stalls, fails, and loses what it was writing."""
+    """Satisfies ``driver.LogPort``: the log's writer on a disk that stalls, fails, fills up, and is cut off anywhere.
+
+    What is done next, and how, the writer's turns say. Here is when it has been done.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._log = host.log
         self._random = host.random
         self._here = host.world.stream(f"durable here {host.node} {host.life}")
-        self._under_way: list[_Write | _Drop] = []
-        self._waiting: deque[_Write | _Drop] = deque()
-
-    @property
-    def is_writing(self) -> bool:
-        return bool(self._under_way)
+        self._own = host.world.stream(f"writer {host.node} {host.life}")
+        """For what a log without a journal has not."""
+        self._told: list[Event] = []
+        """What the turns say has happened; the driver hears of it unless the process dies before."""
+        self._turns = WriterTurns(
+            self._log,
+            on_durable=lambda ticket: self._told.append(Written(ticket)),
+            on_compacted=lambda through: self._told.append(Compacted(through)),
+            compaction_slots_max=COMPACT_SLOTS_MAX,
+            retained_slots=host.options.node.log_tail_slots,
+            retained_bytes=2**40,
+            clock=lambda: host.world.now_s,
+        )
+        self._under_way: Work | None = None
+        self._is_asleep = False
 
     # --- ``driver.LogPort`` ---
 
     def write(self, ticket: int, write: LogWrite, *, may_wait: bool) -> bool:
         host = self._host
         host.say(lambda: describe_write(host.node, write))
-        job = _Write(ticket, write)
-        if (
-            may_wait
-            and not self._under_way
-            and not self._waiting
-            and self._here.random() < host.options.durable_here_rate
-        ):
-            self._commit([job])
+        if may_wait and self._may_write_here() and self._tell_checker(lambda: self._turns.write_here(write)):
+            self._go_on()
             return True
-        self._waiting.append(job)
-        self._begin_next()
+        self._submit(Submitted(ticket, write))
         return False
 
+    def _may_write_here(self) -> bool:
+        is_idle = self._under_way is None and self._turns.may_write_here(math.inf)
+        return is_idle and self._here.random() < self._host.options.durable_here_rate
+
     def read(self, first: Slot, last: Slot, *, slots_max: int, bytes_max: int) -> list[AcceptedSlot]:
-        return self._host.disk.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
+        found: list[AcceptedSlot] = []
+        try:
+            found = self._log.read(first, last, slots_max=slots_max, bytes_max=bytes_max)
+        finally:
+            self._host.checker.on_read(self._host.node, self._host.disk, first, found)
+        return found
 
     def read_for_peer(self, asked: ReadSlots) -> None:
         self._host.later(JOB_S, self._read, asked)
 
+    def _read(self, asked: ReadSlots) -> None:
+        try:
+            slots = self.read(asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max)
+        except Damaged:
+            self._host.put(SlotDamaged(asked.from_slot))
+            slots = []
+        self._host.put(SlotsRead(asked.target, slots))
+
     def compact(self, through: Slot) -> None:
-        disk, tail = self._host.disk, self._host.options.node.log_tail_slots
-        target = disk.compaction_target(through, retained_slots=tail, retained_bytes=2**40)
-        if target <= disk.compacted_through:
-            return
-        if self._under_way or self._waiting:
-            self._waiting.append(_Drop(target))
-        else:
-            self._commit([_Drop(target)])
-            self._host.put(Compacted(disk.compacted_through))
+        self._turns.request_compaction(through)
+        self._go_on()
 
     def install_floor(self, through: Slot, membership: Membership) -> None:
         host = self._host
@@ -114,25 +128,56 @@ class SimLogPort:
             host.count["install_crash"] += 1
             host.crash("between state and floor")
             raise Killed
-        self._waiting.append(_Drop(through, membership))
-        self._begin_next()
+        self._submit(Floor(through, membership, lambda: self._told.append(FloorInstalled(through))))
 
-    # --- the disk ---
+    # --- the writer ---
 
-    def _begin_next(self) -> None:
-        """Group commit: every write that waits becomes one transaction when the disk is free."""
-        if self._under_way or not self._waiting:
-            return
-        group = self._under_way = [self._waiting.popleft()]
-        while self._waiting and not any(isinstance(job, _Drop) for job in (group[0], self._waiting[0])):
-            group.append(self._waiting.popleft())
+    def _submit(self, job: LogJob) -> None:
+        self._turns.submit(job)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin what is due, or the next job with all that may go along; without either, sleep until one is due."""
+        turns = self._turns
+        while self._under_way is None:
+            work = self._next()
+            if work is None:
+                self._sleep()
+                return
+            if isinstance(work, Look):
+                turns.perform(work)
+            else:
+                self._begin(work)
+
+    def _next(self) -> Work | None:
+        due = self._turns.after()
+        if due is not None:
+            return due
+        job = self._turns.next_job(0.0)
+        return None if job is None else self._turns.begin(job)
+
+    def _sleep(self) -> None:
+        wait_s = self._turns.checkpoint_in_s
+        if wait_s < math.inf and not self._is_asleep:
+            self._is_asleep = True
+            self._host.later(max(wait_s, 1e-6), self._wake)
+
+    def _wake(self) -> None:
+        self._is_asleep = False
+        self._go_on()
+
+    def _begin(self, work: Work) -> None:
+        self._under_way = work
         host, weather = self._host, self._host.weather
-        seconds = weather.write_s * (0.5 + self._random.random())
-        if weather.stall_rate and self._random.random() < weather.stall_rate:
+        random = self._own if isinstance(work, Step | Checkpoint) else self._random
+        seconds = weather.write_s * (0.5 + random.random())
+        if isinstance(work, Checkpoint):
+            seconds *= CHECKPOINT_WRITES
+        if weather.stall_rate and random.random() < weather.stall_rate:
             host.count["write_stalled"] += 1
-            seconds += weather.stall_s * self._random.random()
-        if weather.crash_before_rate and self._random.random() < weather.crash_before_rate:
-            host.later(seconds * self._random.random(), self._aimed_crash, "between handled and durable")
+            seconds += weather.stall_s * random.random()
+        if weather.crash_before_rate and random.random() < weather.crash_before_rate:
+            host.later(seconds * random.random(), self._aimed_crash, "between handled and durable")
         host.later(seconds, self._end)
 
     def _aimed_crash(self, where: str) -> None:
@@ -142,63 +187,81 @@ class SimLogPort:
         self._host.crash(where)
 
     def _end(self) -> None:
-        """The transaction is durable: only now may what rests on it be said."""
-        host = self._host
+        """It is done: only now may what rests on it be said."""
+        host, work = self._host, self._under_way
+        assert work is not None
         if host.is_paused:
             host.later(0.01, self._end)
             return
-        group, self._under_way = self._under_way, []
+        self._under_way = None
+        was_waiting = self._turns.is_waiting_for_space
         try:
-            self._commit(group)
+            is_done = self._perform(work)
+            is_room_made = not is_done and self._turns.make_space()
         except StorageError:
             host.disk.replace()
             host.count["write_failed"] += 1
             host.crash("a write failed")
             return
-        if host.weather.crash_after_rate and self._random.random() < host.weather.crash_after_rate:
+        if not is_done:
+            host.count["space_awaited"] += not was_waiting
+            self._under_way = work
+            host.later(host.weather.write_s if is_room_made else SPACE_RETRY_S, self._end)
+        elif host.weather.crash_after_rate and self._random.random() < host.weather.crash_after_rate:
             self._aimed_crash("between durable and answered")
             return
-        for job in group:
-            if isinstance(job, _Drop):
-                through = host.disk.compacted_through
-                host.put(FloorInstalled(job.through) if job.membership is not None else Compacted(through))
-        last = group[-1]
-        if isinstance(last, _Write):
-            host.put(Written(last.ticket))
+        if isinstance(work, Checkpoint):
+            host.say(lambda: f"-- {node_name(host.node)} brought its journal to the log")
+        told, self._told = self._told, []
+        for event in told:
+            host.put(event)
         if host.is_up:
-            self._begin_next()
+            self._go_on()
 
-    def _commit(self, group: list[_Write | _Drop]) -> None:
-        """What is under way is durable. Raises ``StorageError``."""
+    def _perform(self, work: Work) -> bool:
+        return self._tell_checker(lambda: self._turns.perform(work))
+
+    def _tell_checker(self, act: Callable[[], bool]) -> bool:
+        """``act``, which writes; the checker hears what has become durable by it, whatever else comes of it."""
         disk, checker, node = self._host.disk, self._host.checker, self._host.node
         promise_before, chosen_before = disk.promise, disk.chosen_through
-        writes = [job.write for job in group if isinstance(job, _Write)]
-        if writes:
-            disk.write(writes)
-        for job in group:
-            if isinstance(job, _Drop) and job.membership is not None:
-                disk.install_floor(job.through, job.membership)
-            elif isinstance(job, _Drop):
-                disk.compact(job.through, slots_max=COMPACT_SLOTS_MAX)
-        for write in writes:
-            checker.on_durable(node, promise_before, write, chosen_before)
-            promise_before = max(promise_before, write.promise or promise_before)
-            chosen_before = max(chosen_before, write.chosen_through or chosen_before)
-
-    def commit_unheard(self) -> None:
-        """The transaction under way made it to the disk, and nobody was left to hear of it."""
         try:
-            self._commit(self._under_way)
-        except StorageError:
-            self._host.disk.replace()
+            return act()
+        finally:
+            for write in disk.take_durable():
+                checker.on_durable(node, promise_before, write, chosen_before)
+                promise_before = max(promise_before, write.promise or promise_before)
+                chosen_before = max(chosen_before, write.chosen_through or chosen_before)
 
-    def _read(self, asked: ReadSlots) -> None:
-        try:
-            slots = self.read(asked.from_slot, asked.through, slots_max=asked.slots_max, bytes_max=asked.bytes_max)
-        except Damaged:
-            self._host.put(SlotDamaged(asked.from_slot))
-            slots = []
-        self._host.put(SlotsRead(asked.target, slots))
+    # --- the end of its process ---
+
+    def cut(self) -> None:
+        """The process dies: of what is under way all was done and nobody heard of it, or nothing, or a part."""
+        work, host, disk = self._under_way, self._host, self._host.disk
+        if work is None:
+            return
+        if self._random.random() < host.weather.unheard_rate:
+            host.count["write_unheard"] += 1
+        elif self._own.random() < host.weather.tear_rate:
+            disk.cut_after(self._own.randrange(2))
+        else:
+            return
+        with contextlib.suppress(StorageError):
+            self._perform(work)
+        host.count["checkpoint_cut"] += isinstance(work, Checkpoint)
+        disk.power_on()
+
+    def close(self, steps: float) -> None:
+        """A clean stop: what was submitted is done, and brought to the log, as far as ``steps`` go."""
+        turns, disk, work = self._turns, self._host.disk, self._under_way
+        disk.cut_after(steps)
+        turns.submit(Last())
+        with contextlib.suppress(StorageError):
+            while work is None or (self._perform(work) and not isinstance(work, Last)):
+                work = self._next()
+            self._log.finish()
+        self._host.count["stop_cut"] += disk.has_struck
+        disk.power_on()
 
 
 class SimStatePort:

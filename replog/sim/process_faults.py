@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ..node.events import HandOver
@@ -19,6 +20,7 @@ class ProcessFaults:
         self._world = ground.world
         self._hosts = ground.hosts
         self._random = ground.random
+        self._ends = ground.world.stream("how processes end")
         self._set_right_s: dict[NodeId, float] = {}
         """When a wrong clock was set right again."""
         self.kinds: dict[str, Callable[[], bool]] = {
@@ -30,8 +32,13 @@ class ProcessFaults:
         }
 
     def _crash(self) -> bool:
+        """Killed; or stopped in order now and then, and cut within that."""
         host = self._ground.some_host()
         self._ground.after(self._ground.while_s(), self._ground.restart, host)
+        if self._ends.random() < 0.3:
+            steps = self._ends.randrange(2) if self._ends.random() < 0.5 else math.inf
+            self._ground.count["clean_stop"] += host.stop(steps)
+            return False
         return host.crash("killed")
 
     def _crash_all(self) -> bool:

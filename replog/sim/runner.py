@@ -18,11 +18,12 @@ from ..errors import ConfigError, Lacking
 from ..paxos.ballot import NodeId, Slot
 from .checkers import ProtocolChecker, Violation, ViolationFound
 from .clients import Client, ClientWeather
-from .disk import SimLogStore
+from .conditions import HostOptions
 from .faults import Faults
 from .followers import Follower
 from .history import History, judge
-from .host import Host, HostOptions
+from .host import Host
+from .log_disk import SimDisk
 from .network import Network
 from .strangers import Stranger
 from .swarm import BUFFER_BYTES, FAR_S, NEAR_S, draw
@@ -112,7 +113,14 @@ class Simulation:
         self.faults = Faults(self.world, self.network, self.hosts, self.membership)
 
     def _host(self, node: NodeId, options: HostOptions) -> Host:
-        disk = SimLogStore(b"simulated", node, b"%d" % node, self.membership)
+        disk = SimDisk(
+            b"simulated",
+            node,
+            b"%d" % node,
+            self.membership,
+            random=self.world.stream(f"disk {node}"),
+            journal_bytes=options.journal_bytes,
+        )
         return Host(self.world, self.network, self.checker, self.workload, options, disk)
 
     def _gather_clients(self, weather: ClientWeather) -> None:
@@ -229,6 +237,8 @@ class Simulation:
         for follower in self.followers:
             faults += follower.count
         faults["clock_skew"] = sum(host.clock_rate != 1.0 for host in self.hosts.values())
+        faults["journal_torn"] = sum(host.disk.file.times_torn for host in self.hosts.values())
+        faults["journal_damaged"] = sum(host.disk.file.times_damaged for host in self.hosts.values())
         faults["settings_differ"] = len({host.options.node for host in self.hosts.values()}) > 1
         faults["far_apart"] = self._is_far
         return SeedResult(

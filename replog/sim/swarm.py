@@ -16,7 +16,8 @@ from ..paxos.membership import Membership
 from ..paxos.options import PaxosOptions
 from .client_links import LinkWeather
 from .clients import ClientWeather
-from .host import HostOptions
+from .conditions import HostOptions
+from .log_disk import JOURNAL_BYTES_LARGE, JOURNAL_BYTES_SMALL
 from .network import Weather
 from .world import World
 
@@ -104,7 +105,7 @@ def _draw_sessions(world: World) -> SessionOptions:
 
 def _draw_host(world: World, node: NodeId, paxos: PaxosOptions, sessions: SessionOptions) -> HostOptions:
     """Each node's own: nobody may rely on another's settings, speed or clients."""
-    draw = world.stream(f"options {node}")
+    draw, journal = world.stream(f"options {node}"), world.stream(f"journal {node}")
     return HostOptions(
         paxos=paxos,
         sessions=sessions,
@@ -137,6 +138,9 @@ def _draw_host(world: World, node: NodeId, paxos: PaxosOptions, sessions: Sessio
         memory_lack_rate=draw.choice((0.0, 0.0, 0.02)),
         clock_rate=draw.choice((1.0, 1.0, 0.95, 1.05)),
         install_crash_rate=draw.choice((0.0, 0.5)),
+        journal_rate=journal.choice((0.0, 0.5, 0.9)),
+        journal_bytes=journal.choice((JOURNAL_BYTES_SMALL, JOURNAL_BYTES_LARGE)),
+        start_cut_rate=journal.choice((0.0, 0.3)),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import client, core, edges, journal, members
+from . import client, core, disk, edges, journal, members
 from .planting import Mutant
 
 CATALOGUE: dict[str, tuple[Mutant, ...]] = {
     "core": core.MUTANTS,
     "members": members.MUTANTS,
+    "disk": disk.MUTANTS,
     "client": client.MUTANTS,
     "edges": edges.MUTANTS,
     "journal": journal.MUTANTS,

@@ -38,7 +38,7 @@ MUTANTS = (
     _mutant(
         "a start journals before the log names its journal",
         JOURNALED,
-        "if writes or found.damage or mark != self.lmdb.position.journal:",
+        "if writes or found.damage or mark != self.log.position.journal:",
         "if writes or found.damage:",
     ),
     _mutant(
@@ -51,7 +51,7 @@ MUTANTS = (
         "os.O_WRONLY | os.O_CLOEXEC",
         POWER_CUTS,
     ),
-    _mutant("the journal is not settled at a start", OPENING, "    settle(file)\n", "", POWER_CUTS),
+    _mutant("the journal is not settled at a start", OPENING, "    file.settle()\n", "", POWER_CUTS),
     _mutant(
         "blocks are free before the log has what is in them",
         FILE,
@@ -61,9 +61,8 @@ MUTANTS = (
     _mutant(
         "the log says that it covers what it has not",
         JOURNALED,
-        "        self.checkpoint()\n        self.lmdb.write(writes)\n",
-        "        assert self._journal is not None\n"
-        "        self.lmdb.commit(writes, self._journal.mark(is_open=True))\n",
+        "        self.checkpoint()\n        self.log.write(writes)\n",
+        "        assert self._journal is not None\n        self.log.commit(writes, self._journal.mark(is_open=True))\n",
     ),
     _mutant(
         "a body's checksum is not compared",
@@ -102,22 +101,22 @@ MUTANTS = (
     _mutant(
         "readers lose what waits before the log has it",
         JOURNALED,
-        "        self.lmdb.commit(self._overlay.writes, self._journal.mark(is_open=is_open))\n",
+        "        self.log.commit(self._overlay.writes, self._journal.mark(is_open=is_open))\n",
         "        writes = self._overlay.writes\n        self._begin_overlay()\n"
-        "        self.lmdb.commit(writes, self._journal.mark(is_open=is_open))\n",
+        "        self.log.commit(writes, self._journal.mark(is_open=is_open))\n",
     ),
     _mutant(
         "readers look into the log first",
         JOURNALED,
         "            record = overlay.records.get(first)\n",
-        "            stored = self.lmdb.read(first, first, slots_max=1, bytes_max=bytes_max)\n"
+        "            stored = self.log.read(first, first, slots_max=1, bytes_max=bytes_max)\n"
         "            record = self._overlay.records.get(first) or (stored[0] if stored else None)\n"
         "            if record is None:\n                return\n",
     ),
     _mutant(
         "no room is reserved",
         JOURNALED,
-        "        return self.lmdb.reserve(records, append_above=append_above)\n",
+        "        return self.log.reserve(records, append_above=append_above)\n",
         "        return records is not None and append_above >= 0\n",
     ),
     _mutant(
@@ -158,7 +157,7 @@ MUTANTS = (
         "        if _Sector.OLD in self._kinds(place, blocks):\n",
         "        if False:\n",
     ),
-    _mutant("damage does not cost the vote", JOURNALED, "        self.lmdb.distrust_if(found.damage)\n", ""),
+    _mutant("damage does not cost the vote", JOURNALED, "        self.log.distrust_if(found.damage)\n", ""),
     _mutant(
         "an older journal is taken", OPENING, "    match check_anchor(ring, data, mark):\n", "    match Anchor.SOUND:\n"
     ),
@@ -167,7 +166,7 @@ MUTANTS = (
     _mutant(
         "a failed write is tried again",
         JOURNALED,
-        "            raise self.lmdb.failure.of(journal.path, error) from error\n",
+        "            raise self.log.failure.of(journal.path, error) from error\n",
         "            raise StorageError(str(error)) from error\n",
     ),
     _mutant(

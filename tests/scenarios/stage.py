@@ -5,6 +5,7 @@ Delays and write times are constant, nothing is lost by chance, and the simulato
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -26,8 +27,9 @@ from replog.paxos.messages import AcceptedSlot, Message, TransferLeadership
 from replog.paxos.options import PaxosOptions
 from replog.paxos.values import Batch, NoOp, decode_value, encode_value
 from replog.sim.checkers import ProtocolChecker
-from replog.sim.disk import SimLogStore
-from replog.sim.host import DiskWeather, Host, HostOptions
+from replog.sim.conditions import DiskWeather, HostOptions
+from replog.sim.host import Host
+from replog.sim.log_disk import SimDisk
 from replog.sim.network import Network, Weather
 from replog.sim.world import World
 from replog.wire.client_messages import Submit
@@ -131,7 +133,7 @@ class Stage:
                 self.checker,
                 self.workloads[node],
                 options,
-                SimLogStore(b"staged", node, b"%d" % node, self.membership),
+                SimDisk(b"staged", node, b"%d" % node, self.membership, random=self.world.stream(f"disk {node}")),
             )
             for node in nodes
         }
@@ -267,16 +269,31 @@ class Stage:
     # --- processes and disks ---
 
     def do_crash(self, words: list[str]) -> None:
-        """``crash n1 [losing|keeping its write]``: of a write under way, nothing or all is found later."""
+        """``crash n1 [losing|keeping|tearing its write]``: of one under way, nothing, all or a part is found later."""
         for node in self._nodes(words[0]):
             host = self.hosts[node]
             host.weather.unheard_rate = float("keeping" in words)
+            host.weather.tear_rate = float("tearing" in words)
             host.crash("killed")
 
     def do_start(self, words: list[str]) -> None:
+        """``start n1``; ``start n1 cut``: the power goes before anything of that is durable."""
         for node in self._nodes(words[0]):
-            self.hosts[node].weather = DiskWeather(write_s=WRITE_S)
-            self.hosts[node].start()
+            host = self.hosts[node]
+            host.weather = DiskWeather(write_s=WRITE_S)
+            if "cut" in words:
+                host.disk.cut_after(0)
+            host.start()
+
+    def do_stop(self, words: list[str]) -> None:
+        """``stop n1``: in order; ``stop n1 cut``: until the first thing that would be durable."""
+        for node in self._nodes(words[0]):
+            self.hosts[node].stop(0 if "cut" in words else math.inf)
+
+    def do_journal(self, words: list[str]) -> None:
+        """``journal n1 off``, ``journal n1 on``: whether its next process writes one."""
+        host = self._host(words[0])
+        host.options = attrs.evolve(host.options, journal_rate=float(words[1] == "on"))
 
     def do_freeze(self, words: list[str]) -> None:
         self._host(words[0]).pause()
@@ -298,6 +315,10 @@ class Stage:
         self._host(words[0]).weather = DiskWeather(
             write_s=WRITE_S, is_full=what != "state", is_state_full=what in ("state", "both")
         )
+
+    def do_fill(self, words: list[str]) -> None:
+        """``fill n1``: no acceptance finds room on its log's disk any more, until ``calm``."""
+        self._host(words[0]).weather = DiskWeather(write_s=WRITE_S, is_full=True, has_no_room=True)
 
     def do_kill(self, words: list[str]) -> None:
         """``kill n3 after StoreChunk``: at its next such job; ``kill n3 before any``: at the next job at all."""
@@ -322,12 +343,11 @@ class Stage:
 
     def do_wipe(self, words: list[str]) -> None:
         """``wipe n1``: an empty disk under the old id."""
-        host = self._host(words[0])
-        host.replace_disk(SimLogStore(b"staged", host.node, b"wiped", self.membership))
+        self._host(words[0]).replace_disk(b"wiped")
 
     def do_promise(self, words: list[str]) -> None:
         """``promise n3 900.n3``: while it is down, its disk comes to hold that promise."""
-        self._host(words[0]).disk.promise = _ballot(words[1])
+        self._host(words[0]).disk.write([LogWrite(_ballot(words[1]), (), None)])
 
     def do_members(self, words: list[str]) -> None:
         """``members n1 3 1.n1 2``: while it is down, its disk comes to hold version 2 of them, accepted in slot 3."""
@@ -508,6 +528,10 @@ class Stage:
     def is_durable(self, words: list[str]) -> bool:
         """``durable n1 4``: its state would stand there after a crash, at least."""
         return self._host(words[0]).durable_through >= int(words[1])
+
+    def is_accepted(self, words: list[str]) -> bool:
+        """``accepted n3 4``: its disk has an acceptance of slot 4, in the log or in the journal."""
+        return Slot(int(words[1])) in self._host(words[0]).disk.slots
 
     def is_floor(self, words: list[str]) -> bool:
         """``floor n1 4``: at least that much of its log is compacted away."""

@@ -16,8 +16,9 @@ from replog.paxos.ballot import NodeId
 from replog.paxos.membership import Membership
 from replog.paxos.options import PaxosOptions
 from replog.sim.checkers import ProtocolChecker
-from replog.sim.disk import SimLogStore
-from replog.sim.host import Host, HostOptions
+from replog.sim.conditions import HostOptions
+from replog.sim.host import Host
+from replog.sim.log_disk import SimDisk
 from replog.sim.network import Network, Weather
 from replog.sim.workload import RegisterWorkload
 from replog.sim.world import World
@@ -46,7 +47,7 @@ def crash_a_leader(seed: int, *, replicas: int, delay_s: float) -> Failover:
             checker,
             RegisterWorkload(),
             options,
-            SimLogStore(b"failover", node, b"%d" % node, membership),
+            SimDisk(b"failover", node, b"%d" % node, membership, random=world.stream(f"disk {node}")),
         )
         for node in membership.members
     }

@@ -206,7 +206,49 @@ def test_a_log_keeps_what_it_calls_chosen() -> None:
     assert caught(lambda: checker.on_durable(N3, LOW, write, Slot(1))) == "the log keeps what is chosen"
     astray = holding(checker, N3, other)
     astray.write([LogWrite(None, (), Slot(1))])
-    assert caught(lambda: checker.on_recovered(N3, Slot(0), astray)) == "the log keeps what is chosen"
+    assert caught(lambda: checker.on_recovered(N3, disk(N3), astray)) == "the log keeps what is chosen"
+
+
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        LogWrite(HIGH, (), None),
+        LogWrite(None, (record(2, LOW),), None),
+        LogWrite(None, (record(1, HIGH),), None),
+        LogWrite(None, (), Slot(1)),
+        LogWrite(None, (), None, Membership(2, (N1, N2))),
+    ],
+    ids=["promise", "acceptance", "newer acceptance", "position", "members"],
+)
+def test_what_was_durable_is_there_at_the_next_start(forgotten: LogWrite) -> None:
+    """P1: whatever became of the process, unless the node abstains for it; and nothing else is there."""
+    checker = ProtocolChecker(THREE)
+    before, found = holding(checker, N1, record(1, LOW)), holding(checker, N1, record(1, LOW))
+    checker.on_recovered(N1, before, found)
+    before.write([forgotten])
+    assert caught(lambda: checker.on_recovered(N1, before, found)) == "durable stays"
+    found.distrust_if("its journal is damaged")
+    checker.on_recovered(N1, before, found)
+
+
+def test_what_was_never_durable_is_not_there_at_the_next_start() -> None:
+    """P1: a torn record is an end."""
+    checker = ProtocolChecker(THREE)
+    found = holding(checker, N1, record(1, LOW))
+    assert caught(lambda: checker.on_recovered(N1, disk(N1), found)) == "durable stays"
+
+
+def test_a_node_reads_what_is_on_its_disk() -> None:
+    """And nothing where nothing is, or damage."""
+    checker = ProtocolChecker(THREE)
+    store = holding(checker, N1, record(1, LOW), record(2, LOW))
+    store.damage(Slot(2))
+    checker.on_read(N1, store, Slot(1), [record(1, LOW)])
+    checker.on_read(N1, store, Slot(2), [])
+    checker.on_read(N1, store, Slot(3), [])
+    assert caught(lambda: checker.on_read(N1, store, Slot(1), [])) == "durable is read"
+    assert caught(lambda: checker.on_read(N1, store, Slot(1), [record(1, HIGH)])) == "durable is read"
+    assert caught(lambda: checker.on_read(N1, store, Slot(3), [record(3, LOW)])) == "durable is read"
 
 
 def test_positions_rise_as_long_as_a_process_lives() -> None:

@@ -8,7 +8,8 @@ import attrs
 import pytest
 
 from replog.paxos.ballot import NodeId, Slot
-from replog.sim.host import DiskWeather, Host
+from replog.sim.conditions import DiskWeather
+from replog.sim.host import Host
 from replog.sim.runner import Simulation
 from replog.sim.workload import Register, RegisterWorkload
 from replog.state_machine import Command, State

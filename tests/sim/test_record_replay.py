@@ -27,7 +27,7 @@ from replog.paxos.acceptor import Acceptor
 from replog.paxos.ballot import Ballot, NodeId, Slot
 from replog.paxos.messages import Accept, AcceptedSlot, Learn, Promise, SnapshotChunk
 from replog.paxos.values import Batch, encode_value
-from replog.sim.host import HostOptions
+from replog.sim.conditions import HostOptions
 from replog.sim.record_replay import RecordReplay, replay_record
 from replog.sim.runner import Simulation
 from replog.sim.workload import RegisterWorkload

@@ -23,11 +23,13 @@ FAULTS = {
     "flap", "black_hole", "link_reset", "unheard_leader", "piece_lost", "value_flipped", "message_queued", "far_apart",
     # processes
     "crash", "crash_all", "pause", "hand_over", "aimed_crash", "aimed_crashes", "write_unheard", "turn_cut",
-    "settings_differ",
+    "settings_differ", "clean_stop", "stop_cut", "start_cut",
     # disks
     "slow_disk", "stalled_disk", "write_stalled", "full_disk", "failing_write", "write_failed", "damaged_record",
     "damage_repaired", "damaged_promise", "damaged_acceptance", "wiped_disk", "incarnation_refused", "state_transfer",
-    "full_everywhere", "hanging_state", "full_state", "cut_jobs", "install_crash",
+    "full_everywhere", "hanging_state", "full_state", "cut_jobs", "install_crash", "space_awaited",
+    # journals
+    "journal_replayed", "journal_torn", "journal_damaged", "journal_switched", "journal_not_made", "checkpoint_cut",
     # clocks
     "clock_jump", "clock_skew",
     # memory

@@ -20,7 +20,7 @@ from replog.directory.layout import LOG_FOLDER, ORIGIN_FILE, format_directory, o
 from replog.disk.environment import DATA_FILE
 from replog.errors import Damaged, StorageError
 from replog.log import journal_layout
-from replog.log.journal_file import JOURNAL_FILE, Journal
+from replog.log.journal_file import JOURNAL_FILE, FileOnDisk, Journal
 from replog.log.journal_layout import BLOCK_BYTES, SECTOR_BYTES
 from replog.log.journaled import JournaledLogStore
 from replog.log.records import JournalMark
@@ -388,7 +388,7 @@ def test_nothing_that_the_log_does_not_cover_is_ever_written_over(directory: Pat
         store.recover()
         write(store, 1)
     ring = journal_layout.Ring(mark(directory).id, RING_BYTES)
-    careless = Journal(journal(directory), ring, mark(directory))
+    careless = Journal(FileOnDisk(journal(directory)), ring, mark(directory))
 
     def write_on(count: int) -> None:
         for _number in range(count):

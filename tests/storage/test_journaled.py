@@ -41,7 +41,7 @@ def test_what_is_durable_is_found_at_every_moment_of_a_checkpoint(
     with opened(directory) as store:
         store.recover()
         write(store, 1, 2, 3, chosen_through=2)
-        commit = store.lmdb.commit
+        commit = store.log.commit
         seen = []
 
         def watched(writes: list[LogWrite], journal: object) -> None:
@@ -49,7 +49,7 @@ def test_what_is_durable_is_found_at_every_moment_of_a_checkpoint(
             commit(writes, journal)  # type: ignore[arg-type]
             seen.append(slots(store, 1, 9))
 
-        monkeypatch.setattr(store.lmdb, "commit", watched)
+        monkeypatch.setattr(store.log, "commit", watched)
         store.checkpoint()
         assert seen == [[1, 2, 3], [1, 2, 3]]
         assert slots(store, 1, 9) == [1, 2, 3]
@@ -62,14 +62,14 @@ def test_a_checkpoint_in_the_middle_of_a_read_hides_nothing(directory: Path, mon
         write(store, 1)
         store.checkpoint()
         write(store, 2, 3, chosen_through=3)
-        read = store.lmdb.read
+        read = store.log.read
 
         def late(*asked: Slot, slots_max: int, bytes_max: int) -> object:
             found = read(*asked, slots_max=slots_max, bytes_max=bytes_max)
             store.checkpoint()
             return found
 
-        monkeypatch.setattr(store.lmdb, "read", late)
+        monkeypatch.setattr(store.log, "read", late)
         assert slots(store, 2, 3) == [2, 3]
         write(store, 4)
         assert slots(store, 1, 4) == [1, 2, 3, 4]
@@ -119,13 +119,13 @@ def test_a_checkpoint_is_due_so_long_after_the_first_write_or_with_so_many_bytes
         now_s[0] += 0.01
         write(store, 2)
         assert store.checkpoint_at_s < now_s[0]  # two blocks of sixteen
-        commit = store.lmdb.commit
+        commit = store.log.commit
 
         def slow(writes: list[LogWrite], journal: object) -> None:
             commit(writes, journal)  # type: ignore[arg-type]
             now_s[0] += 0.5
 
-        monkeypatch.setattr(store.lmdb, "commit", slow)
+        monkeypatch.setattr(store.log, "commit", slow)
         store.checkpoint()
         assert store.checkpoint_at_s == float("inf")
         write(store, 3)
@@ -173,7 +173,7 @@ def test_pending_groups_keep_their_room(directory: Path) -> None:
     """What one reserves no later one is told to have."""
     with opened(directory) as store:
         store.recover()
-        space = store.lmdb._space
+        space = store.log._space
         write(store, 1)
         kept = space._reserved_bytes
         assert kept > len(record_of(1).value)

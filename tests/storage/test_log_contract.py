@@ -1,4 +1,4 @@
-"""One contract for every ``LogStore``: LMDB and memory, here as the simulator's disk, must not differ in it.
+"""One contract for every ``LogStore``: LMDB and memory, here as the simulator's, must not differ in it.
 
 ``again`` closes the store and opens what is durable as a new process would.
 """
@@ -25,6 +25,7 @@ from replog.paxos.membership import Membership
 from replog.paxos.messages import AcceptedSlot
 from replog.paxos.recovered import Recovered
 from replog.sim.disk import SimLogStore
+from replog.sim.log_disk import SimDisk
 
 CLUSTER = b"cluster of tests"
 NODE = NodeId(2)
@@ -36,8 +37,8 @@ RING_BYTES = 256 * 1024
 CHECKSUM_BYTES = 4
 
 
-class SimDisk:
-    """The simulator's disk: what ``write`` returned from is durable as it stands."""
+class MemoryDisk:
+    """The simulator's log: what ``write`` returned from is durable as it stands."""
 
     def __init__(self, _path: Path) -> None:
         self._store = SimLogStore(CLUSTER, NODE, b"incarnation 0001", FOUNDERS)
@@ -53,6 +54,31 @@ class SimDisk:
 
     def close(self) -> None:
         self._store.close()
+
+
+class SimulatedDisk:
+    """With the simulator's journal in front of it, by a process that was killed each time."""
+
+    def __init__(self, _path: Path) -> None:
+        self._disk = SimDisk(CLUSTER, NODE, b"incarnation 0001", FOUNDERS, random=random.Random(1))
+        self._store: JournaledLogStore | None = None
+
+    def open(self) -> LogStore:
+        self._store = self._disk.open(is_journaled=True, clock=lambda: 0.0)
+        return self._store
+
+    def damage(self, slot: int) -> None:
+        assert self._store is not None
+        self._store.checkpoint()
+        self._disk.damage(Slot(slot))
+
+    def damage_promise(self, _promise: Ballot) -> None:
+        assert self._store is not None
+        self._store.checkpoint()
+        self._disk.damage_promise()
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class LmdbDisk:
@@ -126,9 +152,10 @@ class TurnedOffDisk(JournaledDisk):
         return super().open()
 
 
-Disk = SimDisk | LmdbDisk
+Disk = MemoryDisk | SimulatedDisk | LmdbDisk
 DISKS = {
-    "simulator": SimDisk,
+    "memory": MemoryDisk,
+    "simulator": SimulatedDisk,
     "lmdb": LmdbDisk,
     "journal": JournaledDisk,
     "stopped": StoppedDisk,

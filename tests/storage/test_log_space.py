@@ -60,7 +60,7 @@ def opened(path: Path, limits: LogLimits) -> Iterator[JournaledLogStore]:
 
 
 def pages(store: JournaledLogStore) -> PageReport:
-    data = (store.path / DATA_FILE).read_bytes()
+    data = (store.log.path / DATA_FILE).read_bytes()
     return check_pages(lambda offset, length: data[offset : offset + length], len(data), LOG_LAYOUT)
 
 
@@ -173,7 +173,7 @@ def test_a_quota_refuses_early_keeps_promising_and_takes_writes_again(quick_path
         last, early = _fill(store)
         assert 0 < early < last
         assert store.file_bytes <= 4 * MIB
-        with pytest.raises(StorageFull, match=re.escape(f"{store.path / DATA_FILE}: no space")):
+        with pytest.raises(StorageFull, match=re.escape(f"{store.log.path / DATA_FILE}: no space")):
             store.write([LogWrite(None, (record(last + 1, 4_000),), None)])
         promise = Ballot(7, NODE)
         store.write([LogWrite(promise, (), Slot(last))])
@@ -337,9 +337,9 @@ def test_what_was_written_beyond_the_estimate_is_not_overwritten(
     """However wrong an estimate is, blocks are taken ahead from the true end of the file on."""
     with opened(quick_path / "node", LogLimits(journal=False)) as store:
         with monkeypatch.context() as patch:
-            prepare = store.lmdb._space.prepare
+            prepare = store.log._space.prepare
             patch.setattr(
-                store.lmdb._space, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
+                store.log._space, "prepare", lambda _need_bytes, *, is_essential: prepare(1, is_essential=is_essential)
             )
             for slot in range(1, 9):
                 store.write([LogWrite(None, (record(slot, MIB),), Slot(slot - 1))])

@@ -9,10 +9,12 @@ from .planting import Change, Mutant
 
 JOURNALED, TURNS = "log/journaled.py", "log/writer_turns.py"
 READING = "log/journal_reading.py"
+LOG_DISK = ("tests/sim/test_log_disk.py",)
+"""Where commands are too short to make what is wrong show."""
 
 
-def _mutant(name: str, path: str, old: str, new: str) -> Mutant:
-    return Mutant(name, 0, (Change(path, old, new),))
+def _mutant(name: str, path: str, old: str, new: str, tests: tuple[str, ...] = ()) -> Mutant:
+    return Mutant(name, 0, (Change(path, old, new),), tests=tests)
 
 
 MUTANTS = (
@@ -51,8 +53,8 @@ MUTANTS = (
     _mutant(
         "reads miss what waits in the journal",
         JOURNALED,
-        "            record = overlay.records.get(first)\n",
-        "            record = None\n",
+        "            for record in self._records(overlay, from_slot, last, bytes_max):\n",
+        "            for record in self.log.read(from_slot, last, slots_max=slots_max, bytes_max=bytes_max):\n",
     ),
     _mutant(
         "a floor is installed in front of what waits",
@@ -71,6 +73,7 @@ MUTANTS = (
         JOURNALED,
         "        self.checkpoint()\n        self.log.write(writes)\n",
         "        self.log.write(writes)\n",
+        LOG_DISK,
     ),
     _mutant(
         "a clean stop says that the log has everything",
@@ -115,12 +118,6 @@ MUTANTS = (
         TURNS,
         "                    self.is_waiting_for_space = True\n                    return False\n",
         "                    self.is_waiting_for_space = True\n                    return True\n",
-    ),
-    _mutant(
-        "a group takes along what was submitted behind a floor",
-        TURNS,
-        "                self._held = job\n                break\n",
-        "                self._held = job\n                continue\n",
     ),
     _mutant(
         "the last of a group is not told",

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import structlog
 import trio
 
-from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
@@ -110,14 +109,14 @@ class Node:
         self._notes = LinkNotes(self.log, trio.current_time)
         self.transport = Transport(
             Hello(identity.cluster, self.node, identity.incarnation, terms=machine_terms(config.sessions)),
-            {peer: split_address(address) for peer, address in config.members.items() if peer != self.node},
             self._doors,
             config.transport,
             self._notes,
             Budget(config.node.clients_bytes_max),
+            member_count=len(config.members),
         )
         self.driver, self._entrance = self._begin_life(machine, recorder)
-        self._doors.open(Admission(identity, config, memory, self.driver.replica))
+        self._doors.open(Admission(identity, config, memory, self.driver.following.reach))
         own(self)
 
     def _begin_life(self, machine: StateMachine, recorder: Recorder | None) -> tuple[Driver, Driver | Recorder]:
@@ -136,7 +135,7 @@ class Node:
         )
         origin = Origin(
             node=self.node,
-            members=config.members,
+            seeds=config.members,
             paxos=config.paxos,
             options=config.node,
             recovered=reconcile(
@@ -354,6 +353,12 @@ class Node:
     @property
     def clients(self) -> Clients:
         return self.driver.clients
+
+    @property
+    def address(self) -> str:
+        """Where it listens: as it is configured, else where the log says that it is reached; empty: nobody says."""
+        config, addresses = self.config, self.driver.following.reach.addresses
+        return config.bind or config.members.get(self.node, "") or addresses.get(self.node, "")
 
     @property
     def applied_through(self) -> int:

@@ -121,6 +121,7 @@ class Host:
         disk: SimLogStore,
     ) -> None:
         self.node = disk.identity.node
+        self.address = address_of(self.node)
         self.world = world
         self.network = network
         self.checker = checker
@@ -220,7 +221,7 @@ class Host:
         self._log_port, self.links, self.peer_links = SimLogPort(self), SimClients(self), SimPeers(self)
         origin = Origin(
             node=self.node,
-            members={node: address_of(node) for node in sorted({self.node, *self.peers})},
+            seeds={node: address_of(node) for node in self.disk.identity.membership.members},
             paxos=self.options.paxos,
             options=self.options.node,
             recovered=recovered,
@@ -242,9 +243,14 @@ class Host:
         if self._weather.is_full:
             self._doors.put(LogFull(True))
         for peer in self.peers.values():
-            if peer.is_up:
+            if not peer.is_up:
+                continue
+            if self.peer_links.meets(peer):
                 self.later(self.network.weather.delay_s, self.on_link_opened, peer.node)
                 peer.later(self.network.weather.delay_s, peer.on_link_opened, self.node)
+            else:
+                self.peer_links.have_none(peer.node)
+                peer.peer_links.have_none(self.node)
         self.later(self.options.node.flush_interval_s, self._measure)
         self.wake()
 

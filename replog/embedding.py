@@ -25,11 +25,10 @@ from .client.reads import query_failed
 from .directory.known_peers import KnownPeers
 from .directory.layout import open_directory
 from .errors import ConfigError, Unavailable
-from .log.contract import Identity
 from .node.recording import Recorder
 from .node.server import Node, unwrapped
 from .node.settings import ReplicaConfig
-from .paxos.ballot import NodeId, node_name
+from .paxos.ballot import node_name
 from .process.forking import close_descriptor, own
 from .process.resources import lacking
 from .state.store import LmdbStateStore
@@ -63,12 +62,12 @@ async def run_replica(
     StorageError: the disk failed or is damaged; the node must be started again.
     StateDiverged: the state machine is not deterministic.
     Unavailable: the name of its own address can't be looked up at the moment.
-    ConfigError: an address can't be listened on, or the members are not those the directory was formatted for.
+    ConfigError: an address can't be listened on, or nobody says where a member is.
     TypeError, RuntimeError: ``config`` or ``machine`` is something else, or this is no trio program.
     """
     check_arguments(config, machine)
     with _opened_node(config, machine, recorder) as node:
-        listeners = await _listen(config, node.node)
+        listeners = await _listen(node)
         door = _Door(listeners)
         try:
             await node.run(listeners, _Started(node, task_status))
@@ -136,10 +135,10 @@ def _opened_node(config: ReplicaConfig, machine: StateMachine, recorder: Recorde
             stack.callback(recorder.close)
         log_store = directory.open_log(config.log)
         stack.callback(log_store.close)
-        _check_members(config, log_store.identity)
         state_store = LmdbStateStore.open(directory.state_path)
         stack.callback(state_store.close)
         node = Node(config, machine, log_store, state_store, KnownPeers(config.data_dir), recorder=recorder)
+        _check_members(node)
         try:
             yield node
         finally:
@@ -147,17 +146,16 @@ def _opened_node(config: ReplicaConfig, machine: StateMachine, recorder: Recorde
                 stack.pop_all()  # what is open is the parent's
 
 
-def _check_members(config: ReplicaConfig, identity: Identity) -> None:
-    formatted, named = set(identity.membership.members), set(config.members)
-    if formatted != named:
+def _check_members(node: Node) -> None:
+    config, addresses = node.config, node.driver.following.reach.addresses
+    unknown = ", ".join(node_name(member) for member, address in addresses.items() if not address)
+    if unknown:
         raise ConfigError(
-            f"members names {_names(named)}, but {config.data_dir} was formatted for {_names(formatted)}: "
-            "name the same nodes, with the addresses they have today."
+            f"members has no address of {unknown}, nor has the log in {config.data_dir}: name every node that the "
+            "directory was formatted for, with the address it has today."
         )
-
-
-def _names(nodes: set[NodeId]) -> str:
-    return ", ".join(node_name(node) for node in sorted(nodes))
+    if not node.address:
+        raise ConfigError(f"{node_name(node.node)} has no address to listen on: set bind, like 0.0.0.0:7101.")
 
 
 _LISTENING_STEPS = {
@@ -169,8 +167,8 @@ _LISTENING_STEPS = {
 """Not for a moment, so another start doesn't mend it."""
 
 
-async def _listen(config: ReplicaConfig, node: NodeId) -> Sequence[trio.SocketListener]:
-    address = config.bind or config.members[node]
+async def _listen(of: Node) -> Sequence[trio.SocketListener]:
+    node, address = of.node, of.address
     host, port = split_address(address)
     try:
         return await trio.open_tcp_listeners(port, host=host, backlog=512)
@@ -264,9 +262,13 @@ async def open_replica(
     try:
         async with trio.open_nursery() as nursery:
             node: Node = await nursery.start(lambda task_status: run_replica(config, machine, task_status=task_status))
-            own = config.bind or config.members[node.node]
-            others = [address for member, address in config.members.items() if member != node.node]
-            async with connect([own, *others], name=f"embedded in {node_name(node.node)}", options=options) as client:
+            others = {**config.members, **node.driver.following.reach.addresses}
+            others.pop(node.node, None)
+            async with connect(
+                [node.address, *filter(None, others.values())],
+                name=f"embedded in {node_name(node.node)}",
+                options=options,
+            ) as client:
                 try:
                     yield EmbeddedReplica(node, client)
                 except Exception as error:

@@ -17,7 +17,7 @@ from .sessions import SessionOptions
 
 Terms = tuple[tuple[str, str], ...]
 
-APPLY_VERSION = 3
+APPLY_VERSION = 4
 """Raised whenever the same slot could lead to another state or reply than before."""
 
 

@@ -160,7 +160,7 @@ async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorde
         node = await nursery.start(partial(run_replica, settings, machine, recorder=recorder))
         structlog.get_logger(__name__).info(
             "serving",
-            address=settings.bind or settings.members[node.node],
+            address=node.address,
             cluster=node.identity.cluster.hex(),
             state_machine=settings.state_machine,
         )

@@ -11,8 +11,8 @@ from ..apply.machine_terms import difference, machine_terms
 from ..apply.submissions import ENVELOPE_BYTES
 from ..log.contract import Identity
 from ..paxos.ballot import NodeId, node_name
-from ..paxos.replica import Replica
 from ..wire.codec import Hello, Welcome
+from .reach import Reach
 from .settings import ReplicaConfig
 
 
@@ -25,12 +25,12 @@ class PeerMemory(Protocol):
 class Admission:
     """The door of one node."""
 
-    def __init__(self, identity: Identity, config: ReplicaConfig, memory: PeerMemory, replica: Replica) -> None:
+    def __init__(self, identity: Identity, config: ReplicaConfig, memory: PeerMemory, reach: Reach) -> None:
         self._identity = identity
         self._config = config
         self._terms = machine_terms(config.sessions)
         self._memory = memory
-        self._replica = replica
+        self._reach = reach
 
     def refusal_of(self, hello: Hello) -> str:
         """Empty, or the reason why whoever says this hello is refused."""
@@ -45,8 +45,9 @@ class Admission:
         if not hello.node:
             return ""
         peer = NodeId(hello.node)
-        if peer == own.node or peer not in self._replica.membership.members:
-            return f"{node_name(peer)} is not another member of this cluster"
+        refusal = self._reach.refusal_of(peer, hello.incarnation)
+        if refusal:
+            return refusal
         differs = difference(self._terms, hello.terms)
         if differs:
             return (
@@ -63,7 +64,7 @@ class Admission:
             own.node,
             own.incarnation,
             refusal,
-            tuple(config.members.items()),
+            tuple((node, address) for node, address in self._reach.addresses.items() if address),
             min(config.node.command_bytes_max + ENVELOPE_BYTES, config.paxos.batch_bytes_max),
             self._terms,
         )

@@ -29,7 +29,7 @@ from .events import (
     PeerOpened,
 )
 from .message_checks import check_peer_messages, check_query
-from .settings import NodeOptions
+from .settings import ReplicaConfig
 
 _BUSY_WORD_INTERVAL_S = 0.1
 
@@ -38,7 +38,7 @@ class Inside(Protocol):
     """The node behind the doors."""
 
     driver: Driver
-    options: NodeOptions
+    config: ReplicaConfig
     log: EventLog
 
     def put(self, event: Event) -> None: ...
@@ -135,5 +135,5 @@ class Doors:
 
     async def look_at_clients_forever(self) -> None:
         while True:
-            await trio.sleep(self._node.options.idle_timeout_s / 4)
+            await trio.sleep(self._node.config.node.idle_timeout_s / 4)
             self._node.put(ClientsLookedAt())

@@ -54,6 +54,7 @@ from .events import (
     StopApplying,
     Written,
 )
+from .following import Following
 from .notices import on_notice
 from .ports import Ports
 from .queries import answer_query
@@ -71,7 +72,7 @@ class Driver:
 
     Parameters
     ----------
-    members: every member's advertised address.
+    seeds: addresses from the configuration: of members, and of nodes to ask first.
     options: limits.
     replica: the core, freshly recovered.
     make_applier: an Applier over the state as it stands; called again when a received state has replaced it.
@@ -84,7 +85,7 @@ class Driver:
     def __init__(
         self,
         *,
-        members: Mapping[NodeId, str],
+        seeds: Mapping[NodeId, str],
         options: NodeOptions,
         replica: Replica,
         make_applier: Callable[[], Applier],
@@ -95,7 +96,6 @@ class Driver:
         status: Callable[[], bytes],
         now_s: float,
     ) -> None:
-        self.members = members
         self.options = options
         self.replica = replica
         self.applying = Applying(make_applier, replica, options)
@@ -107,7 +107,8 @@ class Driver:
         self._peers = ports.peers
         self._log = log
         self._clock = clock
-        self.sending = Sending(replica, members, ports.peers, options)
+        self.sending = Sending(replica, ports.peers, options)
+        self.following = Following(replica, seeds, ports.peers, self.sending)
         self._silent_links = SilentLinks(ports.peers, options.silent_rounds_max, log)
         self._written: deque[Written] = deque()
         self._inbox: deque[Event] = deque()
@@ -143,7 +144,7 @@ class Driver:
             LogFull: self._on_log_full,
             StateJobDone: self._on_state_job_done,
             HandOver: lambda _event: replica.transfer_leadership(None),
-            ChangeMembers: lambda event: replica.change_members(event.voters, event.learners, event.if_version),
+            ChangeMembers: self.following.on_change_members,
             StopApplying: self._on_stop_applying,
         }
 
@@ -218,6 +219,8 @@ class Driver:
         for notice in effects.notices:
             on_notice(notice, self._log, self.clients, self._silent_links)
             self.is_due = self.is_due or notice.kind is NoticeKind.DAMAGE_REPAIRED
+            if notice.kind is NoticeKind.MEMBERSHIP_CHANGED:
+                self.following.on_changed()
         if effects.release:
             self.applying.keep(effects.release)
         if self.applying.apply(self.jobs, self.read_log, self.clients.on_outcomes, self._is_over):
@@ -363,4 +366,4 @@ class Driver:
 
     def leader_address(self) -> tuple[NodeId, str]:
         leader = self.replica.leader
-        return (NodeId(0), "") if leader is None else (leader, self.members.get(leader, ""))
+        return (NodeId(0), "") if leader is None else (leader, self.following.reach.addresses.get(leader, ""))

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..paxos.ballot import NodeId, Slot
+from ..paxos.membership import Member
 from ..paxos.messages import AcceptedSlot, Message
 from ..wire.client_messages import ClientMessage
 from .state_jobs import Job
@@ -120,6 +121,7 @@ class ChangeMembers(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     voters: tuple[NodeId, ...]
     learners: tuple[NodeId, ...]
     if_version: int | None = None
+    described: tuple[Member, ...] = ()
 
 
 class StopApplying(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=True):

@@ -9,7 +9,7 @@ Never: change an answer; stand around a driver whose life is not recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypedDict, TypeVar, cast
 
 import attrs
@@ -27,6 +27,7 @@ from .client_link import ClientLink
 from .event_log import EventLog
 from .ports import ClientPort, LogPort, PeerPort, Ports, StatePort
 from .queries import checked
+from .reach import Way
 from .record_contents import Contents
 from .record_format import Applied, AppliedSoFar, LinkFacts
 from .record_lines import frame_line, job_line, log_line
@@ -165,6 +166,10 @@ class _Peers:
 
     def reset(self, peer: NodeId) -> None:
         self.tape.call(f"closes the link to {node_name(peer)}", None, lambda: self.inner.reset(peer))
+
+    def follow(self, ways: Mapping[NodeId, Way]) -> None:
+        told = ", ".join(f"{node_name(peer)} at {way.address}" for peer, way in ways.items())
+        self.tape.call(f"keeps links to {told or 'nobody'}", None, lambda: self.inner.follow(ways))
 
 
 class _Clients:

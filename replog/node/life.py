@@ -27,7 +27,7 @@ class Origin:
 
     Parameters
     ----------
-    members: every member's advertised address.
+    seeds: addresses from the configuration: of members, and of nodes to ask first.
     paxos, options: limits of the core and of the driver.
     recovered: what the log remembers.
     seed: of the core's randomness.
@@ -35,7 +35,7 @@ class Origin:
     """
 
     node: NodeId
-    members: Mapping[NodeId, str]
+    seeds: Mapping[NodeId, str]
     paxos: PaxosOptions
     options: NodeOptions
     recovered: Recovered
@@ -58,7 +58,7 @@ def begin_life(
     new_replica: makes the core.
     """
     driver = Driver(
-        members=origin.members,
+        seeds=origin.seeds,
         options=origin.options,
         replica=new_replica(
             node=origin.node,

@@ -1,17 +1,16 @@
 """Links between nodes and from clients: who may connect, who connects to whom, and what happens when a link ends.
 
-It knows hellos and frames, not what a message means. There is one TCP connection for each pair of nodes; the lower id
-dials. A link that brings anything unexpected is dropped and counted, logged now and then, and nothing else happens.
-How many links there may be says ``places``, how much is kept for them ``wire.budget``. Whether a link that brings
-nothing is dead, the driver judges (``silence``); the kernel, which takes its time, is the second line.
+It knows hellos and frames, not what a message means. There is one TCP connection for each pair of nodes; who
+dials says ``reach``. A link that brings anything unexpected is dropped and counted, logged now and then, and nothing
+else happens. How many links there may be says ``places``, how much is kept for them ``wire.budget``. Whether a link
+that brings nothing is dead, the driver judges (``silence``); the kernel, which takes its time, is the second line.
 """
 
 from __future__ import annotations
 
 import math
-import random
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -23,7 +22,7 @@ from ..errors import StorageError, error_text
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.messages import Message
 from ..paxos.option_kinds import kinds_checked
-from ..process.resources import lack_of
+from ..paxos.peers import GUESTS_MAX
 from ..wire.budget import Budget
 from ..wire.client_messages import ClientMessage
 from ..wire.codec import (
@@ -36,10 +35,11 @@ from ..wire.codec import (
     decode_payload,
     encode_frame,
 )
-from ..wire.dialing import connected_socket, in_words
 from ..wire.link import Link, LinkClosed, address_of
+from .dialling import Dialling
 from .link_notes import LinkNotes
 from .places import Places, take_places
+from .reach import Way
 
 log = structlog.get_logger(__name__)
 
@@ -110,23 +110,31 @@ class Transport:
     def __init__(
         self,
         own: Hello,
-        addresses: dict[NodeId, tuple[str, int]],
         handler: Handler,
         options: TransportOptions,
         notes: LinkNotes,
         budget: Budget,
+        *,
+        member_count: int,
     ) -> None:
         self._own = own
         self._node = NodeId(own.node)
         self._log = log.bind(node=node_name(self._node))
-        self._addresses = addresses
+        self._peers: dict[NodeId, Link] = {}
+        self._dialling = Dialling(
+            notes,
+            dial_timeout_s=options.dial_timeout_s,
+            redial_first_s=options.redial_first_s,
+            redial_max_s=options.redial_max_s,
+            is_linked=self._peers.__contains__,
+            serve=self._serve_dialled,
+        )
         self._handler = handler
         self._options = options
-        self._peers: dict[NodeId, Link] = {}
         self._links: set[Link] = set()
         self._is_closed = False
         self._notes = notes
-        self.places = Places(take_places(options.connections_max, len(addresses) + 1))
+        self.places = Places(take_places(options.connections_max, member_count))
         self.budget = budget
         self.counts = notes.counts
 
@@ -149,6 +157,10 @@ class Transport:
         if link is not None:
             self.counts["peer_links_reset"] += 1
             link.close()
+
+    def follow(self, ways: Mapping[NodeId, Way]) -> None:
+        """See ``ports.PeerPort``."""
+        self._dialling.follow(ways)
 
     @property
     def peers_connected(self) -> frozenset[NodeId]:
@@ -173,9 +185,7 @@ class Transport:
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 nursery.start_soon(self._accept_forever, listener, nursery)
-            for peer in self._addresses:
-                if self._node < peer:
-                    nursery.start_soon(self._dial_forever, peer)
+            self._dialling.run_in(nursery)
             nursery.start_soon(self._watch_budget_forever)
             task_status.started()
 
@@ -183,30 +193,6 @@ class Transport:
         while True:
             await trio.sleep(_BUDGET_WATCH_S)
             self.budget.look()
-
-    async def _dial_forever(self, peer: NodeId) -> None:
-        """Keep a link to a peer; the first new try comes quickly, later ones with growing, jittered waits.
-
-        The name is looked up for each try, since the peer may have moved; it counts as what it was last until there is
-        an answer. A try that was lost on the way has waited itself.
-        """
-        wait_s = self._options.redial_first_s
-        while True:
-            began_s = trio.current_time()
-            try:
-                sock = await connected_socket(*self._addresses[peer], timeout_s=self._options.dial_timeout_s)
-            except OSError as error:
-                self._notes.of_peer("dial", peer, in_words(error))
-            except Exception as error:
-                if not lack_of(error):
-                    raise
-                self._notes.of_peer("dial", peer, str(error))  # no thread for the lookup, at the moment
-            else:
-                await self._serve_dialled(peer, sock)
-                if trio.current_time() - began_s > 2 * self._options.redial_max_s:
-                    wait_s, began_s = self._options.redial_first_s, trio.current_time()
-            await trio.sleep_until(began_s + wait_s * random.uniform(0.5, 1.0))
-            wait_s = min(wait_s * 2, self._options.redial_max_s)
 
     async def _serve(
         self,
@@ -297,7 +283,7 @@ class Transport:
             refusal = self._handler.admit(hello) or self._seat(link, hello)
             link.write(encode_frame(Kind.WELCOME, self._handler.welcome(refusal)))
             if refusal:
-                claims = {"claims": node_name(NodeId(hello.node))} if hello.node in self._addresses else {}
+                claims = {"claims": node_name(NodeId(hello.node))} if hello.node in self._dialling.ways else {}
                 self._notes.of_stranger("refused", link.peer_address, refusal, is_warning=True, **claims)
                 if claims and hello.node not in self._peers:
                     self._notes.problems[NodeId(hello.node)] = refusal
@@ -320,10 +306,19 @@ class Transport:
 
     def _seat(self, link: Link, hello: Hello) -> str:
         """Empty, or why there is no place for whoever says this."""
-        if hello.node or self.places.seat(link, is_visitor=hello.name == VISITOR_NAME):
+        if hello.node:
+            return self._seat_guest(NodeId(hello.node))
+        if self.places.seat(link, is_visitor=hello.name == VISITOR_NAME):
             return ""
         self.counts["connections_max"] += 1
         return f"all {self.places.count.clients:,} places for clients are taken; try another node, or later"
+
+    def _seat_guest(self, peer: NodeId) -> str:
+        """A member needs nobody's leave; of others as many are heard as the core hears."""
+        members = self._dialling.ways.keys()
+        if peer in members or peer in self._peers or len(self._peers.keys() - members) < GUESTS_MAX:
+            return ""
+        return f"{GUESTS_MAX} nodes that are no members are linked already; try again later"
 
     # --- links in use ---
 
@@ -353,6 +348,7 @@ class Transport:
         finally:
             if self._peers.get(peer) is link:
                 del self._peers[peer]
+                self._dialling.on_link_ended()
                 self._handler.on_peer_closed(peer)
 
     async def _serve_client(self, link: Link, first: Sequence[tuple[Kind, bytes]]) -> None:

@@ -7,6 +7,7 @@ Never: decide anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
@@ -16,6 +17,7 @@ from ..paxos.effects import LogWrite, ReadSlots
 from ..paxos.membership import Membership
 from ..paxos.messages import AcceptedSlot, Message
 from .client_link import ClientLink
+from .reach import Way
 from .state_jobs import Job
 
 
@@ -59,6 +61,9 @@ class PeerPort(Protocol):
 
     def reset(self, peer: NodeId) -> None:
         """Close the link to this peer, whatever the other end says or does: ``PeerClosed``. It is made anew."""
+
+    def follow(self, ways: Mapping[NodeId, Way]) -> None:
+        """Keep links to these from here on. To others none is begun; one that stands lasts until an end closes it."""
 
 
 class ClientPort(Protocol):

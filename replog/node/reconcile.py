@@ -29,7 +29,11 @@ def reconcile(
     ``membership``: the state's, if there has been a change (M12).
     """
     recovered = _at_one_position(log, applied_through, installed_through, membership)
-    return msgspec.structs.replace(recovered, log_time_ms=_newest_stamp(log, applied_through, recovered))
+    return msgspec.structs.replace(
+        recovered,
+        log_time_ms=_newest_stamp(log, applied_through, recovered),
+        incarnation=log.identity.incarnation,
+    )
 
 
 def _newest_stamp(log: LogStore, applied_through: Slot, recovered: Recovered) -> int:

@@ -111,7 +111,7 @@ class Beginning(msgspec.Struct, array_like=True, frozen=True, tag=True):
     release: str
     is_with_contents: bool
     node: NodeId
-    members: dict[NodeId, str]
+    seeds: dict[NodeId, str]
     paxos: dict[str, Any]
     options: dict[str, Any]
     recovered: Recovered

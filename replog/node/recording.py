@@ -103,7 +103,7 @@ class Recorder:
             release=RELEASE,
             is_with_contents=self.contents.is_kept,
             node=self.node,
-            members=dict(driver.members),
+            seeds=driver.following.reach.seeds,
             paxos=attrs.asdict(driver.replica.options),
             options=attrs.asdict(driver.options),
             recovered=msgspec.structs.replace(recovered, accepted=accepted),

@@ -73,7 +73,7 @@ def report(node: Node) -> NodeStatus:
         version=RELEASE,
         uptime_s=round(node.uptime_s, 3),
         membership_version=membership.version,
-        members={node_name(member): address for member, address in node.config.members.items()},
+        members={node_name(member): address for member, address in driver.following.reach.addresses.items()},
         voters=[node_name(member) for member in membership.voters],
         learners=[node_name(member) for member in membership.learners],
         links=_links(node),

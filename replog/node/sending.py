@@ -8,7 +8,7 @@ Never: change what is said, or the order in which one peer hears it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from ..paxos.ballot import NodeId
 from ..paxos.effects import Effects, LogWrite
@@ -23,21 +23,15 @@ LONE_COMMAND_BYTES = 512
 
 
 class Sending:
-    """One frame a peer and turn.
+    """One frame a peer and turn."""
 
-    Parameters
-    ----------
-    members: in the order in which a lone command asks them first.
-    """
-
-    def __init__(self, replica: Replica, members: Mapping[NodeId, str], peers: PeerPort, options: NodeOptions) -> None:
+    def __init__(self, replica: Replica, peers: PeerPort, options: NodeOptions) -> None:
         self._replica = replica
         self._peers = peers
         self._now_s = 0.0
         self._held: deque[tuple[int, list[Outbound]]] = deque()
         self.connected: set[NodeId] = set()
         self.thrifty = Thrifty(
-            (peer for peer in members if peer != replica.node),
             options.thrift_s,
             peers.send,
             lambda slot: slot <= replica.chosen_through,

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import structlog
 import trio
 
-from ..addresses import split_address
 from ..apply.applier import Applier
 from ..apply.machine_terms import machine_terms
 from ..errors import Unavailable
@@ -91,7 +90,6 @@ class Node:
         self.log = log.bind(node=node_name(self.node))
         self.identity = identity
         self.config = config
-        self.options = config.node
         self.log_store = log_store
         self.state_store = state_store
         self._parked: trio.lowlevel.Task | None = None
@@ -110,14 +108,15 @@ class Node:
         self._notes = LinkNotes(self.log, trio.current_time)
         self.transport = Transport(
             Hello(identity.cluster, self.node, identity.incarnation, terms=machine_terms(config.sessions)),
-            {peer: split_address(address) for peer, address in config.members.items() if peer != self.node},
             self._doors,
             config.transport,
             self._notes,
             Budget(config.node.clients_bytes_max),
+            member_count=len(config.members),
         )
         self.driver, self._entrance = self._begin_life(machine, recorder)
-        self._doors.open(Admission(identity, config, memory, self.driver.replica))
+        self.address = config.bind or self.driver.following.reach.own_address  # empty: nobody says where it is
+        self._doors.open(Admission(identity, config, memory, self.driver.following.reach))
         own(self)
 
     def _begin_life(self, machine: StateMachine, recorder: Recorder | None) -> tuple[Driver, Driver | Recorder]:
@@ -136,7 +135,7 @@ class Node:
         )
         origin = Origin(
             node=self.node,
-            members=config.members,
+            seeds=config.members,
             paxos=config.paxos,
             options=config.node,
             recovered=reconcile(
@@ -198,7 +197,7 @@ class Node:
                 await is_stopping.wait()
                 if self.is_forked_off:
                     self._life.cancel()
-                with trio.move_on_after(self.options.stop_timeout_s):
+                with trio.move_on_after(self.config.node.stop_timeout_s):
                     await self._work(self._leave)
                 self._life.cancel()
         outer.cancel()
@@ -217,7 +216,7 @@ class Node:
         driver = self.driver
         if driver.replica.is_leading:
             self.put(HandOver())
-            with trio.move_on_after(self.options.stop_timeout_s / 4):
+            with trio.move_on_after(self.config.node.stop_timeout_s / 4):
                 while driver.replica.is_leading or driver.replica.leader in (None, self.node):  # noqa: ASYNC110
                     await trio.sleep(_LEAVE_POLL_S)
         self.put(StopApplying())

@@ -157,9 +157,9 @@ class ReplicaConfig:
     Parameters
     ----------
     data_dir: a directory that ``replog init`` or ``format_directory`` formatted; text, or a ``pathlib.Path``.
-    members: where each node of the cluster is reached by the others and by clients, ``{"n1": "host:port", ...}``; a
-        ``NodeId`` is as good as its name.
-    bind: ``host:port`` to listen on; empty: the node's own address in ``members``.
+    members: whom to ask first, ``{"n1": "host:port", ...}``, a ``NodeId`` is as good as its name: where a node is
+        reached, by the others and by clients, as long as the log says nothing else. A founder's names every founder.
+    bind: ``host:port`` to listen on; empty: the node's own address in ``members``, else the one in the log.
     state_machine: ``module:Class``; needed by ``replog serve`` only.
     paxos, sessions: the same on every member of a cluster.
     log, transport, node: each node's own.

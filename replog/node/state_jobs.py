@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -25,6 +24,8 @@ from ..paxos.ballot import NodeId, Slot, node_name
 from ..paxos.effects import ReceivedChunk, SendChunk
 from ..paxos.messages import SnapshotChunk
 from ..paxos.outbox import Size
+from ..paxos.peers import GUESTS_MAX
+from ..paxos.replica import Replica
 from ..state.contract import StateSnapshot, StateStore
 from .event_log import EventLog
 from .settings import NodeOptions
@@ -106,7 +107,7 @@ Job = Flush | Scrub | OpenSnapshot | ReadChunk | BeginInstall | StoreChunk | Pre
 class Owner(Protocol):
     """What the jobs lead to; the driver."""
 
-    members: Mapping[NodeId, str]
+    replica: Replica
 
     @property
     def applier(self) -> Applier: ...
@@ -168,8 +169,12 @@ class StateJobs:
     def sizes(self) -> list[Size]:
         return [
             Size("chunks to store", len(self._chunks), 1),
-            Size("peers that wait for a chunk", len(self._asked), len(self._owner.members) - 1),
+            Size("peers that wait for a chunk", len(self._asked), self._askers_max),
         ]
+
+    @property
+    def _askers_max(self) -> int:
+        return len(self._owner.replica.membership.members) + GUESTS_MAX
 
     def is_behind(self) -> bool:
         """Whether applying must wait for a flush, which then begins as soon as it can.

@@ -32,7 +32,6 @@ class Thrifty:
 
     Parameters
     ----------
-    peers: in the order in which they are asked first.
     keep_s: how long a message is kept; 0: none is.
     send: sends a frame to a peer.
     is_chosen: whether a slot is known to be chosen.
@@ -40,12 +39,11 @@ class Thrifty:
 
     def __init__(
         self,
-        peers: Iterable[NodeId],
         keep_s: float,
         send: Callable[[NodeId, list[Message]], None],
         is_chosen: Callable[[Slot], bool],
     ) -> None:
-        self._order = list(peers)
+        self._order: list[NodeId] = []
         self._keep_s = keep_s
         self._send = send
         self._is_chosen = is_chosen
@@ -57,6 +55,11 @@ class Thrifty:
         """From when on ``send_due`` has something to send."""
         self.deadline_s = math.inf
         """Not later than this it ought to be called: a turn for this alone is worth less than one that comes anyway."""
+
+    def follow(self, peers: Iterable[NodeId]) -> None:
+        """These are the peers, in the order in which they are asked first; those that were there keep their places."""
+        there = dict.fromkeys(peers)
+        self._order = list(dict.fromkeys(peer for peer in (*self._order, *there) if peer in there))
 
     @property
     def kept_count(self) -> int:

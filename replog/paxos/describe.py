@@ -82,6 +82,7 @@ def _reply(message: HeartbeatReply) -> str:
     words += ["happy" if message.is_happy else "unhappy"]
     words += [] if message.is_voting else ["not voting"]
     words += ["full"] if message.is_full else []
+    words += ["abstaining"] if message.is_abstaining else []
     return f"{', '.join(words)}, chosen through {message.chosen_through}, accepted through {message.accepted_through}"
 
 

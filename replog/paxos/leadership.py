@@ -155,6 +155,7 @@ class Leadership:
                 not self._fitness.is_able,
                 self._election.is_led,
                 time_ms,
+                bool(self._standing.abstain_reason),
             ),
         )
 

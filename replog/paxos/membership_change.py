@@ -16,7 +16,7 @@ from .catch_up import CatchUp
 from .effects import NoChange, NoticeKind
 from .election import Election
 from .leadership import Leadership
-from .membership import Membership
+from .membership import Member, Membership, joined
 from .messages import (
     Accept,
     BelowFloor,
@@ -69,20 +69,46 @@ class MembershipChange:
     # --- proposing one ---
 
     def propose(
-        self, voters: Collection[NodeId], learners: Collection[NodeId], if_version: int | None, now_s: float
+        self,
+        voters: Collection[NodeId],
+        learners: Collection[NodeId],
+        if_version: int | None,
+        told: Collection[Member],
+        now_s: float,
     ) -> NoChange | None:
         """See ``Replica.change_members``."""
         current = self._standing.membership
-        refusal = self._refusal(frozenset(voters), frozenset(learners), if_version)
+        described = joined(current.described, told, {*voters, *learners})
+        refusal = self._refusal(frozenset(voters), frozenset(learners), if_version, described) or self._misdescribed(
+            described
+        )
         if refusal is not None:
             return refusal
         next_node = max(current.unused_from, NodeId(max([*voters, *learners]) + 1))
-        membership = Membership(current.version + 1, tuple(sorted(voters)), tuple(sorted(learners)), next_node)
-        self._proposer.change_members(membership, now_s)
+        sets = tuple(sorted(voters)), tuple(sorted(learners))
+        self._proposer.change_members(Membership(current.version + 1, *sets, next_node, described), now_s)
+        return None
+
+    def _misdescribed(self, described: tuple[Member, ...]) -> NoChange | None:
+        """An incarnation is told once (M7); two members can't be reached at one address."""
+        current = self._standing.membership
+        addresses = [member.address for member in described if member.address]
+        for member in described:
+            if addresses.count(member.address) > 1:
+                return NoChange(f"{member.address} is the address of another member already")
+            known = current.described_as(member.node).incarnation
+            if known and member.incarnation != known:
+                return NoChange(
+                    f"{node_name(member.node)} is known by another directory: a new one joins under a new id"
+                )
         return None
 
     def _refusal(
-        self, voters: frozenset[NodeId], learners: frozenset[NodeId], if_version: int | None
+        self,
+        voters: frozenset[NodeId],
+        learners: frozenset[NodeId],
+        if_version: int | None,
+        described: tuple[Member, ...],
     ) -> NoChange | None:
         """M10: what is refused before it costs anything."""
         current, node = self._standing.membership, self._standing.node
@@ -101,7 +127,8 @@ class MembershipChange:
         strangers = voters.difference(current.members)
         if strangers:
             return NoChange(f"{_names(strangers)} has to be a learner first")
-        if (voters, learners) == (frozenset(current.voters), frozenset(current.learners)):
+        asked = (voters, learners, described)
+        if asked == (frozenset(current.voters), frozenset(current.learners), current.described):
             return NoChange("these are the members already")
         if not self._proposer.can_change_members:
             return NoChange("another change is open, or the leader has only begun", may_pass=True)
@@ -109,6 +136,10 @@ class MembershipChange:
 
     def _unreached(self, voters: frozenset[NodeId]) -> NoChange | None:
         """Whether the new voters could go on at once, by what they last said of themselves."""
+        newcomers = voters.difference(self._standing.membership.voters)
+        abstaining = [one for one in newcomers if self._abstains(one)]
+        if abstaining:
+            return NoChange(f"{_names(abstaining)} abstains, since it can't trust its memory: it can't become a voter")
         late = [voter for voter in voters if not self._is_promotable(voter)]
         if late:
             return NoChange(f"{_names(late)} has not caught up yet", may_pass=True)
@@ -134,7 +165,15 @@ class MembershipChange:
         reply = self._peers[node].reply
         if reply is None or reply.is_full or not self._election.is_reachable(node):
             return False
-        return reply.is_voting or not self._standing.membership.is_voter(node)
+        return not self._abstains(node)
+
+    def _abstains(self, node: NodeId) -> bool:
+        """It has a vote and does not use it, or it is a learner that would not use one."""
+        if node == self._standing.node:
+            return bool(self._standing.abstain_reason)
+        reply = self._peers[node].reply
+        is_silent_voter = reply is not None and self._standing.membership.is_voter(node) and not reply.is_voting
+        return reply is not None and (reply.is_abstaining or is_silent_voter)
 
     # --- one is in force ---
 

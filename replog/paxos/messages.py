@@ -58,6 +58,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
         long.
     is_led: it has heard the proposer of ``promise`` lead, in this round or the one before.
     time_ms: its wall clock, milliseconds since the Unix epoch; 0 from a release that does not tell it (P11).
+    is_abstaining: it does not trust its memory, and would not vote if it had a vote (P9, M10).
     """
 
     round: Count
@@ -74,6 +75,7 @@ class HeartbeatReply(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     is_full: bool = False
     is_led: bool = False
     time_ms: int = 0
+    is_abstaining: bool = False
 
 
 class Prepare(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):

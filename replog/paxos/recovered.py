@@ -23,6 +23,7 @@ class Recovered(msgspec.Struct, frozen=True):
     damaged_reason: empty, or why this node must abstain: its promise or an unchosen acceptance is damaged (P9, P10).
     membership: the newest membership known chosen.
     log_time_ms: the newest stamp at or below ``chosen_through`` that the state has not applied (P11).
+    incarnation: of the directory; empty: it is not known to be one of several (P9).
     """
 
     promise: Ballot
@@ -33,3 +34,4 @@ class Recovered(msgspec.Struct, frozen=True):
     damaged_reason: str
     membership: Membership
     log_time_ms: int = 0
+    incarnation: bytes = b""

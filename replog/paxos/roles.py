@@ -20,7 +20,7 @@ from .fitness import Fitness
 from .leadership import Leadership
 from .learner import Learner
 from .log_time import LogTime
-from .membership import Membership
+from .membership import Member, Membership
 from .membership_change import MembershipChange
 from .options import PaxosOptions
 from .outbox import Outbox, Size
@@ -126,7 +126,11 @@ class Roles:
         return self._leadership.hand_over(target)
 
     def change_members(
-        self, voters: Collection[NodeId], learners: Collection[NodeId] = (), if_version: int | None = None
+        self,
+        voters: Collection[NodeId],
+        learners: Collection[NodeId] = (),
+        if_version: int | None = None,
+        described: Collection[Member] = (),
     ) -> NoChange | None:
         """Propose other members; None: proposed, and done once its Membership is released with the next version.
 
@@ -134,8 +138,9 @@ class Roles:
         ----------
         voters, learners: all of them, from the change on.
         if_version: the version that the caller has seen; another one in force is a refusal.
+        described: addresses and incarnations that are new; of the others what is known stays.
         """
-        return self._members.propose(voters, learners, if_version, self._now_s)
+        return self._members.propose(voters, learners, if_version, described, self._now_s)
 
     # --- what is known ---
 
@@ -184,6 +189,11 @@ class Roles:
     def peers_heard(self) -> frozenset[NodeId]:
         """Who answers this node's heartbeats."""
         return frozenset(peer.node for peer in self._peers.values() if self._election.is_heard(peer))
+
+    @property
+    def peers_abstaining(self) -> frozenset[NodeId]:
+        """Which members say that they don't trust their memory; each may be voted in again under a new id only."""
+        return frozenset(peer.node for peer in self._peers.values() if peer.reply and peer.reply.is_abstaining)
 
     @property
     def promise(self) -> Ballot:

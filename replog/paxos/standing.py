@@ -21,10 +21,9 @@ class Standing(Rising):
 
     def __init__(self, node: NodeId, recovered: Recovered) -> None:
         self.node = node
+        self._incarnation = recovered.incarnation
+        self._damaged_reason = recovered.damaged_reason
         self._follow(recovered.membership)
-        self.abstain_reason = recovered.damaged_reason
-        """Empty, or why this node does not vote (P9, P10)."""
-        self.is_voting = self._may_vote
         self.damaged = frozenset(recovered.damaged_chosen)
         """Slots up to ``chosen_through`` whose records are damaged here (P10)."""
         self.chosen_through = recovered.chosen_through
@@ -43,6 +42,17 @@ class Standing(Rising):
         """Ballots of rounds below this belong to memberships before the one in force."""
         self.rounds_end = self.rounds_begin + ERA_ROUNDS
         """Ballots of this round and above belong to a membership that is not released here yet."""
+        self.abstain_reason = self._damaged_reason or self._foreign_reason
+        """Empty, or why this node does not vote (P9, P10, M7)."""
+        self.is_voting = self._may_vote
+
+    @property
+    def _foreign_reason(self) -> str:
+        """M7: whose directory counts, the log says; a node must not answer for another one's promises."""
+        known = self.membership.described_as(self.node).incarnation
+        if not known or not self._incarnation or known == self._incarnation:
+            return ""
+        return f"the members know n{self.node} by another directory (incarnation {known.hex()[:8]})"
 
     @property
     def _may_vote(self) -> bool:
@@ -59,7 +69,6 @@ class Standing(Rising):
     def on_membership(self, membership: Membership) -> None:
         assert membership.version > self.membership.version, (membership, self.membership)
         self._follow(membership)
-        self.is_voting = self._may_vote
 
     def on_chosen(self, through: Slot) -> None:
         self.chosen_through = through

@@ -10,16 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from .ballot import NodeId
 from .membership import Membership
-
-
-class _Founders(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """A Membership before the first change, as it was always encoded."""
-
-    version: int
-    voters: tuple[NodeId, ...]
-    learners: tuple[NodeId, ...]
 
 
 class NoOp(msgspec.Struct, array_like=True, frozen=True, tag=0):
@@ -49,14 +40,17 @@ class MalformedValue(Exception):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[SlotValue] = msgspec.msgpack.Decoder(SlotValue)
-_MEMBERSHIP_STARTS = frozenset({b"\x94\x02", b"\x95\x02"})
+_MEMBERSHIP_STARTS = frozenset({b"\x94\x02", b"\x95\x02", b"\x96\x02"})
 _STARTS = frozenset({b"\x91\x00", b"\x93\x01"}) | _MEMBERSHIP_STARTS
-"""An array of exactly the fields that its tag has, and the tag."""
+"""An array of exactly the fields that its tag has, and the tag; a Membership's last two may be left out."""
 
 
 def encode_value(value: SlotValue) -> bytes:
-    if isinstance(value, Membership) and not value.next_node:
-        return _encoder.encode(_Founders(value.version, value.voters, value.learners))
+    """Fields of a Membership that came later are left out where they say nothing, so that a value has the bytes that it
+    always had."""
+    if isinstance(value, Membership) and not value.described:
+        fields = (Membership.__struct_config__.tag, value.version, value.voters, value.learners)
+        return _encoder.encode((*fields, value.next_node) if value.next_node else fields)
     return _encoder.encode(value)
 
 

@@ -127,7 +127,8 @@ class DiskFaults:
 
     def _lose(self, host: Host, reason: str, act: Callable[[], None]) -> bool:
         """A node loses what it can't do without, unless too many have."""
-        if not self.is_recoverable(self.healthy - {host.node}):
+        left = self.healthy - {host.node}
+        if not self.is_recoverable(left) or not self._ground.may_be_left(left):
             return False
         self.lost.add(host.node)
         host.crash(reason)

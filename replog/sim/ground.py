@@ -6,13 +6,16 @@ Never: decide what is done to it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.membership import Membership
 from .host import Host
 from .network import Network
 from .world import World
+
+ASKED_S = 0.5
+"""A slow process reads what it is asked so late."""
 
 
 class Ground:
@@ -28,6 +31,7 @@ class Ground:
         self.random = world.stream("faults")
         self.is_over = False
         """Nothing strikes any more, and what would be undone later has been."""
+        self._asked: list[tuple[float, Membership]] = []
         self.count: Counter[str] = Counter()
         """Faults that struck, by kind."""
 
@@ -39,6 +43,15 @@ class Ground:
     def is_quorum(self, nodes: set[NodeId]) -> bool:
         """Whether ``nodes`` can go on by themselves, whichever membership they know."""
         return all(membership.is_quorum(nodes) for membership in self._checker.members.in_sight)
+
+    def on_asked(self, voters: Collection[NodeId]) -> None:
+        """Somebody is asked to let these vote, and may hear it after a while."""
+        self._asked.append((self.world.now_s, Membership(1, tuple(sorted(voters)))))
+
+    def may_be_left(self, nodes: set[NodeId]) -> bool:
+        """Whether ``nodes`` could go on by themselves, too, where what was asked a moment ago comes true."""
+        self._asked = [one for one in self._asked if one[0] >= self.world.now_s - ASKED_S]
+        return all(asked.is_quorum(nodes) for _, asked in self._asked)
 
     def some_host(self) -> Host:
         return self.hosts[self.random.choice(tuple(self.hosts))]

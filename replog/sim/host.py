@@ -57,6 +57,7 @@ class Host:
         disk: SimDisk,
     ) -> None:
         self.node = disk.identity.node
+        self.address = address_of(self.node)
         self.world = world
         self.network = network
         self.checker = checker
@@ -157,7 +158,7 @@ class Host:
         self._log_port, self.links, self.peer_links = SimLogPort(self), SimClients(self), SimPeers(self)
         origin = Origin(
             node=self.node,
-            members={node: address_of(node) for node in sorted({self.node, *self.peers})},
+            seeds={node: address_of(node) for node in self.disk.identity.membership.members},
             paxos=self.options.paxos,
             options=self.options.node,
             recovered=recovered,
@@ -178,10 +179,7 @@ class Host:
         )
         if self._weather.is_full:
             self._doors.put(LogFull(True))
-        for peer in self.peers.values():
-            if peer.is_up:
-                self.later(self.network.weather.delay_s, self.on_link_opened, peer.node)
-                peer.later(self.network.weather.delay_s, peer.on_link_opened, self.node)
+        self.peer_links.meet_all()
         self.later(self.options.node.flush_interval_s, self._measure)
         self.wake()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..node.events import ChangeMembers
 from ..paxos.ballot import NodeId, node_name
-from ..paxos.membership import Membership
+from ..paxos.membership import Member, Membership
 from .disk_faults import DiskFaults
 from .ground import Ground
 
@@ -41,8 +41,10 @@ class MemberFaults:
         leader = self._random.choice(leading)
         assert leader.replica is not None
         current = leader.replica.membership
-        if not self._tries_left or not self._can_join(current, self._target) or self._target == set(current.voters):
-            self._draw_target(current)
+        lost = self._target.intersection(self._disks.lost)
+        is_over = not self._tries_left or self._target == set(current.voters)
+        if is_over or not self._can_join(current, self._target) or lost - leader.replica.peers_abstaining:
+            self._draw_target(current)  # of a disk that was lost this moment no leader can know (M10)
         self._tries_left -= 1
         newcomers = self._target.difference(current.members)
         if newcomers:
@@ -52,10 +54,16 @@ class MemberFaults:
             voters = self._target
             learners = {node for node in rest if node not in self._disks.lost and self._random.random() < 0.8}
         if_version = self._random.choice((None, current.version, current.version - 1))
-        asked = ChangeMembers(tuple(sorted(voters)), tuple(sorted(learners)), if_version)
+        described = tuple(self._described(node) for node in sorted(newcomers))
+        asked = ChangeMembers(tuple(sorted(voters)), tuple(sorted(learners)), if_version, described)
         self._ground.world.say(f"-- {node_name(leader.node)} is asked for the voters {asked.voters}, {asked.learners}")
+        self._ground.on_asked(voters)
         leader.put(asked)
         return True
+
+    def _described(self, node: NodeId) -> Member:
+        host = self._ground.hosts[node]
+        return Member(node, host.address, host.first_incarnation)
 
     def _can_join(self, current: Membership, nodes: set[NodeId]) -> bool:
         return all(node >= current.unused_from for node in nodes.difference(current.members))

@@ -1,19 +1,23 @@
 """The simulated links of one process to its peers: the driver's port for them, with weather.
 
 A link stands until one end closes it. The other end hears of that, unless packets vanish on the way; then it is told
-so the next time that something from it gets through, as a closed socket would, or has to notice for itself. The lower
-id dials, again and again, and is answered where packets go both ways and the other process runs.
+so the next time that something from it gets through, as a closed socket would, or has to notice for itself. Whoever is
+to dial (``node.reach``) does so again and again, and is answered where packets go both ways, the other process runs at
+that address, and neither end refuses the other.
 
 Never: decide anything that the driver decides.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..node.events import PeerMessages
 from ..node.message_checks import check_peer_messages
+from ..node.reach import Way
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.messages import Message
 
@@ -31,6 +35,8 @@ class SimPeers:
         self._random = host.world.stream(f"dials {host.node} {host.life}")
         self._closed: set[NodeId] = set()
         """Whose link this end has closed, or knows closed, and that is not made anew."""
+        self._ways: dict[NodeId, Way] = {}
+        """Whom this end dials, at once or after a while."""
         self._received: Counter[NodeId] = Counter()
 
     # --- ``driver.PeerPort`` ---
@@ -57,6 +63,13 @@ class SimPeers:
         self._host.count["link_reset"] += 1
         self._close(peer)
         self._tell_closed(peer)
+
+    def follow(self, ways: Mapping[NodeId, Way]) -> None:
+        before = self._ways
+        self._ways = {peer: way for peer, way in ways.items() if way.patience_s < math.inf}
+        for peer in self._ways:
+            if peer not in before and peer in self._closed:
+                self._host.later(self._ways[peer].patience_s, self._dial, peer)
 
     # --- what comes ---
 
@@ -88,19 +101,51 @@ class SimPeers:
     def _close(self, peer: NodeId) -> None:
         if peer in self._closed:
             return
-        self._closed.add(peer)
         self._host.later(0.0, self._host.on_link_closed, peer)
-        if self._host.node < peer:
-            self._dial_later(peer)
+        self.have_none(peer)
+
+    def have_none(self, peer: NodeId) -> None:
+        """There is no link; whoever is to dial does so."""
+        if peer not in self._closed:
+            self._closed.add(peer)
+            if peer in self._ways:
+                self._dial_later(peer)
 
     def _dial_later(self, peer: NodeId) -> None:
-        self._host.later(REDIAL_S * (0.1 + self._random.random()), self._dial, peer)
+        delay_s = REDIAL_S * (0.1 + self._random.random()) + self._ways[peer].patience_s
+        self._host.later(delay_s, self._dial, peer)
+
+    def meet_all(self) -> None:
+        """Its process starts: it is linked with whoever runs and can be reached."""
+        host = self._host
+        for peer in host.peers.values():
+            if not peer.is_up:
+                continue
+            if self.meets(peer):
+                host.later(host.network.weather.delay_s, host.on_link_opened, peer.node)
+                peer.later(host.network.weather.delay_s, peer.on_link_opened, host.node)
+            else:
+                self.have_none(peer.node)
+                peer.peer_links.have_none(host.node)
+
+    def meets(self, far: Host) -> bool:
+        """Whether a link comes about when both ends can be reached."""
+        host = self._host
+        is_wanted = far.node in self._ways or far.peer_links.dials(host.node)
+        return is_wanted and not self.refuses(far) and not far.peer_links.refuses(host)
+
+    def dials(self, peer: NodeId) -> bool:
+        return peer in self._ways
+
+    def refuses(self, far: Host) -> bool:
+        return bool(self._host.driver.following.reach.refusal_of(far.node, far.disk.identity.incarnation))
 
     def _dial(self, peer: NodeId) -> None:
         host, far = self._host, self._host.peers[peer]
-        if peer not in self._closed:
+        if peer not in self._closed or peer not in self._ways:
             return
-        is_answered = far.is_up and not far.is_paused and host.network.can_connect(host.node, peer)
+        is_there = far.is_up and not far.is_paused and self._ways[peer].address == far.address
+        is_answered = is_there and host.network.can_connect(host.node, peer) and self.meets(far)
         if not is_answered or host.is_paused or host.is_foreign or far.is_foreign:
             self._dial_later(peer)
             return

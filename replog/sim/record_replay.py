@@ -206,7 +206,7 @@ class _Life:
         self.tape.put = self._put
         origin = Origin(
             node=beginning.node,
-            members=beginning.members,
+            seeds=beginning.seeds,
             paxos=PaxosOptions(**beginning.paxos),
             options=NodeOptions(**beginning.options),
             recovered=beginning.recovered,

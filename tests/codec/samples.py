@@ -5,6 +5,7 @@ from __future__ import annotations
 from replog.apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from replog.apply.submissions import CloseSession, Commands, OpenSession, Submission
 from replog.paxos.ballot import BALLOT_ZERO, Ballot, NodeId, Slot
+from replog.paxos.membership import Member, Membership
 from replog.paxos.messages import (
     Accept,
     Accepted,
@@ -102,6 +103,18 @@ NODE_MESSAGES: list[NodeMessage] = [
     TransferAnswer(12, False, "n2 has not answered lately", True),
     Pong(13),
 ]
+
+MEMBERSHIPS = {
+    "founders": Membership(1, (NodeId(1), NodeId(2), NodeId(3))),
+    "changed": Membership(2, (NodeId(1), NodeId(2)), (NodeId(4),), NodeId(5)),
+    "described": Membership(
+        2,
+        (NodeId(1), NodeId(2)),
+        (NodeId(4),),
+        NodeId(5),
+        (Member(NodeId(1), "10.0.0.1:7101"), Member(NodeId(4), "[fd00::4]:7101", INCARNATION)),
+    ),
+}
 
 SUBMISSIONS: list[Submission] = [
     Commands(2**20, 1, 1, [b"one", b"two"], INCARNATION),

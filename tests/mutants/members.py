@@ -111,8 +111,8 @@ MUTANTS = (
         (
             Change(
                 MEMBERS,
-                "        refusal = self._refusal(frozenset(voters), frozenset(learners), if_version)\n",
-                "        refusal = None\n",
+                "        if refusal is not None:\n            return refusal\n        next_node",
+                "        next_node",
             ),
             Change(
                 PROPOSER,

@@ -22,6 +22,7 @@ from replog.node.events import (
 from replog.node.fence import Around
 from replog.node.life import Origin, begin_life
 from replog.node.ports import Ports
+from replog.node.reach import Way
 from replog.node.settings import NodeOptions
 from replog.node.state_jobs import Job
 from replog.paxos.ballot import NodeId, Slot
@@ -88,7 +89,7 @@ class DrivenNode:
         self._cluster = cluster
         origin = Origin(
             node=number,
-            members={member: f"n{member}:1" for member in cluster.membership.members},
+            seeds={member: f"n{member}:1" for member in cluster.membership.members},
             paxos=PaxosOptions(are_invariants_checked=True),
             options=NodeOptions(**{"flush_interval_s": 1000.0, "scrub_interval_s": 1000.0, **node}),
             recovered=self.log.recover(),
@@ -153,6 +154,9 @@ class DrivenNode:
 
     def reset(self, peer: NodeId) -> None:
         raise AssertionError(peer)
+
+    def follow(self, ways: Mapping[NodeId, Way]) -> None:
+        """Everybody hears everybody here."""
 
     def find(self, client: int) -> NearLink | None:
         return self.link if client == self.link.number else None

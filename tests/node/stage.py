@@ -215,12 +215,16 @@ async def stage(
     sessions: Mapping[str, Any] = {},
     is_write_threaded: bool = False,
     starts: bool = True,
+    newcomers: int = 0,
 ) -> AsyncIterator[Stage]:
-    """A cluster that lives as long as the block; its nodes end with it, and whatever a node raised is checked."""
-    numbers = [NodeId(number) for number in range(1, count + 1)]
-    ports = dict(zip(numbers, free_ports(count), strict=True))
-    addresses = {number: f"{ROOT_HOST}:{port}" for number, port in ports.items()}
-    membership = Membership(version=1, voters=tuple(numbers))
+    """A cluster that lives as long as the block; its nodes end with it, and whatever a node raised is checked.
+
+    ``newcomers``: so many more nodes, which know where the founders are and nobody knows of; they are not started.
+    """
+    numbers = [NodeId(number) for number in range(1, count + newcomers + 1)]
+    ports = dict(zip(numbers, free_ports(len(numbers)), strict=True))
+    addresses = {number: f"{ROOT_HOST}:{port}" for number, port in list(ports.items())[:count]}
+    membership = Membership(version=1, voters=tuple(numbers[:count]))
     async with trio.open_nursery() as nursery:
         members: dict[NodeId, Member] = {}
         for number in numbers:
@@ -244,11 +248,12 @@ async def stage(
             )
         the_stage = Stage(members)
         if starts:
-            for member in the_stage.members:
+            for member in the_stage.members[:count]:
                 await member.start()
             await the_stage.leader()
         yield the_stage
-        unexpected = [member.error for member in members.values() if not member.is_running and not member.is_awaited]
+        ended = [member for member in members.values() if not member.is_running and not member.is_awaited]
+        unexpected = [member.error for member in ended]
         for member in the_stage.running:
             await member.crash()
         assert not any(unexpected), unexpected

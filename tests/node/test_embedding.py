@@ -150,7 +150,7 @@ async def test_an_unformatted_directory_is_refused(tmp_path: Path, unused_ports:
 async def test_members_that_are_not_the_founded_ones_are_refused(tmp_path: Path, unused_ports: list[int]) -> None:
     """A quorum of other members would be no quorum."""
     config = formatted(tmp_path, 1, unused_ports)
-    with pytest.raises(ConfigError, match=r"formatted for n1, n2, n3"):
+    with pytest.raises(ConfigError, match=r"no address of n2, n3"):
         await opened(attrs.evolve(config, members={NodeId(1): "127.0.0.1:1"}))
 
 

@@ -279,7 +279,7 @@ def hello_of(member: Member, **changes: object) -> Hello:
         ({"node": 0, "cluster": b"another cluster!"}, "belongs to cluster 000102"),
         ({"terms": machine_terms(SessionOptions(sessions_max=7))}, "[sessions] sessions_max: 10000 here, 7 there"),
         ({"terms": (*TERMS[:2], ("Python", "cpython-399"), *TERMS[3:])}, "here, cpython-399 there"),
-        ({"terms": ()}, "the replicated machine's version: 3 here, unknown there"),
+        ({"terms": ()}, "the replicated machine's version: 4 here, unknown there"),
         ({"terms": (*TERMS, ("something new", "1"))}, "something new: unknown here, 1 there"),
     ],
 )

@@ -28,9 +28,8 @@ class Wire:
         self.sent: list[tuple[int, list[Message]]] = []
         self.chosen_through = 0
         self.now_s = 10.0
-        self.thrift = Thrifty(
-            sorted(PEERS), keep_s, lambda peer, batch: self.sent.append((peer, batch)), self._is_chosen
-        )
+        self.thrift = Thrifty(keep_s, lambda peer, batch: self.sent.append((peer, batch)), self._is_chosen)
+        self.thrift.follow(sorted(PEERS))
 
     def _is_chosen(self, slot: Slot) -> bool:
         return slot <= self.chosen_through
@@ -118,3 +117,11 @@ def test_when_much_is_kept_nobody_is_spared() -> None:
     assert wire.thrift.kept_count == KEPT_MESSAGES_MAX
     assert wire.propose(KEPT_MESSAGES_MAX + 1) == {2, 3}
     assert len(wire.thrift.with_kept(NodeId(3), [message(0)])) == KEPT_MESSAGES_MAX + 1
+
+
+def test_peers_that_come_are_asked_last() -> None:
+    """The members change: who stays keeps its place, who is gone is asked no more."""
+    wire = Wire()
+    wire.thrift.follow([NodeId(4), NodeId(3)])
+    there = frozenset({NodeId(3), NodeId(4)})
+    assert wire.propose(1, there) == {3}

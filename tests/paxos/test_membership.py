@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from replog.paxos.ballot import NodeId
-from replog.paxos.membership import Membership
+from replog.paxos.membership import ADDRESS_CHARACTERS_MAX, Member, Membership, joined
 from replog.paxos.values import NO_OP, Batch, decode_membership, decode_value, encode_value
 
 
@@ -55,3 +55,23 @@ def test_values_survive_their_bytes() -> None:
     """What a leader encodes is what the Applier decodes."""
     batch = Batch(1_700_000_000_000, [b"", b"\x00" * 300])
     assert decode_value(encode_value(batch)) == batch
+
+
+def test_what_is_said_of_members_is_said_of_members() -> None:
+    """Once each, ascending, within bounds; of whom nothing is said, an empty description is all there is."""
+    one, two = Member(NodeId(1), "a:1"), Member(NodeId(2), "b:2", b"i" * 16)
+    membership = Membership(2, (NodeId(1), NodeId(2)), (NodeId(3),), NodeId(4), (one, two))
+    assert [membership.described_as(NodeId(node)) for node in (1, 2, 3)] == [one, two, Member(NodeId(3))]
+    assert decode_value(encode_value(membership)) == membership
+    wrong = [(two, one), (one, one), (Member(NodeId(9), "c:3"),)]
+    wrong += [(Member(NodeId(1), "a" * (ADDRESS_CHARACTERS_MAX + 1)),), (Member(NodeId(1), "", b"i" * 17),)]
+    for described in wrong:
+        with pytest.raises(ValueError, match=r"member|address|incarnation"):
+            Membership(2, (NodeId(1), NodeId(2)), (NodeId(3),), NodeId(4), described)
+
+
+def test_what_is_told_anew_stands_in_the_place_of_what_was_known() -> None:
+    """An address alone leaves the incarnation; whoever is no member any more is not described."""
+    known = (Member(NodeId(1), "a:1", b"i"), Member(NodeId(2), "b:2"))
+    told = (Member(NodeId(1), "c:3"), Member(NodeId(3)))
+    assert joined(known, told, {NodeId(1), NodeId(3)}) == (Member(NodeId(1), "c:3", b"i"),)

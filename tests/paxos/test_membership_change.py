@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from replog.paxos.ballot import ERA_ROUNDS, Ballot, NodeId, Slot, floor_of_era
 from replog.paxos.effects import NoticeKind
-from replog.paxos.membership import Membership, newest
+from replog.paxos.membership import Member, Membership, newest
 from replog.paxos.messages import (
     Accept,
     Accepted,
@@ -177,6 +178,45 @@ def test_each_refusal_has_its_sentence() -> None:
     assert (leader.membership.version, leader.membership.next_node) == (2, 6)
     assert "can't be used again" in reason(voters, (N4,))
     assert "has not caught up" in reason((*voters, N5))
+
+
+def test_a_change_tells_where_members_are_and_which_directory_counts() -> None:
+    """Addresses may change, incarnations never (M7); telling them is a change of its own."""
+    trio, leader = led()
+    assert leader.change_members(THREE.voters, (), None, [Member(N1, "a:1", b"first"), Member(N2, "b:2")]) is None
+    trio.run(1.0)
+    leader = trio.replicas[trio.leader()]
+    assert (leader.membership.version, leader.membership.voters) == (2, THREE.voters)
+    assert leader.membership.described == (Member(N1, "a:1", b"first"), Member(N2, "b:2"))
+
+    def reason(*described: Member) -> str:
+        refusal = leader.change_members(THREE.voters, (), None, described)
+        assert refusal is not None
+        return refusal.reason
+
+    assert "already" in reason()
+    assert "a:1 is the address of another member" in reason(Member(N3, "a:1"))
+    assert "n1 is known by another directory" in reason(Member(N1, "", b"second"))
+    assert leader.change_members(THREE.voters, (), None, [Member(N1, "c:3")]) is None
+    trio.run(1.0)
+    assert trio.replicas[trio.leader()].membership.described_as(N1) == Member(N1, "c:3", b"first")
+
+
+def test_a_learner_that_abstains_is_not_promoted() -> None:
+    """M10: it would have a vote and not use it, and alone among voters it would stop the cluster for good."""
+    trio, leader = led()
+    first, second = trio.others(leader.node)
+    assert leader.change_members((leader.node, first), (second,)) is None
+    trio.run(1.0)
+    leader = trio.replicas[trio.leader()]
+    reply = leader._peers[second].reply
+    assert reply is not None
+    leader._peers[second].reply = msgspec.structs.replace(reply, is_abstaining=True)
+    refusal = leader.change_members(THREE.voters)
+    assert refusal is not None
+    assert "abstains" in refusal.reason
+    leader._peers[second].reply = reply
+    assert leader.change_members(THREE.voters) is None
 
 
 def test_new_voters_that_are_not_reached_are_no_quorum() -> None:

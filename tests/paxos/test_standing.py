@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import replog.paxos
 from replog.paxos.ballot import Slot
-from replog.paxos.membership import Membership
+from replog.paxos.membership import Member, Membership
 
-from .build import N1, N2, N3, THREE, recovered, standing
+from .build import N1, N2, N3, N4, THREE, recovered, standing
 
 WRITERS = {"replica.py", "standing.py"}
 CORE = Path(replog.paxos.__file__).parent
@@ -75,3 +76,17 @@ def _writes(tree: ast.Module) -> list[str]:
 def test_only_the_replica_writes_it(path: Path) -> None:
     """A role that moved a position by itself would be ahead of the others."""
     assert bool(_writes(ast.parse(path.read_text()))) == (path.name == "replica.py")
+
+
+def test_a_directory_that_the_members_do_not_know_has_no_vote() -> None:
+    """M7: whose promises count, the log says; of a member of whom it says nothing, any directory counts."""
+    known = Membership(2, THREE.voters, (), N4, (Member(N1, "a:1", b"first"),))
+    for incarnation, is_voting in ((b"first", True), (b"second", False), (b"", True)):
+        start = msgspec.structs.replace(recovered(membership=known), incarnation=incarnation)
+        assert (own := standing(start)).is_voting == is_voting
+        assert bool(own.abstain_reason) != is_voting
+    own = standing(msgspec.structs.replace(recovered(), incarnation=b"second"))
+    assert own.is_voting
+    own.on_membership(known)
+    assert (own.is_voting, "another directory" in own.abstain_reason) == (False, True)
+    own.check_invariants()

@@ -22,13 +22,13 @@ from replog.paxos import messages as message_types
 from replog.paxos.ballot import ERA_ROUNDS, Ballot, NodeId, Slot, node_name
 from replog.paxos.describe import describe_message
 from replog.paxos.effects import LogWrite
-from replog.paxos.membership import Membership
+from replog.paxos.membership import Member, Membership
 from replog.paxos.messages import AcceptedSlot, Message, TransferLeadership
 from replog.paxos.options import PaxosOptions
 from replog.paxos.values import Batch, NoOp, decode_value, encode_value
 from replog.sim.checkers import ProtocolChecker
 from replog.sim.conditions import DiskWeather, HostOptions
-from replog.sim.host import Host
+from replog.sim.host import Host, address_of
 from replog.sim.log_disk import SimDisk
 from replog.sim.network import Network, Weather
 from replog.sim.world import World
@@ -381,7 +381,8 @@ class Stage:
         assert host.replica is not None
         if_version = int(words[words.index("if") + 1]) if "if" in words else None
         sets = [self._nodes(names) for names in (words[: words.index("if")] if "if" in words else words)[1:]]
-        refusal = host.replica.change_members(sets[0], sets[1] if len(sets) > 1 else (), if_version=if_version)
+        described = [Member(node, address_of(node)) for node in sorted({node for nodes in sets for node in nodes})]
+        refusal = host.replica.change_members(sets[0], sets[1] if len(sets) > 1 else (), if_version, described)
         self._said += [f"refused: {refusal.reason}"] if refusal else []
         host.wake()
 

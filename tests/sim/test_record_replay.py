@@ -19,15 +19,17 @@ from replog.cli.app import build_app
 from replog.cli_kit import run
 from replog.errors import ConfigError
 from replog.node import recording
-from replog.node.events import ClientMessages, Event, PeerMessages
+from replog.node.events import ClientMessages, Event, LogFull, PeerMessages
 from replog.node.record_contents import Contents
 from replog.node.record_format import MAGIC, Applied, Beginning, Call, Put, Turn, encode_frame, read_frames
 from replog.node.recording import Recorder
 from replog.paxos.acceptor import Acceptor
 from replog.paxos.ballot import Ballot, NodeId, Slot
+from replog.paxos.effects import LogWrite
 from replog.paxos.messages import Accept, AcceptedSlot, Learn, Promise, SnapshotChunk
 from replog.paxos.values import Batch, encode_value
 from replog.sim.conditions import HostOptions
+from replog.sim.ports import SimLogPort
 from replog.sim.record_replay import RecordReplay, replay_record
 from replog.sim.runner import Simulation
 from replog.sim.workload import RegisterWorkload
@@ -144,7 +146,7 @@ def test_every_simulated_life_can_be_lived_again(tmp_path: Path, seed: int, is_w
 
 
 def test_turns_that_are_cut_short_are_cut_at_the_same_place(tmp_path: Path) -> None:
-    """Applying takes longer than a turn may: where the clock cut it is recorded. So is what comes within a turn."""
+    """Applying takes longer than a turn may: where the clock cut it is recorded."""
 
     def tune(options: HostOptions) -> None:
         options.apply_s = 0.007
@@ -153,7 +155,21 @@ def test_turns_that_are_cut_short_are_cut_at_the_same_place(tmp_path: Path) -> N
     paths = record_lives(tmp_path, 11, tune=tune)
     turns = [turn for path in paths for turn in turns_of(path)]
     assert any(turn.over_at for turn in turns)
-    assert any(isinstance(entry, Put) for turn in turns for entry in turn.entries)
+    for path in paths:
+        assert replayed(path).difference is None
+
+
+def test_what_comes_within_a_turn_is_recorded_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port may say something while it is called, as a log that is written without a thread does."""
+    write = SimLogPort.write
+
+    def talkative(port: SimLogPort, ticket: int, asked: LogWrite, *, may_wait: bool) -> bool:
+        port._host.put(LogFull(port._host.weather.is_full))
+        return write(port, ticket, asked, may_wait=may_wait)
+
+    monkeypatch.setattr(SimLogPort, "write", talkative)
+    paths = record_lives(tmp_path, 11)
+    assert any(isinstance(entry, Put) for path in paths for turn in turns_of(path) for entry in turn.entries)
     for path in paths:
         assert replayed(path).difference is None
 

@@ -355,12 +355,6 @@ class Node:
         return self.driver.clients
 
     @property
-    def address(self) -> str:
-        """Where it listens: as it is configured, else where the log says that it is reached; empty: nobody says."""
-        config, addresses = self.config, self.driver.following.reach.addresses
-        return config.bind or config.members.get(self.node, "") or addresses.get(self.node, "")
-
-    @property
     def applied_through(self) -> int:
         return self.driver.applied_through
 

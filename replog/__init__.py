@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 
 _HOMES = {
     "Answer": "client",
+    "ChangeRefused": "errors",
     "Client": "client",
     "ClientOptions": "client",
     "Command": "state_machine",
@@ -24,6 +25,7 @@ _HOMES = {
     "LocalCluster": "local_cluster",
     "LogEntry": "wire.client_messages",
     "LoggedCommand": "client",
+    "Members": "client",
     "NodeId": "paxos.ballot",
     "NodeOptions": "config",
     "NodeStatus": "wire.status",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .client import ClientOptions as ClientOptions
     from .client import DecodedEntry as DecodedEntry
     from .client import LoggedCommand as LoggedCommand
+    from .client import Members as Members
     from .client import Receipt as Receipt
     from .client import ask_query as ask_query
     from .client import ask_status as ask_status
@@ -73,6 +76,7 @@ if TYPE_CHECKING:
     from .embedding import EmbeddedReplica as EmbeddedReplica
     from .embedding import open_replica as open_replica
     from .embedding import run_replica as run_replica
+    from .errors import ChangeRefused as ChangeRefused
     from .errors import CommandFailed as CommandFailed
     from .errors import CommandTooLarge as CommandTooLarge
     from .errors import ConfigError as ConfigError

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from . import client as client_module
-from .client import Answer, ClientOptions, Consistency, Receipt
+from .client import Answer, ClientOptions, Consistency, Members, Receipt
 from .errors import Unavailable
 from .wire.client_messages import LogEntry
 from .wire.status import NodeStatus
@@ -61,6 +61,34 @@ class Client:
     def transfer_leadership(self, target: str = "", *, timeout: float = 5.0) -> None:
         """See ``replog.Client.transfer_leadership``."""
         self._runner.call(self._runner.client.transfer_leadership(target, timeout=timeout))
+
+    def members(self, *, timeout: float = 2.0) -> Members:
+        """See ``replog.Client.members``."""
+        return self._runner.call(self._runner.client.members(timeout=timeout))
+
+    def change_members(
+        self,
+        voters: Iterable[str],
+        learners: Iterable[str] = (),
+        *,
+        addresses: Mapping[str, str] = {},
+        incarnations: Mapping[str, str] = {},
+        if_version: int | None = None,
+        is_dry_run: bool = False,
+        timeout: float = 10.0,
+    ) -> Members:
+        """See ``replog.Client.change_members``."""
+        return self._runner.call(
+            self._runner.client.change_members(
+                voters,
+                learners,
+                addresses=addresses,
+                incarnations=incarnations,
+                if_version=if_version,
+                is_dry_run=is_dry_run,
+                timeout=timeout,
+            )
+        )
 
     def follow(self, from_slot: int = 1) -> Iterator[LogEntry]:
         """See ``replog.Client.follow``; close the generator to stop."""

@@ -154,7 +154,7 @@ def _check_members(node: Node) -> None:
             f"members has no address of {unknown}, nor has the log in {config.data_dir}: name every node that the "
             "directory was formatted for, with the address it has today."
         )
-    if not node.address:
+    if not own_address(node):
         raise ConfigError(f"{node_name(node.node)} has no address to listen on: set bind, like 0.0.0.0:7101.")
 
 
@@ -167,8 +167,14 @@ _LISTENING_STEPS = {
 """Not for a moment, so another start doesn't mend it."""
 
 
+def own_address(node: Node) -> str:
+    """Where it listens: as it is configured, else where the log says that it is reached; empty: nobody says."""
+    config, addresses = node.config, node.driver.following.reach.addresses
+    return config.bind or config.members.get(node.node, "") or addresses.get(node.node, "")
+
+
 async def _listen(of: Node) -> Sequence[trio.SocketListener]:
-    node, address = of.node, of.address
+    node, address = of.node, own_address(of)
     host, port = split_address(address)
     try:
         return await trio.open_tcp_listeners(port, host=host, backlog=512)
@@ -265,7 +271,7 @@ async def open_replica(
             others = {**config.members, **node.driver.following.reach.addresses}
             others.pop(node.node, None)
             async with connect(
-                [node.address, *filter(None, others.values())],
+                [own_address(node), *filter(None, others.values())],
                 name=f"embedded in {node_name(node.node)}",
                 options=options,
             ) as client:

@@ -56,6 +56,20 @@ class Refused(ReplogError):
     exit_code = 4
 
 
+class ChangeRefused(Refused):
+    """The leader does not change the members so; the message says why, and what to do first. Definitely not done.
+
+    Parameters
+    ----------
+    code: the reason for a program, one of ``replog.paxos.effects.NoChangeCode``, like ``behind``; ``lost`` if another
+        change took the place of this one.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class CommandFailed(ReplogError):
     """The state machine's ``apply`` raised for this command, its writes undone on every replica; or its ``query`` did.
 

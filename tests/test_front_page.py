@@ -33,11 +33,18 @@ def _callables() -> Iterator[tuple[str, Any, str]]:
     for name, thing in _public().items():
         if inspect.isclass(thing):
             told = thing.__doc__ or ""
-            for method, function in vars(thing).items():
+            for method, function in _methods(thing):
                 if inspect.isfunction(function) and not method.startswith("_"):
                     yield f"{name}.{method}", function, told
         elif inspect.isfunction(thing):
             yield name, inspect.unwrap(thing), ""
+
+
+def _methods(thing: type) -> Iterator[tuple[str, Any]]:
+    """Its own, and those of what it is built on in this library."""
+    for base in thing.__mro__:
+        if base.__module__.startswith("replog"):
+            yield from vars(base).items()
 
 
 CALLABLES = {name: (function, told) for name, function, told in _callables()}

@@ -151,7 +151,7 @@ async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorde
     import structlog
     import trio
 
-    from replog.embedding import run_replica
+    from replog.embedding import own_address, run_replica
 
     from .stopping import stop_at_signal
 
@@ -160,7 +160,7 @@ async def _run(settings: ReplicaConfig, machine: StateMachine, recorder: Recorde
         node = await nursery.start(partial(run_replica, settings, machine, recorder=recorder))
         structlog.get_logger(__name__).info(
             "serving",
-            address=node.address,
+            address=own_address(node),
             cluster=node.identity.cluster.hex(),
             state_machine=settings.state_machine,
         )

@@ -9,6 +9,7 @@ from .client import connect as connect
 from .entries import DecodedEntry as DecodedEntry
 from .entries import LoggedCommand as LoggedCommand
 from .entries import decode_entry as decode_entry
+from .members import Members as Members
 from .one_node import ask_query as ask_query
 from .one_node import ask_status as ask_status
 from .one_node import ask_transfer as ask_transfer

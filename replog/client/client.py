@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 import anyio
 
 from ..errors import CommandTooLarge, Refused, Unavailable
-from ..wire.client_messages import LogEntry, Status, StatusRequest, TransferAnswer, TransferRequest
+from ..wire.client_messages import ChangeMembersAnswer, LogEntry, Status, StatusRequest, TransferAnswer, TransferRequest
 from ..wire.status import NodeStatus, decode_status
 from .backoff import Backoff
 from .call import Receipt
@@ -25,14 +25,15 @@ from .door import name_checked, node_number, payload_checked, size_checked, slot
 from .endpoints import Endpoints
 from .follow import Follower
 from .identity import COMMAND_ENVELOPE_BYTES
+from .members import MemberCalls
 from .options import ClientOptions
-from .reads import Answer, Question, Read
+from .reads import Answer, Asking, Question, Read
 from .traffic import Traffic
 from .waiting import Loop, ParkedCall, current_loop, leaves
 
 Consistency = Literal["linearizable", "stale"]
 
-_Reply = TypeVar("_Reply", Status, TransferAnswer)
+_Reply = TypeVar("_Reply", Status, TransferAnswer, ChangeMembersAnswer)
 
 
 @asynccontextmanager
@@ -65,7 +66,7 @@ async def connect(
         raise client._failure
 
 
-class Client:
+class Client(MemberCalls):
     """See ``connect``, which makes it. All methods may be called by any number of tasks at once, of the event loop that
     it was made in.
 
@@ -310,7 +311,7 @@ class Client:
         self._traffic.begin(call, now_s)
         return call
 
-    async def _ask(self, message: StatusRequest | TransferRequest, wanted: type[_Reply], deadline_s: float) -> _Reply:
+    async def _ask(self, message: Asking, wanted: type[_Reply], deadline_s: float) -> _Reply:
         self._check_usable()
         question = Question(message, deadline_s)
         self._traffic.ask(question)

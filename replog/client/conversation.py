@@ -15,6 +15,7 @@ from typing import Any
 
 from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..wire.client_messages import (
+    ChangeMembersAnswer,
     ClientMessage,
     Entries,
     NodeMessage,
@@ -116,7 +117,7 @@ class Conversation:
                     continue
                 case QueryRefused():
                     self.reads.on_refused(message, now_s)
-                case Status() | TransferAnswer():
+                case Status() | TransferAnswer() | ChangeMembersAnswer():
                     self.reads.on_reply(message)
                 case Pong() | Entries():
                     pass

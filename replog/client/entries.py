@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import attrs
@@ -42,7 +43,9 @@ class DecodedEntry:
         ``malformed``, bytes of no version that this one knows, which every replica skips.
     time_ms: the stamp of the leader that proposed the commands, in milliseconds since 1970; None for the others.
     commands: in order, none for the other kinds. What only opens or closes sessions is left out.
-    voters: their names, of a membership.
+    voters, learners: their names, of a membership.
+    version: of a membership; one of the version before is only a new leader's first entry, and changes nothing.
+    addresses: of a membership: where members are reached from here on, by name, as far as the log says it.
     """
 
     slot: int
@@ -50,6 +53,9 @@ class DecodedEntry:
     time_ms: int | None = None
     commands: tuple[LoggedCommand, ...] = ()
     voters: tuple[str, ...] = ()
+    learners: tuple[str, ...] = ()
+    version: int | None = None
+    addresses: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def decode_entry(entry: LogEntry) -> DecodedEntry:
@@ -67,7 +73,14 @@ def decode_entry(entry: LogEntry) -> DecodedEntry:
         case NoOp():
             return DecodedEntry(slot=entry.slot, kind="no-op")
         case Membership():
-            return DecodedEntry(slot=entry.slot, kind="membership", voters=tuple(map(node_name, value.voters)))
+            return DecodedEntry(
+                slot=entry.slot,
+                kind="membership",
+                voters=tuple(map(node_name, value.voters)),
+                learners=tuple(map(node_name, value.learners)),
+                version=value.version,
+                addresses={node_name(member.node): member.address for member in value.described if member.address},
+            )
         case Batch():
             commands = tuple(command for data in value.submissions for command in _commands(data))
             return DecodedEntry(slot=entry.slot, kind="commands", time_ms=value.time_ms, commands=commands)

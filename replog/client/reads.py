@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from ..errors import CommandFailed, ReplogError, Unavailable
 from ..wire.client_messages import (
     REQUESTS_MAX,
+    ChangeMembersAnswer,
+    ChangeMembersRequest,
     ClientMessage,
     Query,
     QueryAnswers,
@@ -74,16 +76,20 @@ class Read(Asked):
         self.answer: Answer | None = None
 
 
+Asking = StatusRequest | TransferRequest | ChangeMembersRequest
+Answering = Status | TransferAnswer | ChangeMembersAnswer
+
+
 class Question(Asked):
     """A question to whatever node is connected."""
 
     __slots__ = ("answer", "is_sent", "message")
 
-    def __init__(self, message: StatusRequest | TransferRequest, deadline_s: float) -> None:
+    def __init__(self, message: Asking, deadline_s: float) -> None:
         super().__init__(deadline_s)
         self.message = message
         self.is_sent = False
-        self.answer: Status | TransferAnswer | None = None
+        self.answer: Answering | None = None
 
 
 class Reads:
@@ -196,7 +202,7 @@ class Reads:
         if message.code != "not_leader":
             self._retry.pause(now_s)
 
-    def on_reply(self, message: Status | TransferAnswer) -> None:
+    def on_reply(self, message: Answering) -> None:
         """A node has answered a question."""
         question = self._questions.pop(message.request, None)
         if question is not None:

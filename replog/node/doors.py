@@ -11,7 +11,7 @@ import trio
 
 from ..paxos.ballot import NodeId, node_name
 from ..paxos.messages import Message
-from ..wire.client_messages import ClientMessage, Pong, Query
+from ..wire.client_messages import ChangeMembersRequest, ClientMessage, Pong, Query
 from ..wire.codec import Hello, Kind, Welcome, encode_frame
 from ..wire.link import Link
 from .admission import Admission
@@ -28,7 +28,7 @@ from .events import (
     PeerMessages,
     PeerOpened,
 )
-from .message_checks import check_peer_messages, check_query
+from .message_checks import check_change, check_peer_messages, check_query
 from .settings import ReplicaConfig
 
 _BUSY_WORD_INTERVAL_S = 0.1
@@ -107,6 +107,8 @@ class Doors:
         for message in messages:
             if type(message) is Query:
                 check_query(message)
+            elif type(message) is ChangeMembersRequest:
+                check_change(message)
         event = ClientMessages(link.number, messages)
         if len(self._clients) == 1:
             self._node.put_at_once(event)  # there is nobody to wait for

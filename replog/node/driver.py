@@ -100,15 +100,15 @@ class Driver:
         self.replica = replica
         self.applying = Applying(make_applier, replica, options)
         self.jobs = StateJobs(state_store, options, self, now_s, log)
+        self.sending = Sending(replica, ports.peers, options)
+        self.following = Following(replica, seeds, ports.peers, self.sending)
         self.clients = Clients(self, log, options.clients_bytes_max)
-        self.serving = Serving(replica, self.clients, ports.clients, options, status, log, clock)
+        self.serving = Serving(replica, self.following, self.clients, ports.clients, options, status, log, clock)
         self._log_port = ports.log
         self._state = ports.state
         self._peers = ports.peers
         self._log = log
         self._clock = clock
-        self.sending = Sending(replica, ports.peers, options)
-        self.following = Following(replica, seeds, ports.peers, self.sending)
         self._silent_links = SilentLinks(ports.peers, options.silent_rounds_max, log)
         self._written: deque[Written] = deque()
         self._inbox: deque[Event] = deque()
@@ -144,7 +144,7 @@ class Driver:
             LogFull: self._on_log_full,
             StateJobDone: self._on_state_job_done,
             HandOver: lambda _event: replica.transfer_leadership(None),
-            ChangeMembers: self.following.on_change_members,
+            ChangeMembers: self.following.change,
             StopApplying: self._on_stop_applying,
         }
 

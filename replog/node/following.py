@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..paxos.ballot import NodeId
+from ..paxos.effects import NoChange
 from ..paxos.membership import Member
 from ..paxos.replica import Replica
 from .events import ChangeMembers
@@ -26,12 +27,17 @@ class Following:
         self.reach = Reach(replica.node, seeds, replica.membership)
         self._tell()
 
-    def on_change_members(self, event: ChangeMembers) -> None:
-        """A change says where every member is: where the log does not yet, it is as this node knows it."""
-        told = {member.node for member in (*self._replica.membership.described, *event.described) if member.address}
+    def change(self, asked: ChangeMembers, *, is_dry_run: bool = False) -> NoChange | None:
+        """A change says where every member is: where the log does not yet, it is as this node knows it.
+
+        Returns why it is refused, or None.
+        """
+        told = {member.node for member in (*self._replica.membership.described, *asked.described) if member.address}
         seeds = [Member(node, address) for node, address in self.reach.addresses.items() if address]
-        described = [*(member for member in seeds if member.node not in told), *event.described]
-        self._replica.change_members(event.voters, event.learners, event.if_version, described)
+        described = [*(member for member in seeds if member.node not in told), *asked.described]
+        return self._replica.change_members(
+            asked.voters, asked.learners, asked.if_version, described, is_dry_run=is_dry_run
+        )
 
     def on_changed(self) -> None:
         """Who is reached where is what the newest membership says."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, ERA_ROUNDS, Ballot, NodeId
+from ..paxos.ballot import BALLOT_ZERO, BEFORE_LOG, ERA_ROUNDS, NODE_MAX, Ballot, NodeId
+from ..paxos.membership import ADDRESS_CHARACTERS_MAX, INCARNATION_BYTES_MAX
 from ..paxos.messages import (
     Accept,
     Accepted,
@@ -29,8 +30,9 @@ from ..paxos.messages import (
     SnapshotChunk,
     TransferLeadership,
 )
-from ..wire.client_messages import Query
+from ..wire.client_messages import ChangeMembersRequest, Query
 from ..wire.codec import FrameError
+from ..wire.dialing import told_address
 
 ROUNDS_AHEAD_MAX: Final = 2**32
 """No cluster begins so many ballots while one of its nodes looks away. A ballot further on is a mistake, and following
@@ -45,6 +47,20 @@ def check_query(query: Query) -> None:
     """Raises ``FrameError`` at a read that can't be answered."""
     if query.first_id > ID_MAX - len(query.requests):
         raise FrameError("the ids of a read do not fit 64 bits, so it can't be answered")
+
+
+def check_change(asked: ChangeMembersRequest) -> None:
+    """Raises ``FrameError`` at members that there can't be: what the core is asked, it could propose."""
+    nodes = {*asked.voters, *asked.learners, *(member.node for member in asked.described)}
+    if not all(0 < node < NODE_MAX for node in nodes):
+        raise FrameError("a change of members names a node that there can't be")
+    for member in asked.described:
+        if len(member.address) > ADDRESS_CHARACTERS_MAX or len(member.incarnation) > INCARNATION_BYTES_MAX:
+            raise FrameError("a change of members has an address or an incarnation that is too long")
+        try:
+            told_address(member.address or "a:1")
+        except OSError as error:
+            raise FrameError(str(error)) from None
 
 
 def check_peer_messages(sender: NodeId, messages: Iterable[Message], promise: Ballot) -> None:

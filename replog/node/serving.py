@@ -16,6 +16,8 @@ from ..paxos.effects import NoHandOver, Refusal
 from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from ..wire.client_messages import (
+    ChangeMembersAnswer,
+    ChangeMembersRequest,
     ClientMessage,
     Follow,
     Ping,
@@ -31,7 +33,8 @@ from ..wire.client_messages import (
 from .client_link import ClientLink
 from .clients import Clients
 from .event_log import EventLog
-from .events import ClientClosed, ClientMessages, ClientOpened
+from .events import ChangeMembers, ClientClosed, ClientMessages, ClientOpened
+from .following import Following
 from .ports import ClientPort
 from .settings import NodeOptions
 
@@ -53,6 +56,7 @@ class Serving:
     def __init__(
         self,
         replica: Replica,
+        following: Following,
         clients: Clients,
         client_port: ClientPort,
         options: NodeOptions,
@@ -61,6 +65,7 @@ class Serving:
         clock: Callable[[], float],
     ) -> None:
         self._replica = replica
+        self._following = following
         self._clients = clients
         self._client_port = client_port
         self._options = options
@@ -126,6 +131,8 @@ class Serving:
                     self._clients.attempt(link, self._say_status, link, message)
                 case TransferRequest():
                     self._transfer(link, message)
+                case ChangeMembersRequest():
+                    self._change_members(link, message)
                 case Ping():
                     self._clients.say(link, Pong(message.nonce))
             if position % _LOOKS_AT_THE_CLOCK_EVERY:
@@ -182,6 +189,19 @@ class Serving:
         refusal = None if target == self._replica.node else self._hand_over(target)
         reason, may_pass = (refusal.reason, refusal.may_pass) if refusal else ("", False)
         self._clients.say(link, TransferAnswer(message.request, refusal is None, reason, may_pass))
+
+    def _change_members(self, link: ClientLink, message: ChangeMembersRequest) -> None:
+        if not self._replica.is_leading:
+            self._clients.say_not_leader(link)
+            return
+        version = self._replica.membership.version
+        asked = ChangeMembers(message.voters, message.learners, message.if_version or None, message.described)
+        refusal = self._following.change(asked, is_dry_run=message.is_dry_run)
+        if refusal is not None:
+            told = ChangeMembersAnswer(message.request, version, refusal.code.value, refusal.reason, refusal.may_pass)
+        else:
+            told = ChangeMembersAnswer(message.request, version + (not message.is_dry_run))
+        self._clients.say(link, told)
 
     def _hand_over(self, target: NodeId | None) -> NoHandOver | None:
         now_s = self._clock()

@@ -88,9 +88,28 @@ class NoHandOver(msgspec.Struct, frozen=True, gc=False):
     may_pass: bool = False
 
 
+class NoChangeCode(enum.Enum):
+    """Why the members are not changed, for a program; each has its sentence and its next step (M10)."""
+
+    NOT_LEADER = "not_leader"
+    OTHER_VERSION = "other_version"
+    NO_VOTERS = "no_voters"
+    TWO_ROLES = "two_roles"
+    ID_USED = "id_used"
+    NO_LEARNER = "no_learner"
+    NOTHING_TO_DO = "nothing_to_do"
+    CHANGE_OPEN = "change_open"
+    ABSTAINING = "abstaining"
+    BEHIND = "behind"
+    NO_QUORUM = "no_quorum"
+    ADDRESS_TAKEN = "address_taken"
+    OTHER_INCARNATION = "other_incarnation"
+
+
 class NoChange(msgspec.Struct, frozen=True):
     """Why the members are not changed; ``may_pass``: the next heartbeats or the end of another change may alter it."""
 
+    code: NoChangeCode
     reason: str
     may_pass: bool = False
 

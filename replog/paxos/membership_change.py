@@ -14,6 +14,7 @@ from .acceptor import Acceptor
 from .ballot import BEFORE_LOG, NodeId, Slot, node_name
 from .catch_up import CatchUp
 from .effects import NoChange, NoticeKind
+from .effects import NoChangeCode as Code
 from .election import Election
 from .leadership import Leadership
 from .membership import Member, Membership, joined
@@ -75,18 +76,54 @@ class MembershipChange:
         if_version: int | None,
         told: Collection[Member],
         now_s: float,
+        *,
+        is_dry_run: bool,
     ) -> NoChange | None:
         """See ``Replica.change_members``."""
         current = self._standing.membership
+        sets = frozenset(voters), frozenset(learners)
         described = joined(current.described, told, {*voters, *learners})
-        refusal = self._refusal(frozenset(voters), frozenset(learners), if_version, described) or self._misdescribed(
-            described
+        refusal = (
+            self._unable(if_version)
+            or self._impossible(*sets)
+            or self._misdescribed(described)
+            or self._untimely(*sets, described)
+            or self._unreached(sets[0])
         )
-        if refusal is not None:
+        if refusal is not None or is_dry_run:
             return refusal
         next_node = max(current.unused_from, NodeId(max([*voters, *learners]) + 1))
-        sets = tuple(sorted(voters)), tuple(sorted(learners))
-        self._proposer.change_members(Membership(current.version + 1, *sets, next_node, described), now_s)
+        version, voting, learning = current.version + 1, tuple(sorted(voters)), tuple(sorted(learners))
+        changed = Membership(version, voting, learning, next_node, described)
+        self._proposer.change_members(changed, now_s)
+        return None
+
+    # What is refused before it costs anything (M10).
+
+    def _unable(self, if_version: int | None) -> NoChange | None:
+        """Whatever is asked, it is not asked of this node, or of this membership."""
+        current = self._standing.membership
+        if not self._proposer.is_leading:
+            return NoChange(Code.NOT_LEADER, f"{node_name(self._standing.node)} does not lead", may_pass=True)
+        if if_version is not None and if_version != current.version:
+            reason = f"the membership has version {current.version}, not {if_version}"
+            return NoChange(Code.OTHER_VERSION, reason)
+        return None
+
+    def _impossible(self, voters: frozenset[NodeId], learners: frozenset[NodeId]) -> NoChange | None:
+        """No such members can follow on those in force."""
+        current = self._standing.membership
+        if not voters:
+            return NoChange(Code.NO_VOTERS, "a cluster needs at least one voter")
+        if voters & learners:
+            return NoChange(Code.TWO_ROLES, f"{_names(voters & learners)} can't be both a voter and a learner")
+        used = [one for one in (voters | learners).difference(current.members) if one < current.unused_from]
+        if used:
+            reason = f"{_names(used)} can't be used again: ids from {node_name(current.unused_from)} on are free"
+            return NoChange(Code.ID_USED, reason)
+        strangers = voters.difference(current.members)
+        if strangers:
+            return NoChange(Code.NO_LEARNER, f"{_names(strangers)} has to be a learner first")
         return None
 
     def _misdescribed(self, described: tuple[Member, ...]) -> NoChange | None:
@@ -95,59 +132,39 @@ class MembershipChange:
         addresses = [member.address for member in described if member.address]
         for member in described:
             if addresses.count(member.address) > 1:
-                return NoChange(f"{member.address} is the address of another member already")
+                return NoChange(Code.ADDRESS_TAKEN, f"{member.address} would be the address of two members")
             known = current.described_as(member.node).incarnation
             if known and member.incarnation != known:
-                return NoChange(
-                    f"{node_name(member.node)} is known by another directory: a new one joins under a new id"
-                )
+                return NoChange(Code.OTHER_INCARNATION, f"{node_name(member.node)} is known by another directory")
         return None
 
-    def _refusal(
-        self,
-        voters: frozenset[NodeId],
-        learners: frozenset[NodeId],
-        if_version: int | None,
-        described: tuple[Member, ...],
+    def _untimely(
+        self, voters: frozenset[NodeId], learners: frozenset[NodeId], described: tuple[Member, ...]
     ) -> NoChange | None:
-        """M10: what is refused before it costs anything."""
-        current, node = self._standing.membership, self._standing.node
-        if not self._proposer.is_leading:
-            return NoChange(f"{node_name(node)} does not lead", may_pass=True)
-        if if_version is not None and if_version != current.version:
-            return NoChange(f"the membership has version {current.version}, not {if_version}")
-        if not voters:
-            return NoChange("a cluster needs at least one voter")
-        if voters & learners:
-            return NoChange(f"{_names(voters & learners)} can't be both a voter and a learner")
-        used = [one for one in (voters | learners).difference(current.members) if one < current.unused_from]
-        if used:
-            return NoChange(f"{_names(used)} can't be used again: a node that joins has an id of its own, from "
-                            f"{node_name(current.unused_from)} on")  # fmt: skip
-        strangers = voters.difference(current.members)
-        if strangers:
-            return NoChange(f"{_names(strangers)} has to be a learner first")
+        current = self._standing.membership
         asked = (voters, learners, described)
         if asked == (frozenset(current.voters), frozenset(current.learners), current.described):
-            return NoChange("these are the members already")
+            return NoChange(Code.NOTHING_TO_DO, "these are the members already")
         if not self._proposer.can_change_members:
-            return NoChange("another change is open, or the leader has only begun", may_pass=True)
-        return self._unreached(voters)
+            reason = "another change is open, or the leader has only begun"
+            return NoChange(Code.CHANGE_OPEN, reason, may_pass=True)
+        return None
 
     def _unreached(self, voters: frozenset[NodeId]) -> NoChange | None:
         """Whether the new voters could go on at once, by what they last said of themselves."""
         newcomers = voters.difference(self._standing.membership.voters)
         abstaining = [one for one in newcomers if self._abstains(one)]
         if abstaining:
-            return NoChange(f"{_names(abstaining)} abstains, since it can't trust its memory: it can't become a voter")
+            reason = f"{_names(abstaining)} abstains, since it can't trust its memory"
+            return NoChange(Code.ABSTAINING, reason)
         late = [voter for voter in voters if not self._is_promotable(voter)]
         if late:
-            return NoChange(f"{_names(late)} has not caught up yet", may_pass=True)
+            return NoChange(Code.BEHIND, f"{_names(late)} has not caught up yet", may_pass=True)
         reached = [voter for voter in voters if voter == self._standing.node or self._is_fit(voter)]
         quorum_count = len(voters) // 2 + 1
         if len(reached) < quorum_count:
             reason = f"of the new voters {len(reached)} are reached and able, and {quorum_count} make a quorum"
-            return NoChange(reason, may_pass=True)
+            return NoChange(Code.NO_QUORUM, reason, may_pass=True)
         return None
 
     def _is_promotable(self, node: NodeId) -> bool:

@@ -131,6 +131,8 @@ class Roles:
         learners: Collection[NodeId] = (),
         if_version: int | None = None,
         described: Collection[Member] = (),
+        *,
+        is_dry_run: bool = False,
     ) -> NoChange | None:
         """Propose other members; None: proposed, and done once its Membership is released with the next version.
 
@@ -139,8 +141,9 @@ class Roles:
         voters, learners: all of them, from the change on.
         if_version: the version that the caller has seen; another one in force is a refusal.
         described: addresses and incarnations that are new; of the others what is known stays.
+        is_dry_run: nothing is proposed; None: it would be.
         """
-        return self._members.propose(voters, learners, if_version, described, self._now_s)
+        return self._members.propose(voters, learners, if_version, described, self._now_s, is_dry_run=is_dry_run)
 
     # --- what is known ---
 
@@ -246,8 +249,8 @@ class Roles:
         take_over_at_s, held_until_s = self._election.take_over_at_s, self._waiting.held_until_s
         if take_over_at_s is not None and take_over_at_s < deadline_s:
             deadline_s = take_over_at_s
-        if held_until_s is not None and held_until_s < deadline_s:
-            deadline_s = held_until_s
+        if held_until_s is not None and held_until_s < deadline_s and self._proposer.can_propose:
+            deadline_s = held_until_s  # while there is no room for it, what makes room comes as an event
         again_s = now_s + self.options.resend_interval_s
         if again_s < deadline_s and (is_behind or self._proposer.is_waiting or self._reads.is_waiting):
             return again_s

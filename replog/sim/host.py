@@ -34,7 +34,7 @@ from .network import Network
 from .peer_links import SimPeers
 from .ports import Killed, SimLogPort, SimStatePort
 from .starting import Starts
-from .watched import StoryLog, WatchedApplier, WatchedReplica, sizes_of
+from .watched import SpinWatch, StoryLog, WatchedApplier, WatchedReplica, sizes_of
 from .workload import Workload
 from .world import World
 
@@ -72,6 +72,7 @@ class Host:
         self.life = 0
         self.is_up = False
         self.is_paused = False
+        self._spin = SpinWatch(self.node)
         self.wall_skew_ms = 0
         """How far its wall clock is from the true time."""
         self.clock_rate = options.clock_rate
@@ -294,6 +295,7 @@ class Host:
         if driver.is_due:
             self._is_turn_due = True
             self.later(max(self.spent_s, 1e-6), self._turn)
+        self._spin.on_turn(driver, self._local_s())
         at_s = max(driver.deadline_s / self.clock_rate, self.world.now_s + 1e-6)
         if at_s < self._tick_at_s:
             self._tick_at_s = at_s

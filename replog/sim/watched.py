@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ..apply.applier import Applier
 from ..apply.command_loop import Outcome
 from ..node.driver import Driver
+from ..paxos.ballot import NodeId, node_name
 from ..paxos.describe import describe_notice
 from ..paxos.effects import Effects, Notice, NoticeKind, Refusal
 from ..paxos.outbox import Size
 from ..paxos.replica import Replica
 from .checkers import Violation, ViolationFound
+from .violations import violation
 from .workload import Unsteady
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 STACK_DEPTH_MAX = 60
 """How much deeper one replica may be in its stack than another when it applies the same slot."""
+SPINS_MAX = 100
+"""Turns of a process one after the other for which only a deadline calls that has passed."""
 _NOTICES = {kind.value: kind for kind in NoticeKind}
 _COUNTED = {
     NoticeKind.DAMAGE_REPAIRED: "damage_repaired",
@@ -126,3 +130,19 @@ def sizes_of(driver: Driver) -> list[Size]:
     """What the core and the driver's rooms keep in memory, with its bounds."""
     rooms = (driver.replica, driver.sending, driver.applying, driver.jobs, driver.clients, driver.serving)
     return [size for room in rooms for size in room.sizes()]
+
+
+class SpinWatch:
+    """A deadline that a turn leaves in the past costs the real node a processor."""
+
+    def __init__(self, node: NodeId) -> None:
+        self._node = node
+        self._spins = 0
+
+    def on_turn(self, driver: Driver, now_s: float) -> None:
+        """A turn is over. Raises ``ViolationFound``."""
+        is_spinning = not driver.is_due and driver.deadline_s <= now_s
+        self._spins = self._spins + 1 if is_spinning else 0
+        if self._spins > SPINS_MAX:
+            told = f"{node_name(self._node)} takes turn after turn with nothing to do"
+            raise violation("no spinning", f"{told}; it asked for one at {driver.deadline_s:.6f} s")

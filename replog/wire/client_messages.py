@@ -16,10 +16,13 @@ from msgspec import Meta
 from ..apply.limits import KEY_BYTES
 from ..apply.outcomes import Replies, SequenceGap, SessionGone, SessionOpened, SubmissionRefused
 from ..apply.submissions import MalformedSubmission, Submission, decode_submission, session_key
-from ..paxos.ballot import NodeId, Slot
+from ..paxos.ballot import Count, NodeId, Slot
+from ..paxos.membership import Member
 
 REQUESTS_MAX = 65_536
 """Reads in one message."""
+MEMBERS_MAX = 64
+"""Voters, or learners, in one change; a cluster has a few."""
 
 # --- client to node ---------------------------------------------------------------------------------------
 
@@ -78,13 +81,31 @@ class TransferRequest(msgspec.Struct, array_like=True, frozen=True, gc=False, ta
     target: int
 
 
+class ChangeMembersRequest(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=26):
+    """Asks the leader for other members, all of them from the change on; see ``Replica.change_members``.
+
+    Parameters
+    ----------
+    if_version: the version that the asker has seen; 0: whichever is in force.
+    described: addresses and incarnations that are new.
+    is_dry_run: only whether it would be refused.
+    """
+
+    request: int
+    voters: Annotated[tuple[NodeId, ...], Meta(max_length=MEMBERS_MAX)]
+    learners: Annotated[tuple[NodeId, ...], Meta(max_length=MEMBERS_MAX)] = ()
+    if_version: Count = 0
+    described: Annotated[tuple[Member, ...], Meta(max_length=2 * MEMBERS_MAX)] = ()
+    is_dry_run: bool = False
+
+
 class Ping(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=25):
     """Answered at once with Pong: how either side finds out that the other hangs."""
 
     nonce: int
 
 
-ClientMessage = Submit | Query | Follow | StatusRequest | TransferRequest | Ping
+ClientMessage = Submit | Query | Follow | StatusRequest | TransferRequest | ChangeMembersRequest | Ping
 
 # --- node to client ---------------------------------------------------------------------------------------
 
@@ -157,6 +178,26 @@ class TransferAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     may_pass: bool = False
 
 
+class ChangeMembersAnswer(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=52):
+    """A leader's answer: which version it has proposed, or why it has not. Who does not lead says ``NotLeader``.
+
+    The change is done when the Membership that is released with this version is the one that was asked for.
+
+    Parameters
+    ----------
+    version: proposed; of what was refused or only tried, the one in force.
+    code: empty, or ``paxos.effects.NoChangeCode``.
+    reason: in words.
+    may_pass: the reason may be gone in a moment, so that asking again makes sense.
+    """
+
+    request: int
+    version: Count
+    code: str = ""
+    reason: str = ""
+    may_pass: bool = False
+
+
 class Pong(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=51):
     nonce: int
 
@@ -173,6 +214,7 @@ NodeMessage = (
     | Entries
     | Status
     | TransferAnswer
+    | ChangeMembersAnswer
     | Pong
 )
 

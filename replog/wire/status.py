@@ -47,6 +47,9 @@ class NodeStatus:
     version: of the program.
     uptime_s: since it started, in seconds.
     membership_version, voters, learners: the membership it follows, nodes by name.
+    next_node: the lowest name that no member ever had.
+    incarnations: which directory of a member counts, as the log says it, in hex.
+    abstaining: other members that say that they don't trust their memory.
     links: of each other member why this node does not hear it, in a few words; empty if it answers heartbeats.
     members: where each node is reached, ``{"n1": "host:port"}``.
     sessions_open: sessions in its table.
@@ -86,6 +89,9 @@ class NodeStatus:
     members: dict[str, str] = attrs.field(factory=dict)
     voters: list[str] = attrs.field(factory=list)
     learners: list[str] = attrs.field(factory=list)
+    next_node: str = ""
+    incarnations: dict[str, str] = attrs.field(factory=dict)
+    abstaining: list[str] = attrs.field(factory=list)
     links: dict[str, str] = attrs.field(factory=dict)
     sessions_open: int = 0
     lacks: list[str] = attrs.field(factory=list)

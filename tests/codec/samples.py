@@ -26,6 +26,8 @@ from replog.paxos.messages import (
     TransferLeadership,
 )
 from replog.wire.client_messages import (
+    ChangeMembersAnswer,
+    ChangeMembersRequest,
     ClientMessage,
     Entries,
     Follow,
@@ -86,6 +88,7 @@ CLIENT_MESSAGES: list[ClientMessage] = [
     Follow(Slot(1), 256),
     StatusRequest(11),
     TransferRequest(12, NodeId(2)),
+    ChangeMembersRequest(13, (NodeId(1), NodeId(2)), (NodeId(4),), 3, (Member(NodeId(4), "10.0.0.4:7101"),), True),
     Ping(13),
 ]
 
@@ -101,6 +104,7 @@ NODE_MESSAGES: list[NodeMessage] = [
     Entries([LogEntry(Slot(5), b"value")], Slot(0)),
     Status(11, b"{}"),
     TransferAnswer(12, False, "n2 has not answered lately", True),
+    ChangeMembersAnswer(13, 3, "behind", "n4 has not caught up yet", True),
     Pong(13),
 ]
 

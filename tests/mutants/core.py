@@ -1219,7 +1219,24 @@ MUTANTS = (
     Mutant(
         "a held batch waits until something else happens",
         0,
-        (Change(ROLES, "if held_until_s is not None and held_until_s < deadline_s:", "if False:"),),
+        (
+            Change(
+                ROLES,
+                "if held_until_s is not None and held_until_s < deadline_s and self._proposer.can_propose:",
+                "if False:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a held batch that has no room calls for turn after turn",
+        0,
+        (
+            Change(
+                ROLES,
+                " and held_until_s < deadline_s and self._proposer.can_propose:",
+                " and held_until_s < deadline_s:",
+            ),
+        ),
     ),
     Mutant(
         "a held batch waits for ever",

@@ -111,8 +111,8 @@ MUTANTS = (
         (
             Change(
                 MEMBERS,
-                "        if refusal is not None:\n            return refusal\n        next_node",
-                "        next_node",
+                "        if refusal is not None or is_dry_run:\n",
+                "        if is_dry_run:\n",
             ),
             Change(
                 PROPOSER,
@@ -121,6 +121,30 @@ MUTANTS = (
                 "",
             ),
         ),
+    ),
+    Mutant(
+        "a learner that abstains becomes a voter",
+        0,
+        (Change(MEMBERS, "        if abstaining:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "a directory that the members do not know has a vote",
+        0,
+        (Change(STANDING, "self._damaged_reason or self._foreign_reason", "self._damaged_reason"),),
+    ),
+    Mutant(
+        "links do not follow the members",
+        0,
+        (
+            Change(
+                "node/following.py", "        self.reach.follow(self._replica.membership)\n        self._tell()\n", ""
+            ),
+        ),
+    ),
+    Mutant(
+        "a change forgets where the others are",
+        0,
+        (Change(MEMBERS, "joined(current.described, told, ", "joined((), told, "),),
     ),
     Mutant(
         "who receives a state does not hear who votes there",

@@ -195,7 +195,7 @@ def test_a_change_tells_where_members_are_and_which_directory_counts() -> None:
         return refusal.reason
 
     assert "already" in reason()
-    assert "a:1 is the address of another member" in reason(Member(N3, "a:1"))
+    assert "a:1 would be the address of two members" in reason(Member(N3, "a:1"))
     assert "n1 is known by another directory" in reason(Member(N1, "", b"second"))
     assert leader.change_members(THREE.voters, (), None, [Member(N1, "c:3")]) is None
     trio.run(1.0)
@@ -255,6 +255,16 @@ def test_nothing_is_proposed_above_an_open_change_and_what_waits_is_kept() -> No
     assert any(b"queued" in value for value in values), values
     assert (NodeId(leader.node), NoticeKind.STEPPED_DOWN) not in trio.notices
     assert not trio.replicas[first].is_voting
+
+
+def test_a_batch_that_is_held_at_the_stop_calls_for_no_turn() -> None:
+    """Else the leader takes turn after turn, as fast as it can, until its next ballot leads."""
+    _trio, leader = led()
+    first, second = (node for node in THREE.voters if node != leader.node)
+    leader._waiting.held_until_s = leader._now_s - 1.0
+    assert leader.submit(b"held") is None
+    assert leader.change_members((leader.node, second), (first,)) is None
+    assert leader.take_effects().deadline_s > leader._now_s
 
 
 def stopped(*, stays: bool) -> tuple[Among, Replica, list[NodeId]]:

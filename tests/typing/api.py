@@ -39,6 +39,8 @@ async def ask(endpoints: list[str]) -> None:
         assert_type(await client.read(b"", consistency="linearizable"), replog.Answer)
         assert_type(await client.status(), replog.NodeStatus)
         await client.transfer_leadership("n2")
+        members: replog.Members = await client.members()
+        await client.change_members(members.voters, [members.next_node], addresses={members.next_node: "h:1"})
         async for entry in client.follow(from_slot=1):
             assert_type(entry, replog.LogEntry)
             assert_type(entry.value, bytes)
@@ -96,7 +98,13 @@ def advice(error: replog.ReplogError) -> str:
             return "again"
         case replog.OutcomeUnknown() | replog.SessionExpired():
             return "look first"
-        case replog.CommandFailed() | replog.CommandTooLarge() | replog.Refused() | replog.ConfigError():
+        case (
+            replog.ChangeRefused()
+            | replog.CommandFailed()
+            | replog.CommandTooLarge()
+            | replog.Refused()
+            | replog.ConfigError()
+        ):
             return "mend it"
         case replog.Damaged() | replog.StorageError() | replog.StateDiverged():
             return f"{replog.__version__}, exit code {error.exit_code}, {len(error.results)} results"

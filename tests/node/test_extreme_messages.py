@@ -27,6 +27,7 @@ from .test_links import say_hello
 
 NUMBERS = [0, 1, -1, -(2**63), 2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 BYTES = [b"", b"\x00", b"\x91\x00", b"\xff" * 65, b"x" * 100_000]
+TEXTS = ["", "\x00", "a", ":", "a:0", "a:99999", "[::1:7", "\u202e:7", "\u00fc:7", "x" * 64 + ":7", "x" * 100_000]
 DOUBLE = NodeId(3)
 
 
@@ -39,6 +40,8 @@ def extremes(kind: msgspec.inspect.Type) -> list[Any]:
             return [True, False]
         case msgspec.inspect.BytesType():
             return [b"\x91\x00", *BYTES]
+        case msgspec.inspect.StrType():
+            return ["127.0.0.1:1", *TEXTS]
         case msgspec.inspect.NamedTupleType():  # a ballot
             return [[1, DOUBLE], *([number, DOUBLE] for number in NUMBERS), *([1, number] for number in NUMBERS)]
         case msgspec.inspect.StructType():

@@ -10,6 +10,7 @@ import attrs
 from replog import errors
 from replog.client import Client, ClientOptions
 from replog.errors import (
+    ChangeRefused,
     CommandFailed,
     CommandTooLarge,
     OutcomeUnknown,
@@ -44,8 +45,9 @@ def test_every_ending_is_on_the_page() -> None:
         OutcomeUnknown,
         SessionExpired,
         Refused,
+        ChangeRefused,
     }
     known = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, ReplogError)}
     assert set(re.findall(r"`(\w+)`", page)) & known == {kind.__name__ for kind in raised}
-    docstrings = "".join(method.__doc__ or "" for method in vars(Client).values() if callable(method))
+    docstrings = "".join(getattr(Client, name).__doc__ or "" for name in dir(Client) if not name.startswith("_"))
     assert all(kind.__name__ in docstrings for kind in raised)

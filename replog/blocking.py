@@ -62,9 +62,9 @@ class Client:
         """See ``replog.Client.transfer_leadership``."""
         self._runner.call(self._runner.client.transfer_leadership(target, timeout=timeout))
 
-    def members(self, *, timeout: float = 2.0) -> Members:
+    def members(self, *, is_stale: bool = False, timeout: float = 5.0) -> Members:
         """See ``replog.Client.members``."""
-        return self._runner.call(self._runner.client.members(timeout=timeout))
+        return self._runner.call(self._runner.client.members(is_stale=is_stale, timeout=timeout))
 
     def change_members(
         self,

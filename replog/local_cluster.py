@@ -26,6 +26,7 @@ from .client import Client, ClientOptions, ask_status, connect
 from .config import environment_variables
 from .directory.layout import IDENTITY_FILE, LOCK_FILE, DirectoryLock, format_directory
 from .errors import ConfigError, ReplogError, Unavailable
+from .joining import join_directory
 from .paxos.ballot import NodeId, node_name, parse_node
 from .paxos.membership import Membership
 from .ports import free_ports
@@ -134,6 +135,27 @@ class LocalCluster:
     def exit_code(self, name: str) -> int | None:
         """Of its last process; None while that runs."""
         return self._processes[name].poll()
+
+    # --- who belongs ---
+
+    async def join(self, *, timeout_s: float = 10.0) -> str:
+        """One more node: a learner, in a directory of its own, that runs; ``Client.change_members`` lets it vote.
+
+        Returns its name.
+
+        Raises
+        ------
+        Unavailable: nobody leads, or the new node does not answer in time.
+        """
+        address = f"127.0.0.1:{free_ports(1)[0]}"
+        async with self.client(name="join") as client:
+            name = (await client.members(timeout=timeout_s)).next_node
+            identity, _ = await join_directory(client, self.data_dir(name), address, timeout_s=timeout_s)
+        self._members[identity.node] = address
+        self._config_path(name).write_text(self._config_text(name), "utf-8")
+        self._spawn(name)
+        await self._wait_until_answering(name, timeout_s)
+        return name
 
     # --- who leads ---
 
@@ -250,6 +272,9 @@ class LocalCluster:
         """
         await self.wait_ended(name)
         self._spawn(name)
+        await self._wait_until_answering(name, timeout_s)
+
+    async def _wait_until_answering(self, name: str, timeout_s: float) -> None:
         deadline_s = trio.current_time() + timeout_s
         while not await self._answers(name):
             self._check_alive(name)

@@ -18,7 +18,7 @@ LAYERS = (
     ("apply", "directory"),
     ("wire",),
     ("client", "node"),
-    ("embedding", "blocking", "config"),
+    ("embedding", "blocking", "config", "joining"),
     ("local_cluster", "sim", "cli_kit"),
     ("cli",),
     ("__main__",),

@@ -13,6 +13,8 @@ from typing import Literal
 
 import attrs
 
+from replog.paxos.ballot import BALLOT_ZERO, Ballot, parse_ballot
+
 from .reachability import Gap, Reach, gaps
 
 Verdict = Literal["healthy", "degraded", "contradicted", "no_quorum"]
@@ -207,9 +209,12 @@ def _doubts(members: Sequence[MemberReport]) -> list[str]:
     return [f"{' and '.join(torn)} can't say whose state is right: no answer can be trusted"] if torn else []
 
 
-def _ballot_key(ballot: str) -> tuple[int, int]:
-    ballot_round, _, node = ballot.partition(".n")
-    return (int(ballot_round or 0), int(node or 0))
+def _ballot_key(ballot: str) -> Ballot:
+    """What can't be read is of another release, or of a stranger: it is below all others."""
+    try:
+        return parse_ballot(ballot)
+    except ValueError:
+        return BALLOT_ZERO
 
 
 def _verdict(standing: _Standing, doubts: list[str], troubles: list[str]) -> Verdict:

@@ -117,10 +117,12 @@ def _about_directory(config: ReplicaConfig) -> Iterator[str]:
     if identity is None:
         yield f"{path / IDENTITY_FILE} is damaged; run `replog verify {path}`."
         return
-    missing = [node_name(node) for node in identity.membership.members if node not in config.members]
+    membership = identity.membership
+    unsaid = [node for node in membership.members if not membership.described_as(node).address]
+    missing = [node_name(node) for node in unsaid if node not in config.members]
     if missing:
         yield f"{path} was formatted for a cluster with {', '.join(missing)}, of which members gives no address."
-    surplus = [node_name(node) for node in config.members if node not in identity.membership.members]
+    surplus = [node_name(node) for node in config.members if node not in (*membership.members, identity.node)]
     if surplus:
         yield f"members names {', '.join(surplus)}, which was not there when {path} was formatted."
 

@@ -140,8 +140,8 @@ def wanted(
         for node in sorted({*addresses, *incarnations}, key=parse_node)
     ]
     return Wanted(
-        voters=tuple(sorted(map(parse_node, voters))),
-        learners=tuple(sorted(map(parse_node, learners))),
+        voters=tuple(sorted({*map(parse_node, voters)})),
+        learners=tuple(sorted({*map(parse_node, learners)})),
         described=tuple(described),
         if_version=if_version or 0,
         is_dry_run=is_dry_run,
@@ -162,18 +162,29 @@ class MemberCalls:
     _random: random_module.Random
     _traffic: Traffic
 
-    async def members(self, *, timeout: float = 2.0) -> Members:  # noqa: ASYNC109
-        """Who belongs to the cluster, as the connected node's log says it.
+    async def members(self, *, is_stale: bool = False, timeout: float = 5.0) -> Members:  # noqa: ASYNC109
+        """Who belongs to the cluster, as its leader's log says it.
 
         Parameters
         ----------
+        is_stale: as the log of whatever node is connected says it; needs no leader.
         timeout: seconds.
 
         Raises
         ------
-        Unavailable: no node answered in time.
+        Unavailable: no leader, or no node, answered in time.
         """
-        return await self._look(self._deadline_s(timeout))
+        deadline_s = self._deadline_s(timeout)
+        version = 0
+        if not is_stale:  # members that there can't be: the leader says which version it has, and refuses
+            probe = ChangeMembersRequest(self._traffic.reads.take_id(), (), is_dry_run=True)
+            version = (await self._ask(probe, ChangeMembersAnswer, deadline_s)).version
+        backoff = Backoff(self._options.retry_first_s, self._options.retry_max_s, self._random)
+        while True:
+            found = await self._look(deadline_s)
+            if found.version >= version:
+                return found
+            await anyio.sleep(backoff.next_s())
 
     async def change_members(
         self,

@@ -62,6 +62,17 @@ def floor_of_era(era: int) -> Ballot:
     return Ballot(era * ERA_ROUNDS, NodeId(0))
 
 
+def parse_ballot(text: str) -> Ballot:
+    """Read what ``str`` makes of a ballot. Raises ``ValueError`` if it is none."""
+    version, slash, number = text.rpartition("/")
+    round_, _, node = number.partition(".n")
+    digits = (version.removeprefix("v") if slash else "1", round_, node)
+    is_whole = all(one.isascii() and one.isdigit() and len(one) < 20 for one in digits)
+    if not is_whole or version.startswith("v") != bool(slash):
+        raise ValueError(f"{text!r} is no ballot, like 17.n1 or v3/17.n1")
+    return Ballot((int(digits[0]) - 1) * ERA_ROUNDS + int(round_), NodeId(int(node)))
+
+
 def node_name(node: NodeId) -> str:
     """How a person reads and writes a node: ``n3``."""
     return f"n{node}"

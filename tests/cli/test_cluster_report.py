@@ -227,3 +227,9 @@ def test_a_wrong_clock_is_named_and_writes_go_on() -> None:
     assert (report.verdict, exit_code(report)) == ("degraded", ExitCode.OK)
     assert "n2: its clock is 10.0 y ahead" in report.summary
     assert 'see "a clock is wrong"' in report.next_steps[0]
+
+
+def test_ballots_of_changed_members_are_compared() -> None:
+    """Of two that say they lead, the one whose members are newer; one that can't be read is below both."""
+    report = judged(up(1, ballot="v2/1.n1"), up(2, role="leader", ballot="v3/1.n2"), up(3, role="leader", ballot="odd"))
+    assert report.leader == "n2"

@@ -56,7 +56,8 @@ def test_members_come_ascending_however_they_were_written() -> None:
 
 def _commands() -> list[Callable[..., object]]:
     """Every function behind a word of ``replog``, ``shop`` or ``bench``."""
-    places = [f"replog.cli.{target}" for _, _, target, _ in _COMMANDS] + [f"replog.cli.{row[4]}" for row in _GROUPS]
+    targets = [target for _, _, target, _ in _COMMANDS] + [target for *_, inner in _GROUPS for _, target, _ in inner]
+    places = [f"replog.cli.{target}" for target in targets]
     places += [f"shop_sm.cli.{group}:{word}_{group}" for group, (_, words) in SHOP_GROUPS.items() for word in words]
     places += [f"shop_sm.cli.{word}:{word}" for word in SHOP_WORDS]
     modules = [path.stem for path in files("bench/commands") if path.stem != "__init__"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from replog.paxos.ballot import ERA_ROUNDS, Ballot, NodeId, Slot, floor_of_era
+from replog.paxos.ballot import BALLOT_ZERO, ERA_ROUNDS, Ballot, NodeId, Slot, floor_of_era, parse_ballot
 from replog.paxos.effects import NoticeKind
 from replog.paxos.membership import Member, Membership, newest
 from replog.paxos.messages import (
@@ -67,6 +67,11 @@ def test_ballots_of_a_later_era_are_above_all_before() -> None:
     assert ballot(7, 2) < floor_of_era(1) < second_era(1, 1) < floor_of_era(2)
     assert (str(ballot(7, 2)), str(second_era(17, 1)), second_era(3, 1).era) == ("7.n2", "v2/17.n1", 1)
     assert floor_of_era(1).next_for(N3) == second_era(1, 3)
+    for one in (ballot(7, 2), second_era(17, 1), floor_of_era(9), BALLOT_ZERO):
+        assert parse_ballot(str(one)) == one
+    for wrong in ("", "n1", "7", "v/7.n1", "v2/7", "x.n1"):
+        with pytest.raises(ValueError, match="no ballot"):
+            parse_ballot(wrong)
 
 
 def test_a_membership_before_the_first_change_has_the_bytes_it_always_had() -> None:
